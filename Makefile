@@ -1,0 +1,40 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PY := .venv/bin/python
+export OPENBLAS_NUM_THREADS ?= 1
+export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
+
+.PHONY: demo test test-all lint bench docs clean chromium
+
+.venv/.core: pyproject.toml
+	test -x $(PY) || python3 -m venv .venv
+	.venv/bin/pip install -q --disable-pip-version-check -e .
+	touch $@
+
+.venv/.test: .venv/.core
+	.venv/bin/pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@
+
+.venv/.bench: .venv/.core
+	.venv/bin/pip install -q --disable-pip-version-check -e '.[bench]'
+	touch $@
+
+demo: .venv/.core
+	$(PY) -m marginflow demo --out out
+
+lint: .venv/.test
+	.venv/bin/ruff check src tests benchmarks
+	.venv/bin/ruff format --check src tests benchmarks
+	.venv/bin/mypy
+
+test: lint
+	.venv/bin/pytest -n 2 -m "not long"
+
+test-all: lint
+	.venv/bin/pytest -n 2
+
+bench: .venv/.bench
+	$(PY) benchmarks/svm.py
+	$(PY) benchmarks/flow.py
+
+clean:
+	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Problems: tokens, queries, scores, and the SVM constraints they give."""
