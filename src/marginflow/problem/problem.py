@@ -79,9 +79,7 @@ class Problem:
             bad = int(np.flatnonzero(~np.isin(y, (-1.0, 1.0)))[0])
             raise InputError(f"y: got {y[bad]:g} for sample {bad}; expected labels -1 or +1")
         if v.shape != (X.shape[2],):
-            raise InputError(
-                f"v: got shape {v.shape}; expected ({X.shape[2]},), one weight per token feature"
-            )
+            raise InputError(f"v: got shape {v.shape}; expected ({X.shape[2]},), one weight per feature")
         scores = y[:, None] * (X * v).sum(axis=2)
         rounding = X.shape[2] * np.finfo(float).eps * (np.abs(X) * np.abs(v)).sum(axis=2).max(axis=1)
         problem = cls.__new__(cls)
