@@ -56,7 +56,10 @@ def angle(c: float = 0.5, *, name: str = "") -> Planted:
 
 
 def spiked(n: int = 8, c: float = 0.25, *, name: str = "") -> Planted:
-    """`n` differences sqrt(c) e_0 + sqrt(1-c) e_i with orthogonal queries: rank 1 against rank n (theory 6.4)."""
+    """`n` differences sqrt(c) e_0 + sqrt(1-c) e_i with orthogonal queries (theory 6.4).
+
+    The nuclear optimum has rank 1, the Frobenius one rank n.
+    """
     if n < 1 or not 0 <= c < 1:
         raise InputError(f"spiked: got n={n}, c={c:g}; expected n >= 1 and 0 <= c < 1")
     a = np.zeros((n, n + 1))
@@ -70,7 +73,8 @@ def spiked(n: int = 8, c: float = 0.25, *, name: str = "") -> Planted:
 def sign_orbit(*, name: str = "sign-orbit") -> Planted:
     """The orbit of a = (2,1), z = (1,1) under sign changes: nuclear = l1, Frobenius = l2 (theory 6.5)."""
     s = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=float)
-    values = {"nuclear": 0.5, "frobenius": 1 / np.sqrt(5), "l1": 0.5, "l2": 1 / np.sqrt(5)}
+    l2 = 1 / np.sqrt(5)
+    values = {"nuclear": 0.5, "frobenius": l2, "operator": 1 / 3, "l1": 0.5, "l2": l2, "linf": 1 / 3}
     return Planted(pairs(s * [2.0, 1.0], s * [1.0, 1.0], name=name), values, True, "theory 6.5")
 
 
@@ -95,9 +99,9 @@ def hadamard(bases: int = 3, seed: int = 3, *, name: str = "") -> Planted:
 
 
 def orthogonal(n: int = 2, strength: float = 1.0, *, name: str = "") -> Planted:
-    """Orthonormal a_i = z_i = e_i, the last a scaled by `strength`: a whole face of nuclear optima (theory 6.6).
+    """Orthonormal a_i = z_i = e_i, the last a scaled by `strength` (theory 6.6).
 
-    Every PSD matrix with the prescribed diagonal is optimal, so the value is known and the direction is not.
+    Every PSD matrix with the prescribed diagonal is a nuclear optimum, so the value is known and the direction is not.
     """
     if n < 1 or not (np.isfinite(strength) and strength > 0):
         raise InputError(f"orthogonal: got n={n}, strength={strength:g}; expected n >= 1 and strength > 0")
@@ -133,7 +137,7 @@ def trap_finite(*, name: str = "trap:finite") -> Planted:
 
 
 def trap_infinity(*, name: str = "trap:infinity") -> Planted:
-    """Separable, two tokens, equal scores, and still some starts never reach the minimal loss (theory 3.6)."""
+    """Separable, two tokens, equal scores; still some starts never reach the minimal loss (theory 3.6)."""
     a = np.array([[1.0, 0.0], [-2.0, 0.5]])
     value = float(np.sqrt(37.0))
     values = {"nuclear": value, "frobenius": value, "operator": value}

@@ -1,0 +1,92 @@
+"""Problems by a short name: "sphere:n=6,T=8,d=10,seed=0", "trap:finite", or the path of an .npz file."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from marginflow.errors import InputError
+from marginflow.problem import planted, random, real
+from marginflow.problem.planted import Planted
+from marginflow.problem.problem import Problem
+
+
+FAMILIES: dict[str, Callable[..., Problem | Planted]] = {
+    "digits": real.digits,
+    "sphere": random.sphere,
+    "gaussian": random.gaussian,
+    "equal": random.equal,
+    "single": planted.single,
+    "angle": planted.angle,
+    "spiked": planted.spiked,
+    "sign-orbit": planted.sign_orbit,
+    "hadamard": planted.hadamard,
+    "orthogonal": planted.orthogonal,
+    "rank-infeasible": planted.rank_infeasible,
+    "trap:finite": planted.trap_finite,
+    "trap:infinity": planted.trap_infinity,
+    "nearly-infeasible": planted.nearly_infeasible,
+}
+"""Every family by name; a new one is one function and one line here."""
+
+
+def load(source: str | Path) -> Problem:
+    """The problem called `source`: a family with parameters, or an .npz file (see `marginflow.problem.files`).
+
+    Raises:
+        InputError: no such family, parameter or file, or a file that is not a problem.
+    """
+    text = str(source)
+    if text.endswith(".npz") or isinstance(source, Path) or Path(text).is_file():
+        from marginflow.problem.files import read_problem
+
+        return read_problem(Path(text))
+    made = family(text)
+    return made.problem if isinstance(made, Planted) else made
+
+
+def family(spec: str) -> Problem | Planted:
+    """Build a named family; planted ones come with their known answers.
+
+    Raises:
+        InputError: unknown family or parameter, or a value of the wrong type; the message lists what exists.
+    """
+    name, _, rest = spec.partition(":")
+    if f"{name}:{rest.partition(',')[0]}" in FAMILIES:
+        variant, _, rest = rest.partition(",")
+        name = f"{name}:{variant}"
+    if name not in FAMILIES:
+        raise InputError(
+            f"problem: got {spec!r}; expected a file ending in .npz or one of {', '.join(FAMILIES)} "
+            "(parameters as in sphere:n=6,T=8,d=10,seed=0)"
+        )
+    make = FAMILIES[name]
+    return make(**_arguments(name, rest, make))
+
+
+def parameters(make: Callable[..., Any]) -> dict[str, tuple[type, int | float]]:
+    """The parameters of a family: their type and default."""
+    return {
+        key: (type(p.default), p.default)
+        for key, p in inspect.signature(make).parameters.items()
+        if p.kind is not p.KEYWORD_ONLY
+    }
+
+
+def _arguments(name: str, text: str, make: Callable[..., Any]) -> dict[str, int | float]:
+    allowed = parameters(make)
+    listing = ", ".join(f"{key}={default}" for key, (_, default) in allowed.items()) or "none"
+    out: dict[str, int | float] = {}
+    for item in filter(None, text.split(",")):
+        key, equals, value = item.partition("=")
+        if not equals or key not in allowed:
+            raise InputError(f"problem {name}: got parameter {item!r}; expected some of: {listing}")
+        if key in out:
+            raise InputError(f"problem {name}: parameter {key} is given twice; give it once")
+        kind = allowed[key][0]
+        try:
+            out[key] = kind(value)
+        except ValueError:
+            wanted = "a whole number" if kind is int else "a number"
+            raise InputError(f"problem {name}: got {key}={value!r}; expected {wanted}") from None
+    return out
