@@ -31,7 +31,7 @@ FAMILIES: dict[str, Callable[..., Problem | Planted]] = {
 
 
 def load(source: str | Path) -> Problem:
-    """The problem called `source`: a family with parameters, or an .npz file (see `marginflow.problem.files`).
+    """The problem called `source`: a family with parameters, or an .npz file (see `files.py`).
 
     Raises:
         InputError: no such family, parameter or file, or a file that is not a problem.

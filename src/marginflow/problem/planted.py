@@ -51,7 +51,7 @@ def angle(c: float = 0.5, *, name: str = "") -> Planted:
         "nuclear": 2 / np.sqrt(1 + abs(c)),
         "operator": 2 / (np.sqrt(1 + c) + np.sqrt(1 - c)),
     }
-    problem = pairs(a, np.eye(2), name=name or f"angle:c={c:g}")
+    problem = pairs(a, np.eye(2), name=name or f"angle:c={c}")
     return Planted(problem, values, c != 0, "theory 6.3")
 
 
@@ -66,7 +66,7 @@ def spiked(n: int = 8, c: float = 0.25, *, name: str = "") -> Planted:
     a[:, 0] = np.sqrt(c)
     a[np.arange(n), np.arange(1, n + 1)] = np.sqrt(1 - c)
     values = {"frobenius": np.sqrt(n), "nuclear": n / np.sqrt(1 + (n - 1) * c)}
-    problem = pairs(a, np.eye(n), name=name or f"spiked:n={n},c={c:g}")
+    problem = pairs(a, np.eye(n), name=name or f"spiked:n={n},c={c}")
     return Planted(problem, values, c > 0 or n == 1, "theory 6.4")
 
 
@@ -101,7 +101,7 @@ def hadamard(bases: int = 3, seed: int = 3, *, name: str = "") -> Planted:
 def orthogonal(n: int = 2, strength: float = 1.0, *, name: str = "") -> Planted:
     """Orthonormal a_i = z_i = e_i, the last a scaled by `strength` (theory 6.6).
 
-    Every PSD matrix with the prescribed diagonal is a nuclear optimum, so the value is known and the direction is not.
+    Every PSD matrix with the prescribed diagonal is a nuclear optimum: the value is known, the direction not.
     """
     if n < 1 or not (np.isfinite(strength) and strength > 0):
         raise InputError(f"orthogonal: got n={n}, strength={strength:g}; expected n >= 1 and strength > 0")
@@ -115,7 +115,7 @@ def orthogonal(n: int = 2, strength: float = 1.0, *, name: str = "") -> Planted:
         "l1": float(diagonal.sum()),
         "l2": float(np.sqrt((diagonal**2).sum())),
     }
-    default = f"orthogonal:n={n}" + ("" if strength == 1 else f",strength={strength:g}")
+    default = f"orthogonal:n={n}" + ("" if strength == 1 else f",strength={strength}")
     return Planted(pairs(a, np.eye(n), name=name or default), values, n == 1, "theory 6.6")
 
 

@@ -1,0 +1,8 @@
+"""`python -m marginflow` is the command `marginflow`."""
+
+import sys
+
+from marginflow.cli.main import main
+
+
+sys.exit(main())

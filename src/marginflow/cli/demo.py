@@ -1,0 +1,126 @@
+"""`marginflow demo`: the abstract's three statements on real data and on a problem with a known answer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marginflow.cli.output import JsonFlag, number, print_json, progress, table
+
+
+if TYPE_CHECKING:
+    from marginflow.flow.trajectory import Trajectory
+
+
+RUNS = [
+    ("digits", "kq"),
+    ("digits", "w"),
+    ("sign-orbit", "kq"),
+    ("sign-orbit", "w"),
+    ("sign-orbit", "diag-kq"),
+]
+"""Digits are real images; on sign-orbit every answer is known in closed form (theory 6.5).
+
+Digits have no diagonal model: their tokens and queries differ in dimension.
+"""
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report; made if missing.")] = Path(
+        "out"
+    ),
+    json: JsonFlag = False,
+) -> int:
+    """Train keys and queries, one matrix, and diagonal weights to the end; compare with certified SVMs.
+
+    Example: marginflow demo --out out
+    """
+    from marginflow.report.build import build_report
+
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    paths: list[Trajectory] = []
+    with progress("demo") as show:
+        for data, word in RUNS:
+            path, row = _run(data, word, show)
+            path.save(out / f"{data}-{word}.npz")
+            paths.append(path)
+            rows.append(row)
+        show("report")
+        build_report(paths, out / "report.html", progress=show)
+    if json:
+        print_json({"runs": rows, "report": str(out / "report.html")})
+    else:
+        print(_text(rows))
+        print(f"\nreport: {(out / 'report.html').resolve()}")
+    return 0 if all(row["status"] == "minimal_loss" for row in rows) else 1
+
+
+def _run(data: str, word: str, show: Any) -> tuple["Trajectory", dict[str, Any]]:
+    from marginflow.cli.flow import parse_parameterization, summary
+    from marginflow.flow.integrate import integrate
+    from marginflow.problem.named import load
+    from marginflow.svm.solve import solve
+
+    problem = load(data)
+    show(f"{data} {word}: flow")
+    path = integrate(problem, parse_parameterization(word, problem), seed=0, scale=0.1, until_margin=1e6)
+    found = summary(path)
+    show(f"{data} {word}: SVM")
+    solution = solve(problem, path.parameterization.norm)
+    certificate = solution.certificate
+    norm = {"nuclear": found["nuclear"], "l1": found["nuclear"], "frobenius": found["frobenius"]}
+    return path, {
+        "problem": data,
+        "parameterization": word,
+        "status": found["status"],
+        "log_time": found["log_time"],
+        "norm": path.parameterization.norm,
+        "norm_over_margin": norm[path.parameterization.norm] / found["margin"],
+        "svm_lower": certificate.lower,
+        "svm_upper": certificate.upper,
+        "ratio": found["ratio"],
+        "nuclear_over_margin": found["nuclear_over_margin"],
+        "frobenius_over_margin": found["frobenius_over_margin"],
+    }
+
+
+def _text(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        [
+            f"{r['problem']} {r['parameterization']}",
+            r["status"],
+            number(r["log_time"], 4),
+            r["norm"],
+            number(r["norm_over_margin"], 7),
+            f"[{r['svm_lower']:.9g}, {r['svm_upper']:.9g}]",
+            number(r["ratio"] - 1, 2),
+            number(r["nuclear_over_margin"], 5),
+            number(r["frobenius_over_margin"], 5),
+        ]
+        for r in rows
+    ]
+    header = [
+        "run",
+        "verdict",
+        "log t",
+        "norm",
+        "norm/margin",
+        "certified SVM value",
+        "R-1",
+        "nuc/m",
+        "fro/m",
+    ]
+    notes = [
+        "Each run ends at the SVM of its own norm: norm/margin meets the certified interval, and R - 1 bounds",
+        "the relative distance left, from the run's own weights alone. The contrast on one data set:",
+    ]
+    by = {(r["problem"], r["parameterization"]): r for r in rows}
+    for data in ("digits", "sign-orbit"):
+        kq, w = by[(data, "kq")], by[(data, "w")]
+        notes.append(
+            f"  {data}: nuclear norm/margin {number(kq['nuclear_over_margin'], 5)} with K and Q, "
+            f"{number(w['nuclear_over_margin'], 5)} with one W; "
+            f"Frobenius {number(kq['frobenius_over_margin'], 5)} and {number(w['frobenius_over_margin'], 5)}"
+        )
+    return table(header, cells) + "\n\n" + "\n".join(notes)

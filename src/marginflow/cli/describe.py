@@ -1,0 +1,44 @@
+"""`marginflow describe`: what can be said about a problem before anything is trained."""
+
+from typing import Any
+
+from marginflow.cli.output import DataArgument, JsonFlag, number, print_json
+
+
+def describe(data: DataArgument, json: JsonFlag = False) -> int:
+    """Sizes, score gaps, ties, and whether the tokens can be separated, with the proof.
+
+    Example: marginflow describe digits
+    """
+    from marginflow.problem.named import load
+    from marginflow.svm.describe import describe_problem
+
+    found = describe_problem(load(data))
+    if json:
+        print_json(found.to_dict())
+    else:
+        print(_text(found.to_dict()))
+    return 0
+
+
+def _text(f: dict[str, Any]) -> str:
+    lengths = f["lengths"]
+    tokens = (
+        f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']}..{lengths['max']}"
+    )
+    lines = [
+        f"{f['name']}: {f['n']} samples of {tokens} tokens, d = {f['d']}, d_z = {f['d_z']}",
+        f"constraints      {f['constraints']} of rank one in {f['d'] * f['d_z']} dimensions",
+        f"independent      {_yes(f['independent'])} (independent constraints can always be separated)",
+        f"separable        {_yes(f['separable'])}: {f['proof']}",
+        f"diagonal model   {_yes(f['diagonal_separable'])}: {f['diagonal_proof']}",
+        f"score gap        least {number(f['score_gap']['least'])} (sample {f['score_gap']['sample']}), "
+        f"median {number(f['score_gap']['median'])}",
+        f"ties             {f['ties']} pairs of non-optimal tokens with equal score",
+        f"minimal loss     {number(f['minimal_loss'])} (exponential), log {number(f['log_minimal_loss'])}",
+    ]
+    return "\n".join(lines)
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "undecided"}[value]

@@ -1,0 +1,162 @@
+"""`marginflow flow`: train to the end and say where the training went."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress
+from marginflow.errors import InputError
+
+
+if TYPE_CHECKING:
+    from marginflow.flow.parameterization import AbstractParameterization
+    from marginflow.flow.trajectory import Trajectory
+    from marginflow.problem.problem import Problem
+
+
+def flow(
+    data: DataArgument,
+    parameterization: Annotated[
+        str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")
+    ] = "kq",
+    width: Annotated[
+        int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random start.")] = 0,
+    scale: Annotated[float, typer.Option(help="Standard deviation of the random start.")] = 0.1,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from an .npz with arrays K, Q | W | k, q | beta instead.")
+    ] = None,
+    until_margin: Annotated[float, typer.Option(help="Stop when the acting margins reach this.")] = 1e6,
+    until: Annotated[
+        str, typer.Option(help="margin, or verdict: stop as soon as the verdict is certain.")
+    ] = "margin",
+    loss: Annotated[str, typer.Option(help="exponential or logistic.")] = "exponential",
+    rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
+    save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Integrate the gradient flow and give a verdict: minimal loss, trapped or undecided.
+
+    Example: marginflow flow digits --parameterization kq --until-margin 1e6
+    """
+    from marginflow.flow.integrate import integrate
+    from marginflow.problem.named import load
+
+    problem = load(data)
+    model = parse_parameterization(parameterization, problem, width)
+    start = None if init is None else _start(init, parameterization)
+    if save is not None:
+        output_path(save, data, *([] if init is None else [init]))
+    with progress(f"flow {parameterization}") as show:
+        path = integrate(
+            problem,
+            model,
+            seed=seed,
+            scale=scale,
+            init=start,
+            until_margin=until_margin,
+            until=until,
+            loss=loss,
+            rtol=rtol,
+            progress=lambda step, margin, log_time: show(
+                f"step {step}, margin {margin:.3g}, log t {log_time:.3g}"
+            ),
+        )
+    if save is not None:
+        path.save(save)
+    found = summary(path)
+    if json:
+        print_json(found)
+    else:
+        print(_text(found, path))
+        if save is not None:
+            print(f"saved            {save}")
+    if path.interrupted:
+        return 130
+    return 1 if path.status.name == "undecided" else 0
+
+
+def parse_parameterization(
+    word: str, problem: "Problem", width: int | None = None
+) -> "AbstractParameterization":
+    """The parameterisation called `word` on the command line.
+
+    Raises:
+        InputError: an unknown word, or a width for anything but kq.
+    """
+    from marginflow.flow.parameterization import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
+
+    if word == "kq":
+        return KeyQuery(width=min(problem.d, problem.d_z) if width is None else width)
+    if width is not None:
+        raise InputError(f"--width: got {width} with --parameterization {word}; only kq has a width")
+    others: dict[str, AbstractParameterization] = {
+        "w": Combined(),
+        "diag-kq": DiagonalKeyQuery(),
+        "diag": Diagonal(),
+    }
+    if word not in others:
+        raise InputError(f"--parameterization: got {word!r}; expected kq, w, diag-kq or diag")
+    return others[word]
+
+
+def summary(path: "Trajectory") -> dict[str, Any]:
+    """The FIXED fields of `flow --json` (design 4) at the last snapshot, and what explains them."""
+    import numpy as np
+
+    from marginflow.diagnose.ratio import final_ratio
+
+    margin = float(path.margin[-1])
+    singular = np.linalg.svd(path.W(-1), compute_uv=False)
+    nuclear, frobenius = float(singular.sum()), float(np.sqrt((singular**2).sum()))
+    return {
+        "status": path.status.name,
+        "reason": path.reason,
+        "problem": path.problem.name,
+        "parameterization": path.parameterization.word,
+        "margin": margin,
+        "log_excess": float(path.log_excess[-1]),
+        "log_time": float(path.log_time[-1]),
+        "evaluations": path.evaluations,
+        "steps": path.steps,
+        "nuclear": nuclear,
+        "frobenius": frobenius,
+        "nuclear_over_margin": nuclear / margin if margin > 0 else None,
+        "frobenius_over_margin": frobenius / margin if margin > 0 else None,
+        "norm": path.parameterization.norm,
+        "ratio": final_ratio(path),
+        "selected": path.selected(-1),
+        "optimal": path.problem.optimal,
+        "conserved_drift": path.conserved_drift,
+    }
+
+
+def _text(f: dict[str, Any], path: "Trajectory") -> str:
+    wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
+    lines = [
+        f"{f['problem']}, {f['parameterization']}: {f['steps']} steps, {f['evaluations']} force evaluations",
+        path.status.value,
+        f"reason           {f['reason']}",
+        f"least margin     {number(f['margin'])}",
+        f"log t            {number(f['log_time'])}",
+        f"log excess       {number(f['log_excess'])}",
+        f"nuclear/margin   {number(f['nuclear_over_margin'])}",
+        f"Frobenius/margin {number(f['frobenius_over_margin'])}",
+        f"ratio R ({f['norm']}) {number(f['ratio'], 10)}  (1 exactly at the {f['norm']} SVM solution)",
+        f"optimal tokens   {len(f['selected']) - len(wrong)} of {len(f['selected'])} samples"
+        + (f"; not in samples {wrong[:10]}" if wrong else ""),
+        f"conserved drift  {number(f['conserved_drift'], 3)}",
+    ]
+    return "\n".join(lines)
+
+
+def _start(file: Path, word: str) -> dict[str, Any]:
+    from marginflow.npz import read_npz
+
+    wanted = {"kq": {"K", "Q"}, "w": {"W"}, "diag-kq": {"k", "q"}, "diag": {"beta"}}.get(word, set())
+    arrays = read_npz(file)
+    if wanted and set(arrays) != wanted:
+        raise InputError(f"{file}: got arrays {sorted(arrays)}; expected exactly {sorted(wanted)} for {word}")
+    return arrays

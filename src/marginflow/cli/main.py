@@ -1,0 +1,79 @@
+"""The command `marginflow`: registers the verbs and turns every failure into one line and an exit code."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import TyperException
+
+from marginflow.cli import claims, demo, describe, flow, report, svm
+from marginflow.errors import InputError, UndefinedError
+
+
+app = typer.Typer(
+    name="marginflow",
+    help="Which solution does training a softmax attention layer pick, and can we prove it?",
+    epilog="Exit codes: 0 answered, 1 not to the tolerance asked, 2 bad input or usage, 130 interrupted.",
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for name, verb in {
+    "demo": demo.demo,
+    "describe": describe.describe,
+    "svm": svm.svm,
+    "flow": flow.flow,
+    "claims": claims.claims,
+    "report": report.report,
+}.items():
+    app.command(name)(verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from marginflow import __version__
+
+        print(f"marginflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    """Which solution does training a softmax attention layer pick, and can we prove it?"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code (design 4)."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(args=given or ["--help"], prog_name="marginflow", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (InputError, UndefinedError) as error:
+        return _complain(str(error))
+    except TyperException as error:
+        return _complain(f"{error.format_message()} (see marginflow --help)")
+    except (typer.Abort, KeyboardInterrupt):
+        _complain("interrupted; what was finished is saved")
+        return 130
+    except BrokenPipeError:
+        # The reader went away (marginflow ... | head): leave without a traceback, as other tools do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return _complain(
+            f"{error.filename or 'file'}: {error.strerror or error}; check the path and the disk"
+        )
+    except MemoryError:
+        return _complain("out of memory; use a smaller problem")
+
+
+def _complain(message: str) -> int:
+    print("marginflow: " + " ".join(message.split()), file=sys.stderr)
+    return 2

@@ -1,0 +1,112 @@
+"""`marginflow svm`: the least-norm weights that separate the selected tokens, with a certificate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress
+from marginflow.errors import InputError
+
+
+def svm(
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="As for `marginflow describe`.")] = None,
+    norm: Annotated[
+        str, typer.Option(help="nuclear, frobenius or operator; for diagonal weights l1, l2, lp:1.75, linf.")
+    ] = "nuclear",
+    tol: Annotated[float, typer.Option(help="Certified relative gap asked for.")] = 1e-9,
+    select: Annotated[
+        str | None,
+        typer.Option(help="Tokens to select, one per sample (0,3,1,...); default: the optimal ones."),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the solution to this .npz file.")] = None,
+    verify: Annotated[
+        Path | None, typer.Option(help="Recheck a saved solution with independent code instead of solving.")
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """Solve min N(W) subject to (x_selected - x_l)' W z >= 1 and certify the answer.
+
+    Example: marginflow svm angle:c=0.5 --norm nuclear
+    """
+    if verify is not None:
+        if data is not None or save is not None:
+            raise InputError("svm: got --verify with DATA or --save; --verify takes only the saved file")
+        return _verify(verify, json)
+    if data is None:
+        raise InputError("svm: got no DATA; expected a file.npz or a named problem such as angle:c=0.5")
+    if not 1e-15 <= tol < 1:
+        raise InputError(f"--tol: got {tol:g}; expected a relative gap between 1e-15 and 1")
+    from marginflow.problem.named import load
+    from marginflow.svm.solve import solve
+
+    problem = load(data)
+    if save is not None:
+        output_path(save, data)
+    selection = None if select is None else _selection(select)
+    with progress("svm") as show:
+        solution = solve(
+            problem,
+            norm,
+            tol,
+            selection=selection,
+            progress=lambda iteration, gap: show(f"iteration {iteration}, gap {gap:.1e}"),
+        )
+    if save is not None:
+        solution.save(save)
+    certificate = solution.certificate
+    found = {
+        "status": solution.status.name,
+        "norm": norm,
+        "value": solution.value,
+        "lower": certificate.lower,
+        "upper": certificate.upper,
+        "gap": certificate.gap,
+        "tol": tol,
+        "rank": solution.rank,
+        "unique": solution.unique,
+        "constraints": len(solution.constraints),
+        "infeasibility": solution.infeasibility,
+        "iterations": solution.iterations,
+    }
+    if json:
+        print_json(found)
+    else:
+        print(f"{problem.name}: {len(solution.constraints)} constraints, W is {problem.d} x {problem.d_z}")
+        print(solution.status.value)
+        if solution.status.name == "infeasible":
+            print(
+                f"no W with {norm} norm below {number(solution.infeasibility)} separates the selected tokens"
+            )
+        else:
+            print(f"{norm} value  {solution.value:.12g}")
+            print(
+                f"certified    [{certificate.lower:.12g}, {certificate.upper:.12g}], gap {certificate.gap:.1e}"
+            )
+            print(f"rank         {'undecided' if solution.rank is None else solution.rank}")
+            print(f"unique       {_word(solution.unique)}")
+        if save is not None:
+            print(f"saved        {save}")
+    return 1 if solution.status.name == "inaccurate" else 0
+
+
+def _selection(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--select: got {text!r}; expected token indices such as 0,3,1") from None
+
+
+def _word(unique: bool | None) -> str:
+    return {True: "yes", False: "no", None: "undecided"}[unique]
+
+
+def _verify(path: Path, json: bool) -> int:
+    from marginflow.svm.verify import verify_saved
+
+    verification = verify_saved(path)
+    if json:
+        print_json(verification.to_dict())
+    else:
+        print(verification)
+    return 0 if verification.holds else 1
