@@ -112,7 +112,7 @@ def _text(rows: list[dict[str, Any]]) -> str:
         "fro/m",
     ]
     notes = [
-        "Each run ends at the SVM of its own norm: norm/margin meets the certified interval, and R - 1 bounds",
+        "Each run ends at the SVM of its own norm: norm/margin meets the certified interval and R - 1 bounds",
         "the relative distance left, from the run's own weights alone. The contrast on one data set:",
     ]
     by = {(r["problem"], r["parameterization"]): r for r in rows}

@@ -80,9 +80,8 @@ def svm(
             )
         else:
             print(f"{norm} value  {solution.value:.12g}")
-            print(
-                f"certified    [{certificate.lower:.12g}, {certificate.upper:.12g}], gap {certificate.gap:.1e}"
-            )
+            interval = f"[{certificate.lower:.12g}, {certificate.upper:.12g}]"
+            print(f"certified    {interval}  gap {certificate.gap:.1e}")
             print(f"rank         {'undecided' if solution.rank is None else solution.rank}")
             print(f"unique       {_word(solution.unique)}")
         if save is not None:

@@ -9,6 +9,10 @@ from marginflow.errors import InputError
 from marginflow.problem.problem import Problem
 
 
+LARGEST_N = 5000
+"""Larger planted problems are refused: they would need arrays of more than 200 MB and show nothing new."""
+
+
 @dataclass(frozen=True, eq=False)
 class Planted:
     """A problem with the answers that a derivation gives for it.
@@ -60,8 +64,8 @@ def spiked(n: int = 8, c: float = 0.25, *, name: str = "") -> Planted:
 
     The nuclear optimum has rank 1, the Frobenius one rank n.
     """
-    if n < 1 or not 0 <= c < 1:
-        raise InputError(f"spiked: got n={n}, c={c:g}; expected n >= 1 and 0 <= c < 1")
+    if not 1 <= n <= LARGEST_N or not 0 <= c < 1:
+        raise InputError(f"spiked: got n={n}, c={c:g}; expected n >= 1, n <= {LARGEST_N} and 0 <= c < 1")
     a = np.zeros((n, n + 1))
     a[:, 0] = np.sqrt(c)
     a[np.arange(n), np.arange(1, n + 1)] = np.sqrt(1 - c)
@@ -83,8 +87,8 @@ def hadamard(bases: int = 3, seed: int = 3, *, name: str = "") -> Planted:
 
     The two values are equal by the derivation; the number itself is not known in closed form.
     """
-    if bases < 1:
-        raise InputError(f"hadamard: got bases={bases}; expected at least 1")
+    if not 1 <= bases <= LARGEST_N:
+        raise InputError(f"hadamard: got bases={bases}; expected at least 1 and at most {LARGEST_N}")
     signs = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=float)
     draw = np.random.default_rng(seed)
     a, z = np.abs(draw.standard_normal((2, bases, 4)))
@@ -103,8 +107,10 @@ def orthogonal(n: int = 2, strength: float = 1.0, *, name: str = "") -> Planted:
 
     Every PSD matrix with the prescribed diagonal is a nuclear optimum: the value is known, the direction not.
     """
-    if n < 1 or not (np.isfinite(strength) and strength > 0):
-        raise InputError(f"orthogonal: got n={n}, strength={strength:g}; expected n >= 1 and strength > 0")
+    if not 1 <= n <= LARGEST_N or not (np.isfinite(strength) and strength > 0):
+        raise InputError(
+            f"orthogonal: got n={n}, strength={strength:g}; expected n >= 1, n <= {LARGEST_N}, strength > 0"
+        )
     a = np.eye(n)
     a[-1, -1] = strength
     diagonal = 1 / np.diag(a)
@@ -151,6 +157,6 @@ def nearly_infeasible(eps: float = 1e-9, *, name: str = "") -> Planted:
     value = float(np.hypot(1.0, 2 / eps))
     values = {"nuclear": value, "frobenius": value, "operator": value}
     problem = pairs(
-        np.array([[1.0, 0.0], [-1.0, eps]]), np.ones((2, 1)), name=name or f"nearly-infeasible:eps={eps:g}"
+        np.array([[1.0, 0.0], [-1.0, eps]]), np.ones((2, 1)), name=name or f"nearly-infeasible:eps={eps}"
     )
     return Planted(problem, values, True, "W = (1, 2/eps): both constraints active, rank one")

@@ -45,8 +45,8 @@ def _draw(family: str, n: int, T: int, d: int, seed: int, dz: int) -> np.random.
             f"{family}: got n={n}, T={T}, d={d}, seed={seed}, dz={dz}; "
             "expected n >= 1, T >= 2, d >= 1, seed >= 0, dz >= 0"
         )
-    if n * T * d > 10**9:
-        raise InputError(f"{family}: got n*T*d = {n * T * d:.3g} entries; expected at most 1e9")
+    if n * T * d > 10**8:
+        raise InputError(f"{family}: got n*T*d = {n * T * d:.3g} entries; expected at most 1e8")
     return np.random.default_rng(seed)
 
 

@@ -1,0 +1,65 @@
+"""The rank-one operator agrees with the matrices it never forms."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import marginflow as mf
+
+
+@st.composite
+def constraint_sets(draw):
+    n, C, d, d_z = (draw(st.integers(1, k)) for k in (4, 8, 4, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return mf.Constraints(rng.standard_normal((C, d)), rng.integers(n, size=C), rng.standard_normal((n, d_z)))
+
+
+def dense(rows: mf.Constraints):
+    return np.array([np.outer(a, rows.z[i]) for a, i in zip(rows.a, rows.sample)])
+
+
+@settings(deadline=None, derandomize=True, max_examples=50)
+@given(constraint_sets(), st.integers(0, 2**32))
+def test_operator_equals_dense_matrices(rows, seed):
+    draw = np.random.default_rng(seed)
+    W, dual = draw.standard_normal(rows.shape), draw.random(len(rows))
+    A = dense(rows)
+    np.testing.assert_allclose(rows.margins(W), np.tensordot(A, W, 2), atol=1e-13)
+    np.testing.assert_allclose(rows.adjoint(dual), np.tensordot(dual, A, 1), atol=1e-13)
+    np.testing.assert_allclose(rows.gram(), np.einsum("cij,eij->ce", A, A), atol=1e-12)
+    assert abs(np.vdot(rows.adjoint(dual), W) - dual @ rows.margins(W)) < 1e-12
+
+
+def test_diagonal_rows_are_the_diagonals():
+    draw = np.random.default_rng(0)
+    rows = mf.Constraints(draw.standard_normal((5, 3)), [0, 1, 1, 0, 1], draw.standard_normal((2, 3)))
+    beta = draw.standard_normal(3)
+    np.testing.assert_allclose(rows.margins(beta), rows.margins(np.diag(beta)), atol=1e-14)
+    np.testing.assert_allclose(rows.diagonal, [np.diag(A) for A in dense(rows)])
+
+
+def test_diagonal_needs_equal_dimensions():
+    rows = mf.Constraints(np.ones((1, 3)), [0], np.ones((1, 2)))
+    with pytest.raises(mf.UndefinedError, match="3 and queries in 2"):
+        _ = rows.diagonal
+
+
+def test_restrict_keeps_tokens_and_queries():
+    rows = mf.Constraints(np.arange(6.0).reshape(3, 2) + 1, [0, 1, 1], np.ones((2, 2)), [4, 5, 6])
+    kept = rows.restrict(np.array([True, False, True]))
+    assert kept.token.tolist() == [4, 6]
+    assert kept.sample.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "a, sample, z, words",
+    [
+        (np.ones((2, 2)), [0], np.ones((1, 2)), "one sample"),
+        (np.ones((2, 2)), [0, 1], np.ones((1, 2)), "0..0"),
+        (np.full((1, 2), 1e-200), [0], np.ones((1, 2)), "1e-100"),
+        (np.full((1, 2), np.nan), [0], np.ones((1, 2)), "finite"),
+    ],
+)
+def test_bad_constraints(a, sample, z, words):
+    with pytest.raises(mf.InputError, match=words):
+        mf.Constraints(a, sample, z)
