@@ -1,5 +1,7 @@
 """min ||W||_* subject to a_c' W z_c >= 1: the SVM of (K, Q) (theory 3.4, design 6)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from marginflow.arrays import Floats
@@ -33,6 +35,79 @@ class Nuclear:
         """The largest singular value of `B`."""
         square = np.linalg.eigvalsh(B.T @ B if B.shape[0] >= B.shape[1] else B @ B.T)
         return float(np.sqrt(max(square[-1], 0.0)))
+
+    def balance(self, W, B):
+        return 1.0 / float(np.linalg.norm(W, 2))
+
+    def face(self, s, omega, shape):
+        r = int((s > 1.0).sum())
+        w = np.maximum(s - 1.0, 0.0) / omega
+        b = np.minimum(s, 1.0)
+        on = np.arange(len(s)) < r
+        near = np.where(on, 1.0, np.maximum(1.0 - b * b, 1e-300))
+        rho = np.where(on, 0.25, 1.0 / near)
+        kappa = np.where(on, -0.25, b / near)
+        return NuclearFace(
+            float(w.sum()),
+            w,
+            r,
+            (_pad(w, shape[0], 0.0), _pad(rho, shape[0], 1.0)),
+            (_pad(w, shape[1], 0.0), _pad(rho, shape[1], 1.0)),
+            kappa,
+        )
+
+
+def _pad(x, length, value):
+    return np.concatenate((x, np.full(length - len(x), value)))
+
+
+
+@dataclass(frozen=True, eq=False)
+class NuclearFace:
+    """W has rank r and B = U1 V1' there; b < 1 elsewhere (docs/svm-nuclear.md, 3.2)."""
+
+    value: float
+    w: Floats
+    rank: int
+    left: tuple[Floats, Floats]
+    right: tuple[Floats, Floats]
+    kappa: Floats
+
+    def psi(self, M):
+        (w, rho), (w_, rho_) = self.left, self.right
+        out = (np.outer(w, rho_) + np.outer(rho, w_)) * M
+        p = len(self.kappa)
+        out[:p, :p] += (np.outer(self.w, self.kappa) + np.outer(self.kappa, self.w)) * M[:p, :p].T
+        return out
+
+    def gram(self, a, z, sample):
+        (_, rho), (_, rho_) = self.left, self.right
+        r, p = self.rank, len(self.kappa)
+        w = self.w[:r]
+        aw, zw = a[:, :r] * w, z[:, :r] * w
+        pair = np.ix_(sample, sample)
+        H = (aw @ a[:, :r].T) * ((z * rho_) @ z.T)[pair]
+        H += ((a * rho) @ a.T) * (zw @ z[:, :r].T)[pair]
+        crossed = (aw @ z[:, :r].T)[:, sample] * ((z[:, :p] * self.kappa) @ a[:, :p].T)[sample]
+        H += crossed
+        H += crossed.T
+        return H
+
+    def equations(self, a, z):
+        x, y = a[:, : self.rank], z[:, : self.rank]
+        i, j = np.triu_indices(self.rank)
+        E = x[:, i] * y[:, j]
+        off = i != j
+        E[:, off] = (E[:, off] + x[:, j[off]] * y[:, i[off]]) / np.sqrt(2.0)
+        return E, np.where(off, 0.0, 1.0)
+
+    def free(self, multipliers):
+        M = np.zeros((len(self.left[0]), len(self.right[0])))
+        i, j = np.triu_indices(self.rank)
+        values = np.where(i == j, multipliers, multipliers / np.sqrt(2.0))
+        M[i, j] = values
+        M[j, i] = values
+        return M
 
 
 def solve_nuclear(

@@ -8,6 +8,7 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.face_newton import face_newton
 from marginflow.svm.first_order import Norm, Point, iterate, lower_bound
 from marginflow.svm.presolve import Operator, presolve, zero_row
 
@@ -38,6 +39,7 @@ def solve_spectral(
     best = Point(np.zeros(A.shape), np.zeros(len(A)), np.inf, 0.0)
     ray: Floats | None = None
     counts: dict[str, int] = {"first_order": 0}
+    due = 3e-2
     interrupted, told = False, time.monotonic()
     try:
         for total, point, grown in iterate(A, norm):
@@ -45,6 +47,12 @@ def solve_spectral(
             counts["first_order"] = total
             if best.gap <= tol / 4 or total >= steps:
                 break
+            if best.gap < due:
+                best, steps_ = face_newton(A, norm, best, tol / 4, most=4000)
+                counts["newton"] = counts.get("newton", 0) + steps_
+                if best.gap <= tol / 4:
+                    break
+                due = best.gap / 5.0
             if best.upper == np.inf and total % 50 == 0:
                 ray = _ray(A, norm, (best.dual, grown))
                 if ray is not None:
