@@ -22,19 +22,27 @@ demo: .venv/.core
 	$(PY) -m marginflow demo --out out
 
 lint: .venv/.test
-	.venv/bin/ruff check src tests benchmarks
-	.venv/bin/ruff format --check src tests benchmarks
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: lint
+chromium:
+	command -v chromium >/dev/null || { \
+	  test "$$(id -u)" = 0 || { echo "the browser tests need Chromium: apt-get install chromium"; exit 1; }; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+
+test: lint chromium
 	.venv/bin/pytest -n 2 -m "not long"
 
-test-all: lint
+test-all: lint chromium
 	.venv/bin/pytest -n 2
 
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
+
+docs: .venv/.core
+	$(PY) docs/make_api.py
 
 clean:
 	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

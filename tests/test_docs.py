@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,10 @@ def test_links_between_pages_exist():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_api_reference_has_not_drifted():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_api.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
