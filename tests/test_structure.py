@@ -23,6 +23,7 @@ FLOORS = {
     "claims": 5,
     "report": 5,
     "attractors": 5,
+    "study": 5,
     "cli": 6,
 }
 """A room imports only rooms below it; the same room is fine on its own floor, its neighbour is not."""

@@ -18,7 +18,7 @@ class Description:
         name, n, d, d_z: the problem; lengths: least and largest number of tokens.
         constraints: their number C.
         optimal: the optimal token of each sample.
-        independent: whether the C matrices a_c z' are linearly independent, which makes them separable whatever
+        independent: whether the C matrices a_c z' are linearly independent: then they can be separated whatever
             their signs (some W has every margin equal to 1); None where the singular values do not decide.
         separable: whether some W has every margin positive; `proof` is the sentence that shows it.
         diagonal_separable: the same for W = diag(beta); None where d != d_z or undecided.
