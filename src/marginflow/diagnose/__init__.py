@@ -1,0 +1,1 @@
+"""Numbers per snapshot of a flow, none of which trusts a solver."""

@@ -1,0 +1,119 @@
+"""R(t): how far weights are from a norm's SVM, proved by the force's own weights (docs/theory.md 3.4)."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.errors import InputError
+from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.certificate import certify
+
+
+if TYPE_CHECKING:
+    from marginflow.flow.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """R and the two factors it is the product of.
+
+    Attributes:
+        value: an upper bound of N(W) N_d(G) / (m_min sum r), G = sum_c r_c A_c, that holds in exact
+            arithmetic: >= 1, and W / m_min is within this factor of optimal. nan where it would be no bound.
+        duality: N(W) N_d(G) / <W, G> >= 1, equal to 1 where G supports the norm's ball at W; to rounding.
+        slack: <r, m> / (m_min sum r) >= 1, equal to 1 where only constraints of least margin pull; to
+            rounding.
+        reason: why `value` is nan, or "".
+    """
+
+    value: float
+    duality: float
+    slack: float
+    reason: str = ""
+
+
+def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> Ratio:
+    """Compare `W` with the best of its margin, from a dual candidate and nothing else.
+
+    Weak duality: N(W)/m_min >= N* >= sum(r)/N_d(G) for every W of positive margins and every r >= 0
+    (derivation: docs/theory.md 3.4).
+
+    Args:
+        W: (d, d_z), or (d,) for diagonal norms (a diagonal matrix is accepted there too).
+        dual: (C,) weights of the force, in the constraints' order; any positive multiple.
+        constraints: `C` constraints of the tokens compared with.
+        norm: a norm or its name.
+
+    Raises:
+        InputError: shapes that do not fit.
+    """
+    norm = parse_norm(norm)
+    W, dual = _shaped(W, dual, constraints, norm)
+    if len(constraints) == 0:
+        return _none("no constraint: every W is optimal")
+    if not (np.isfinite(W).all() and np.isfinite(dual).all()):
+        return _none("weights or dual candidate are not finite")
+    margins = constraints.margins(W)
+    wrong, negative = int((margins <= 0).sum()), int((dual < 0).sum())
+    if wrong:
+        return _none(f"{wrong} of {len(dual)} margins are not positive: W does not separate yet")
+    if negative:
+        return _none(f"{negative} of {len(dual)} force weights are negative: not a dual candidate")
+    if not dual.any():
+        return _none("every force weight is zero")
+    certificate = certify(constraints, norm, W, dual).certificate
+    if not (certificate.lower > 0 and math.isfinite(certificate.upper)):
+        return _none("rounding errors are as large as the bound")
+    # Powers of two keep the products in range at margins of 1e300 and leave every ratio as it is.
+    W, margins = _unit(W), _unit(margins)
+    dual = _unit(dual)
+    G = constraints.diagonal.T @ dual if norm.diagonal else constraints.adjoint(dual)
+    return Ratio(
+        value=certificate.upper / certificate.lower,
+        duality=norm.value(W) * norm.dual_value(G) / float((W * G).sum()),
+        slack=float(dual @ margins) / (float(margins.min()) * float(dual.sum())),
+    )
+
+
+def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> float:
+    """R alone: `certify_weights(...).value`, nan where it would be no bound."""
+    return certify_weights(W, dual, constraints, norm).value
+
+
+def final_ratio(path: "Trajectory") -> float:
+    """R of the last snapshot in the norm that the path's parameterisation is expected to minimise."""
+    return ratio(path.W(-1), path.dual(-1), path.problem.constraints(), path.parameterization.norm)
+
+
+def weights_in(norm: AbstractNorm, W: Floats) -> Floats:
+    """`W` in the shape that `norm` reads: the diagonal for norms of diagonal models."""
+    if norm.diagonal:
+        return np.ascontiguousarray(np.diagonal(W)) if W.ndim == 2 else W
+    return np.diag(W) if W.ndim == 1 else W
+
+
+MATRIX_NORMS: Final = ("nuclear", "frobenius", "operator")
+DIAGONAL_NORMS: Final = ("l1", "l2", "linf")
+
+
+def _shaped(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[Floats, Floats]:
+    dual = np.asarray(dual, dtype=np.float64)
+    W = weights_in(norm, np.asarray(W, dtype=np.float64))
+    expected = constraints.shape[:1] if norm.diagonal else constraints.shape
+    if W.shape != expected:
+        raise InputError(f"W: got shape {W.shape}; expected {expected} for the {norm.name} norm")
+    if dual.shape != (len(constraints),):
+        raise InputError(f"dual: got shape {dual.shape}; expected ({len(constraints)},), one per constraint")
+    return W, dual
+
+
+def _unit(x: Floats) -> Floats:
+    return np.ldexp(x, -math.frexp(float(np.abs(x).max()))[1])
+
+
+def _none(reason: str) -> Ratio:
+    return Ratio(math.nan, math.nan, math.nan, reason)
