@@ -1,0 +1,252 @@
+"""Norms of the weights: value, dual value, and bounds of both that hold in exact arithmetic (theory 3.4)."""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from marginflow import rounding
+from marginflow.arrays import Floats
+from marginflow.errors import InputError
+
+
+class AbstractNorm(ABC):
+    """A norm N of the weights with its dual norm N_d(M) = max {<M, W>: N(W) <= 1}.
+
+    Matrix norms take W and M of shape (d, d_z); norms of diagonal models take their diagonals, (d,).
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the user writes: "nuclear", "lp:1.75"."""
+
+    @property
+    @abstractmethod
+    def diagonal(self) -> bool:
+        """True for norms of W = diag(beta)."""
+
+    @property
+    @abstractmethod
+    def strictly_convex(self) -> bool:
+        """True when the problem of least norm has one solution whatever the data."""
+
+    @abstractmethod
+    def value(self, W: Floats) -> float:
+        """N(W), to rounding error."""
+
+    @abstractmethod
+    def dual_value(self, M: Floats) -> float:
+        """N_d(M), to rounding error."""
+
+    @abstractmethod
+    def value_upper(self, W: Floats) -> float:
+        """A number that N(W) does not exceed."""
+
+    @abstractmethod
+    def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
+        """A number that N_d(M') does not exceed for any M' with |M' - M| <= error, entry by entry."""
+
+
+@dataclass(frozen=True)
+class Nuclear(AbstractNorm):
+    """The sum of singular values; its dual is the largest."""
+
+    name: str = field(default="nuclear", init=False)
+    diagonal: bool = field(default=False, init=False)
+    strictly_convex: bool = field(default=False, init=False)
+
+    def value(self, W: Floats) -> float:
+        return float(_singular_values(W).sum())
+
+    def dual_value(self, M: Floats) -> float:
+        return float(_singular_values(M).max(initial=0.0))
+
+    def value_upper(self, W: Floats) -> float:
+        scale, W = _scaled(W)
+        return rounding.spectral_up(W)[1] * scale
+
+    def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
+        scale, M = _scaled(M)
+        return rounding.up((rounding.spectral_up(M)[0] + _operator_of_error(error, scale)) * scale)
+
+
+@dataclass(frozen=True)
+class Operator(AbstractNorm):
+    """The largest singular value; its dual is their sum."""
+
+    name: str = field(default="operator", init=False)
+    diagonal: bool = field(default=False, init=False)
+    strictly_convex: bool = field(default=False, init=False)
+
+    def value(self, W: Floats) -> float:
+        return float(_singular_values(W).max(initial=0.0))
+
+    def dual_value(self, M: Floats) -> float:
+        return float(_singular_values(M).sum())
+
+    def value_upper(self, W: Floats) -> float:
+        scale, W = _scaled(W)
+        return rounding.spectral_up(W)[0] * scale
+
+    def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
+        scale, M = _scaled(M)
+        # |E|_* <= sqrt(rank) |E|_F
+        spread = math.sqrt(min(M.shape)) * _frobenius_of_error(error, scale)
+        return rounding.up((rounding.spectral_up(M)[1] + spread) * scale, 4)
+
+
+@dataclass(frozen=True)
+class Frobenius(AbstractNorm):
+    """The Euclidean norm of the entries; its own dual."""
+
+    name: str = field(default="frobenius", init=False)
+    diagonal: bool = field(default=False, init=False)
+    strictly_convex: bool = field(default=True, init=False)
+
+    def value(self, W: Floats) -> float:
+        scale, W = _scaled(W)
+        return float(np.linalg.norm(W)) * scale
+
+    def dual_value(self, M: Floats) -> float:
+        return self.value(M)
+
+    def value_upper(self, W: Floats) -> float:
+        return self.dual_upper(W)
+
+    def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
+        scale, M = _scaled(M)
+        return rounding.up((rounding.frobenius_up(M) + _frobenius_of_error(error, scale)) * scale)
+
+
+@dataclass(frozen=True)
+class Lp(AbstractNorm):
+    """(sum_j |beta_j|^p)^(1/p), 1 <= p <= inf, of a diagonal model; its dual has 1/p + 1/q = 1."""
+
+    p: float
+
+    def __post_init__(self) -> None:
+        if not self.p >= 1.0:
+            raise InputError(f"norm: got p = {self.p:g}; expected 1 <= p <= inf, or it is not a norm")
+
+    @property
+    def name(self) -> str:
+        return {1.0: "l1", 2.0: "l2", math.inf: "linf"}.get(self.p, f"lp:{self.p:.17g}")
+
+    @property
+    def diagonal(self) -> bool:
+        return True
+
+    @property
+    def strictly_convex(self) -> bool:
+        return 1.0 < self.p < math.inf
+
+    @cached_property
+    def q(self) -> float:
+        """The exponent of the dual norm."""
+        if self.p == 1.0:
+            return math.inf
+        return 1.0 if self.p == math.inf else self.p / (self.p - 1.0)
+
+    def value(self, W: Floats) -> float:
+        return _vector_norm(W, self.p)
+
+    def dual_value(self, M: Floats) -> float:
+        return _vector_norm(M, self.q)
+
+    def value_upper(self, W: Floats) -> float:
+        return _vector_norm_up(np.abs(W), self.p)
+
+    def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
+        size = np.abs(M) if error is None else (np.abs(M) + error) * (1.0 + 4 * rounding.U)
+        # The q-norm falls as q grows, so a q rounded down gives an upper bound.
+        q = self.q if self.q in (1.0, 2.0, math.inf) else max(1.0, self.q * (1.0 - 8 * rounding.U))
+        return _vector_norm_up(size, q)
+
+
+def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
+    """The norm called `norm`: nuclear, frobenius, operator, l1, l2, linf or lp:P with P > 1.
+
+    Raises:
+        InputError: an unknown name, or an exponent that is no number above 1.
+    """
+    if isinstance(norm, AbstractNorm):
+        return norm
+    known = str(norm).strip().lower()
+    if known in _NAMED:
+        return _NAMED[known]
+    if known.startswith("lp:"):
+        try:
+            p = float(known[3:])
+        except ValueError:
+            p = math.nan
+        if 1.0 < p < math.inf:
+            return Lp(p)
+        hint = {1.0: "; write l1", math.inf: "; write linf"}.get(p, "")
+        raise InputError(f"norm: got {norm!r}; expected lp:P with a number P > 1, such as lp:1.75{hint}")
+    raise InputError(f"norm: got {norm!r}; expected one of {', '.join(_NAMED)} or lp:P, such as lp:1.75")
+
+
+_NAMED: Final[dict[str, AbstractNorm]] = {
+    "nuclear": Nuclear(),
+    "frobenius": Frobenius(),
+    "operator": Operator(),
+    "l1": Lp(1.0),
+    "l2": Lp(2.0),
+    "linf": Lp(math.inf),
+}
+
+_POWER_ULPS: Final = 16
+"""Roundings charged for one power x**p: the C library's pow and NumPy's vector code stay below 4 ulp."""
+
+
+def _scaled(M: Floats) -> tuple[float, Floats]:
+    """A power of two and `M` divided by it, largest entry in [1/2, 1), so that squares stay in range."""
+    power = rounding.exponent(M)
+    return math.ldexp(1.0, power), np.ldexp(M, -power)
+
+
+def _singular_values(M: Floats) -> Floats:
+    scale, M = _scaled(M)
+    return np.asarray(np.linalg.svd(M, compute_uv=False)) * scale
+
+
+def _frobenius_of_error(error: Floats | None, scale: float) -> float:
+    return 0.0 if error is None else rounding.frobenius_up(error / scale)
+
+
+def _operator_of_error(error: Floats | None, scale: float) -> float:
+    """|E| <= sqrt(|E|_1 |E|_inf), from row and column sums."""
+    if error is None:
+        return 0.0
+    E = error / scale
+    columns, rows = float(E.sum(axis=0).max(initial=0.0)), float(E.sum(axis=1).max(initial=0.0))
+    return rounding.up(math.sqrt(columns * rows), sum(E.shape) + 4)
+
+
+def _vector_norm(x: Floats, p: float) -> float:
+    size = np.abs(x)
+    largest = float(size.max(initial=0.0))
+    if p == math.inf or largest == 0.0:
+        return largest
+    return largest * float(np.sum((size / largest) ** p)) ** (1.0 / p)
+
+
+def _vector_norm_up(size: Floats, p: float) -> float:
+    """An upper bound of the p-norm of nonnegative numbers, `p` taken as an exact number."""
+    largest = float(size.max(initial=0.0))
+    if p == math.inf or largest == 0.0:
+        return largest
+    if p == 1.0:
+        return rounding.sum_up(size)
+    ratios = size / largest
+    if p == 2.0:
+        return rounding.up(largest * rounding.frobenius_up(ratios), 3)
+    # Each ratio carries one rounding, which the p-th root turns back into one rounding of the result.
+    total = rounding.sum_up(ratios**p, _POWER_ULPS) + len(size) * rounding.TINY
+    # 1/p carries one rounding: total**(e/p) <= 1 + 2 e log(total), e = u.
+    exponent = 2 + int(2 * math.log(max(total, 1.0)))
+    return rounding.up(largest * math.pow(total, 1.0 / p), _POWER_ULPS + exponent + 4)

@@ -1,0 +1,150 @@
+"""min sum_k phi(x_k) subject to A x = b, x >= 0, by Mehrotra's predictor-corrector method (docs/svm.md).
+
+One loop for linear programs (l1, linf) and for sums of powers (l_p). Newton's equations reduce to
+(A D A') dy = r with D = 1 / (phi'' + z / x); how that matrix is factored is the caller's affair.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from marginflow.arrays import Floats
+
+
+Inverse = Callable[[Floats], Floats]
+
+
+class AbstractProgram(ABC):
+    """The data of one program: a matrix by its actions, a right-hand side and a separable objective."""
+
+    b: Floats
+
+    @abstractmethod
+    def product(self, x: Floats) -> Floats:
+        """A x."""
+
+    @abstractmethod
+    def adjoint(self, y: Floats) -> Floats:
+        """A' y."""
+
+    @abstractmethod
+    def normal(self, D: Floats) -> Inverse:
+        """A function that solves (A diag(D) A') y = r."""
+
+    @abstractmethod
+    def gradient(self, x: Floats) -> Floats:
+        """phi'(x_k) of every variable."""
+
+    @abstractmethod
+    def curvature(self, x: Floats) -> Floats:
+        """phi''(x_k) >= 0 of every variable."""
+
+
+@dataclass(frozen=True, eq=False)
+class Iterate:
+    """A point strictly inside x > 0, z > 0, with multipliers y."""
+
+    x: Floats
+    y: Floats
+    z: Floats
+    complementarity: float
+
+
+def follow(program: AbstractProgram, x: Floats, y: Floats, z: Floats) -> Iterator[Iterate]:
+    """Yield the iterates that start from (x, y, z), x > 0, z > 0; they end when no step can be made."""
+    for _ in range(_STEPS):
+        primal = program.b - program.product(x)
+        dual = program.gradient(x) - program.adjoint(y) - z
+        mu = float(x @ z) / len(x)
+        D = 1.0 / (program.curvature(x) + z / x)
+        try:
+            inverse = program.normal(D)
+        except np.linalg.LinAlgError:
+            return
+        dx, dy, dz = _newton(program, inverse, x, z, D, primal, dual, -x * z)
+        reach_x, reach_z = _reach(x, dx), _reach(z, dz)
+        mean = float((x + reach_x * dx) @ (z + reach_z * dz)) / len(x)
+        centre = (mean / mu) ** 3 * mu
+        dx, dy, dz = _newton(program, inverse, x, z, D, primal, dual, centre - x * z - dx * dz)
+        back = max(0.9, 1.0 - max(mu, 1e-12))
+        step_x, step_z = min(1.0, back * _reach(x, dx)), min(1.0, back * _reach(z, dz))
+        if not np.isfinite(dy).all() or max(step_x, step_z) < 1e-8:
+            return
+        if program.curvature(x).any():
+            # A curved objective couples x and z: one common step keeps the dual residual falling.
+            step_x = step_z = min(step_x, step_z)
+        x, y, z = x + step_x * dx, y + step_z * dy, z + step_z * dz
+        yield Iterate(x, y, z, float(x @ z) / len(x))
+
+
+def _newton(
+    program: AbstractProgram,
+    inverse: Inverse,
+    x: Floats,
+    z: Floats,
+    D: Floats,
+    primal: Floats,
+    dual: Floats,
+    product: Floats,
+) -> tuple[Floats, Floats, Floats]:
+    """Solve A dx = primal, phi'' dx - A' dy - dz = -dual, z dx + x dz = product."""
+    target = product / x - dual
+    right = primal - program.product(D * target)
+    dy = inverse(right)
+    dy = dy + inverse(right - program.product(D * program.adjoint(dy)))
+    dx = D * (program.adjoint(dy) + target)
+    return dx, dy, (product - z * dx) / x
+
+
+def _reach(x: Floats, dx: Floats) -> float:
+    """The largest step in (0, 1e3] that keeps x + step * dx >= 0."""
+    falling = dx < 0.0
+    return min(1e3, float((x[falling] / -dx[falling]).min(initial=1e3)))
+
+
+def diagonal_plus_gram(M: Floats, e: Floats, f: Floats) -> Inverse:
+    """A function that solves (diag(e) + M diag(f) M') y = r for e, f > 0, through the smaller side of M."""
+    rows, columns = M.shape
+    if rows <= columns:
+        K = (M * f) @ M.T
+        K[np.diag_indices(rows)] += e
+        return _cholesky(K)
+    # Sherman-Morrison-Woodbury: the inverse is E - E M (diag(1/f) + M'E M)^-1 M'E with E = diag(1/e).
+    scaled = M / e[:, None]
+    small = M.T @ scaled
+    small[np.diag_indices(columns)] += 1.0 / f
+    inner = _cholesky(small)
+
+    def solve(r: Floats) -> Floats:
+        return r / e - scaled @ inner(scaled.T @ r)
+
+    return solve
+
+
+def _cholesky(K: Floats) -> Inverse:
+    """Factor a positive definite matrix, scaled to unit diagonal and, if it must be, with a small ridge."""
+    scale = 1.0 / np.sqrt(K.diagonal())
+    if not np.isfinite(scale).all():
+        raise np.linalg.LinAlgError("the diagonal is not positive")
+    K = K * scale[:, None] * scale
+    for ridge in (0.0, 1e-14, 1e-12, 1e-10):
+        try:
+            K[np.diag_indices(len(K))] = 1.0 + ridge
+            factor = cho_factor(K, lower=True, check_finite=False)
+            break
+        except np.linalg.LinAlgError:
+            continue
+    else:
+        raise np.linalg.LinAlgError("not positive definite")
+
+    def solve(r: Floats) -> Floats:
+        return np.asarray(scale * cho_solve(factor, scale * r, check_finite=False))
+
+    return solve
+
+
+_STEPS: Final = 100

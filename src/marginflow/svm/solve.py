@@ -1,0 +1,185 @@
+"""The door: choose a solver, certify what it hands over, and say what that proves."""
+
+import math
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, frozen
+from marginflow.errors import InputError
+from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.problem.constraints import Constraints
+from marginflow.problem.problem import Against, Problem
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.certificate import Certified, certify
+from marginflow.svm.solution import Solution, SvmStatus
+
+
+Progress = Callable[[int, float], None]
+"""Called now and then with (iterations so far, relative gap so far)."""
+
+Solver = Callable[..., Candidate]
+"""(constraints, tol, *, progress) -> Candidate."""
+
+_SOLVERS: Final = {
+    "nuclear": ("marginflow.svm.nuclear", "solve_nuclear"),
+    "operator": ("marginflow.svm.operator", "solve_operator"),
+    "frobenius": ("marginflow.svm.euclidean", "solve_frobenius"),
+    "l2": ("marginflow.svm.euclidean", "solve_l2"),
+    "l1": ("marginflow.svm.linear", "solve_l1"),
+    "linf": ("marginflow.svm.linear", "solve_linf"),
+}
+"""One line per norm; any other diagonal norm goes to `marginflow.svm.lp`."""
+
+
+def solve(
+    problem: Problem | Constraints,
+    norm: str | AbstractNorm = "nuclear",
+    tol: float = 1e-9,
+    selection: Any = None,
+    *,
+    against: Against = "all",
+    progress: Progress | None = None,
+) -> Solution:
+    """Minimise N(W) subject to (x_selected - x_l)' W z_i >= 1 for every other token l (theory 3.4).
+
+    Args:
+        problem: the problem, or its constraints.
+        norm: "nuclear", "frobenius", "operator"; for W = diag(beta) "l1", "l2", "lp:1.75", "linf".
+        tol: certified relative gap asked for.
+        selection: (n,) token selected in each sample; the optimal ones when None.
+        against: which tokens constrain: "all" others, only "worse" or only "better" ones.
+        progress: called with (iterations, gap) by long solves. Ctrl-C ends a solve with the bounds reached.
+
+    Returns:
+        Weights, multipliers and two bounds of the value that hold in exact arithmetic.
+
+    Raises:
+        InputError: an unknown norm, a tolerance outside (0, 1), or a selection that does not fit.
+        UndefinedError: a diagonal norm where tokens and queries differ in dimension.
+    """
+    chosen = parse_norm(norm)
+    if not (isinstance(tol, (int, float)) and 0.0 < tol < 1.0):
+        raise InputError(f"tol: got {tol!r}; expected a relative gap between 0 and 1, such as 1e-9")
+    source: dict[str, Any] = {}
+    if isinstance(problem, Problem):
+        constraints = problem.constraints(selection, against=against)
+        source = {"problem": problem, "selection": problem.selection(selection), "against": against}
+    elif isinstance(problem, Constraints):
+        constraints = problem
+        if selection is not None or against != "all":
+            raise InputError(
+                "selection, against: got them with constraints; expected a Problem to choose from"
+            )
+    else:
+        raise InputError(f"problem: got {type(problem).__name__}; expected a Problem or its Constraints")
+    if chosen.diagonal:
+        # Raises UndefinedError where a diagonal model makes no sense, also when nothing constrains.
+        _ = constraints.diagonal
+    return _solve(constraints, chosen, float(tol), progress, source)
+
+
+def solve_many(
+    problems: Iterable[Problem | Constraints],
+    norm: str | AbstractNorm = "nuclear",
+    tol: float = 1e-9,
+    *,
+    against: Against = "all",
+    progress: Progress | None = None,
+) -> list[Solution]:
+    """`solve` each problem of a batch; `progress` is called with (problems solved, gap of the last one)."""
+    solutions: list[Solution] = []
+    for problem in problems:
+        chosen = "all" if isinstance(problem, Constraints) else against
+        solutions.append(solve(problem, norm, tol, against=chosen))
+        if progress is not None:
+            progress(len(solutions), solutions[-1].certificate.gap)
+    return solutions
+
+
+def _solve(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    tol: float,
+    progress: Progress | None,
+    source: dict[str, Any],
+) -> Solution:
+    candidate = _candidate(constraints, norm, tol, progress)
+    certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray)
+    if certified.certificate.upper == math.inf and not candidate.interrupted:
+        certified, status, reason = _without_weights(constraints, norm, certified)
+    elif certified.certificate.gap <= tol:
+        status, reason = SvmStatus.optimal, ""
+    else:
+        status, reason = SvmStatus.inaccurate, ""
+    if status is SvmStatus.inaccurate and not reason:
+        reason = _why_inaccurate(certified, tol, candidate)
+    value = norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
+    return Solution(
+        constraints=constraints,
+        norm=norm,
+        W=frozen(np.diag(certified.W)) if norm.diagonal else certified.W,
+        dual=certified.dual,
+        value=value,
+        certificate=certified.certificate,
+        status=status,
+        reason=reason,
+        tol=tol,
+        iterations=candidate.iterations,
+        interrupted=candidate.interrupted,
+        **source,
+    )
+
+
+def _candidate(
+    constraints: Constraints, norm: AbstractNorm, tol: float, progress: Progress | None
+) -> Candidate:
+    if len(constraints) == 0:
+        d, d_z = constraints.shape
+        return Candidate(np.zeros(d if norm.diagonal else (d, d_z)), np.zeros(0))
+    if norm.name in _SOLVERS:
+        home, name = _SOLVERS[norm.name]
+        return _solver(home, name)(constraints, tol, progress=progress)
+    return _solver("marginflow.svm.lp", "solve_lp")(constraints, norm, tol, progress=progress)
+
+
+def _solver(home: str, name: str) -> Solver:
+    solver: Solver = getattr(import_module(home), name)
+    return solver
+
+
+def _without_weights(
+    constraints: Constraints, norm: AbstractNorm, certified: Certified
+) -> tuple[Certified, SvmStatus, str]:
+    """No separating weights came back: prove that there are none, or find some."""
+    from marginflow.svm.separable import separability
+
+    found = separability(constraints, norm.diagonal, hint=certified.dual)
+    if found.separable:
+        rescued = certify(constraints, norm, _weights(found.W), certified.dual)
+        return rescued, SvmStatus.inaccurate, "only a separating W that need not be near the least was found"
+    if found.separable is None:
+        return (
+            certified,
+            SvmStatus.inaccurate,
+            (
+                "no separating W was found and none is excluded; "
+                f"none has norm below {certified.certificate.lower:.6g}"
+            ),
+        )
+    proof = certify(constraints, norm, certified.W, certified.dual, found.farkas)
+    return proof, SvmStatus.infeasible, found.proof
+
+
+def _weights(W: Floats | None) -> Floats:
+    assert W is not None
+    return W
+
+
+def _why_inaccurate(certified: Certified, tol: float, candidate: Candidate) -> str:
+    if candidate.interrupted:
+        return "interrupted; the bounds are those reached so far"
+    gap = certified.certificate.gap
+    return f"the solver stopped at a certified gap of {gap:.1e} where {tol:.1e} was asked"
