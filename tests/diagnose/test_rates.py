@@ -85,8 +85,8 @@ def test_prefactors_give_the_excess() -> None:
             total = 1 + mpmath.fsum(weights)
             top = mpmath.mpf(problem.scores[i, problem.optimal[i]])
             lost = mpmath.fsum(
-                w * (top - mpmath.mpf(problem.scores[i, l]))
-                for w, l in zip(weights, rows.token[own], strict=True)
+                w * (top - mpmath.mpf(problem.scores[i, token]))
+                for w, token in zip(weights, rows.token[own], strict=True)
             )
             excess += mpmath.exp(-top) * mpmath.expm1(lost / total) / 2
     assert float(late / excess) == pytest.approx(1.0, rel=1e-8)
