@@ -134,7 +134,9 @@ class Lp(AbstractNorm):
 
     @property
     def name(self) -> str:
-        return {1.0: "l1", 2.0: "l2", math.inf: "linf"}.get(self.p, f"lp:{self.p:.17g}")
+        return {1.0: "l1", 2.0: "l2", math.inf: "linf"}.get(
+            self.p, f"lp:{float(self.p)!r}".removesuffix(".0")
+        )
 
     @property
     def diagonal(self) -> bool:
@@ -232,7 +234,7 @@ def _vector_norm(x: Floats, p: float) -> float:
     largest = float(size.max(initial=0.0))
     if p == math.inf or largest == 0.0:
         return largest
-    return largest * float(np.sum((size / largest) ** p)) ** (1.0 / p)
+    return largest * math.pow(float(np.sum((size / largest) ** p)), 1.0 / p)
 
 
 def _vector_norm_up(size: Floats, p: float) -> float:

@@ -2,7 +2,7 @@
 
 For any W with least margin m > 0 and any dual >= 0: sum(dual) / N_d(sum dual A) <= N* <= N(W) / m. Each of
 these quantities is replaced by a bound that holds in exact arithmetic, over every constraint, for the exact
-token differences x_selected - x_l of which `Constraints.a` holds the rounded values (docs/svm.md, Certificate).
+token differences x_selected - x_l of which `Constraints.a` holds the rounded values (docs/svm.md).
 """
 
 import math

@@ -1,9 +1,9 @@
 """Frobenius and l2: the least Euclidean norm under linear constraints (theory 3.4, docs/svm.md).
 
-The dual, max h'y - |R'y|^2 / 2 over y >= 0, has one quadratic, so the problem is solved once the support of y is
-known. Accelerated projected gradients guess it, block principal pivoting corrects the guess, and one more solve
-with the residual supplies the last digits. Where the Gram matrix of the support is singular to working precision
-the dual active-set method takes over.
+The dual is max h'y - |R'y|^2 / 2 over y >= 0: once the support of y is known the rest is one linear system.
+Accelerated projected gradients guess the support, block principal pivoting corrects the guess, and one more
+solve with the residual supplies the last digits. Where the Gram matrix of the support is singular to working
+precision the dual active-set method takes over.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def _solve(
     tol: float,
     progress: Callable[[int, float], None] | None,
 ) -> Candidate:
-    shape = constraints.shape[:1] if diagonal else constraints.shape
+    shape: tuple[int, ...] = constraints.shape[:1] if diagonal else constraints.shape
     zero = zero_row(constraints, diagonal)
     if zero is not None:
         ray = np.zeros(len(constraints))
@@ -72,9 +72,9 @@ def _solve(
         _run(search, tol, progress)
     except KeyboardInterrupt:
         interrupted = True
-    ray = None if search.ray is None else search.ray / rows.length
+    found = None if search.ray is None else search.ray / rows.length
     return Candidate(
-        (search.w * rows.unit).reshape(shape), search.y / rows.length, ray, search.steps, interrupted
+        (search.w * rows.unit).reshape(shape), search.y / rows.length, found, search.steps, interrupted
     )
 
 

@@ -10,7 +10,7 @@ from marginflow.arrays import Floats
 
 @dataclass(frozen=True, eq=False)
 class LeastNorm:
-    """The minimiser (or the last iterate) and its multipliers; `ray` when the rows were found contradictory."""
+    """The minimiser, or the last iterate; its multipliers; a `ray` when the rows contradict each other."""
 
     w: Floats
     dual: Floats

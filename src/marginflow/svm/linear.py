@@ -5,11 +5,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from scipy.linalg import lstsq
 
 from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
-from marginflow.svm.path_following import AbstractProgram, Inverse, Iterate, diagonal_plus_gram, follow
+from marginflow.svm.path_following import (
+    AbstractProgram,
+    Inverse,
+    Iterate,
+    cholesky,
+    diagonal_plus_gram,
+    follow,
+)
 from marginflow.svm.rows import Rows, unit_rows, zero_row
 
 
@@ -64,6 +72,13 @@ class _L1(AbstractProgram):
     def dual_value(self, pulled: Floats) -> float:
         return float(np.abs(pulled).max())
 
+    def square(self, point: Iterate) -> bool:
+        """Whether the iterate shows as many active rows as unknowns: the mark of a single vertex."""
+        d = self.R.shape[1]
+        p, n, s = self._split(point.x)
+        nonzero = (p > point.z[:d]) | (n > point.z[d : 2 * d])
+        return int(nonzero.sum()) == int((point.y > s).sum())
+
     def vertex(self, point: Iterate) -> tuple[Floats, Floats]:
         """Active rows and non-zero weights as the iterate has them, then their equations solved."""
         d = self.R.shape[1]
@@ -104,19 +119,20 @@ class _Linf(AbstractProgram):
         return np.concatenate((self.R @ v, t - v, t + v, [t]))
 
     def normal(self, D: Floats) -> Inverse:
+        """Factor [[E + R'LR, n - p], [., sum E + e]] with E = diag(p + n), L = diag(lam).
+
+        Always written out: Woodbury's formula on the other side of R loses every digit before the vertex is
+        reached, because E vanishes on more weights than there are active rows.
+        """
         lam, p, n, e = self._split(D)
-        block = diagonal_plus_gram(self.R.T, p + n, lam)
-        border, corner = n - p, float(p.sum() + n.sum() + e.sum())
-        edge = block(border)
-        schur = corner - float(border @ edge)
-        # The exact Schur complement exceeds the slack's own entry.
-        schur = max(schur, float(e[0]))
-
-        def solve(r: Floats) -> Floats:
-            t = (r[-1] - float(edge @ r[:-1])) / schur
-            return np.append(block(r[:-1]) - t * edge, t)
-
-        return solve
+        d = self.R.shape[1]
+        half = self.R * np.sqrt(lam)[:, None]
+        K = np.empty((d + 1, d + 1))
+        K[:d, :d] = half.T @ half
+        K[np.diag_indices(d)] += p + n
+        K[d, :d] = K[:d, d] = n - p
+        K[d, d] = p.sum() + n.sum() + e.sum()
+        return cholesky(K)
 
     def gradient(self, x: Floats) -> Floats:
         out = np.zeros(len(x))
@@ -135,6 +151,13 @@ class _Linf(AbstractProgram):
 
     def dual_value(self, pulled: Floats) -> float:
         return float(np.abs(pulled).sum())
+
+    def square(self, point: Iterate) -> bool:
+        """Whether the iterate shows as many active rows as unknowns: the mark of a single vertex."""
+        C, d = self.R.shape
+        lam, p, n, _ = self._split(point.x)
+        bound = (p > point.z[C : C + d]) | (n > point.z[C + d : C + 2 * d])
+        return int((~bound).sum()) + 1 == int((lam > point.z[:C]).sum())
 
     def vertex(self, point: Iterate) -> tuple[Floats, Floats]:
         """Active rows and weights at the bound as the iterate has them, then their equations solved."""
@@ -207,7 +230,9 @@ def _solve(
         for iterate in follow(program, *point):
             steps += 1
             best.offer(*program.pair(iterate))
-            if best.gap < _NEAR and best.offer(*program.vertex(iterate)) <= _EXACT:
+            if best.gap < _NEAR and (program.square(iterate) or best.gap < _CLOSE):
+                best.offer(*program.vertex(iterate))
+            if best.gap <= _EXACT:
                 break
             if iterate.complementarity < 1e-18 or best.lower > _HOPELESS * float(rows.h.max()):
                 break
@@ -263,12 +288,15 @@ def _least_squares(E: Floats, r: Floats) -> Floats:
             x = np.full(len(r), np.nan)
         if np.isfinite(x).all():
             return x + np.linalg.solve(E, r - E @ x)
-    x = np.linalg.lstsq(E, r, rcond=None)[0]
+    x, *_ = lstsq(E, r, check_finite=False, lapack_driver="gelsy")
     return np.asarray(x)
 
 
 _NEAR: Final = 1e-4
 """Relative gap below which the vertex is worth trying."""
+
+_CLOSE: Final = 1e-8
+"""Relative gap below which it is tried although its equations are not square (more than one optimum)."""
 
 _EXACT: Final = 1e-13
 

@@ -1,4 +1,4 @@
-"""Constraints as unit rows of one linear map, r_c' w >= h_c: what the vector-norm solvers see (docs/svm.md)."""
+"""Constraints as unit rows of one linear map, r_c' w >= h_c: what the vector-norm solvers see."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -88,7 +88,7 @@ def zero_row(constraints: Constraints, diagonal: bool) -> int | None:
     vectors = constraints.diagonal if diagonal else constraints.a
     zero = ~vectors.any(axis=1)
     if not diagonal:
-        zero |= ~constraints.z.any(axis=1)[constraints.sample]
+        zero = zero | ~constraints.z[constraints.sample].any(axis=1)
     return int(zero.argmax()) if zero.any() else None
 
 

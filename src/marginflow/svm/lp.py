@@ -1,0 +1,167 @@
+"""1 < p < inf: the least p-norm of diagonal weights, by interior points and Newton's method (docs/svm.md)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats
+from marginflow.norms import AbstractNorm, Lp
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.euclidean import solve_l2
+from marginflow.svm.path_following import AbstractProgram, Inverse, cholesky, diagonal_plus_gram, follow
+from marginflow.svm.rows import Rows, unit_rows, zero_row
+
+
+def solve_lp(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    tol: float,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+) -> Candidate:
+    """Minimise |beta|_p for W = diag(beta); `norm` is an `Lp` with 1 < p < inf.
+
+    The l2 solution comes first: it finds out whether anything separates, and its p-norm is the scale in which
+    the optimum has size at most one, so that no power over- or underflows.
+    """
+    assert isinstance(norm, Lp)
+    first = solve_l2(constraints, tol)
+    if first.ray is not None or zero_row(constraints, True) is not None:
+        return first
+    rows = unit_rows(constraints, True)
+    assert rows.dense is not None
+    search = _Search(rows, norm, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
+    steps, newton, interrupted = 0, 0, first.interrupted
+    scale = search.upper
+    if not np.isfinite(scale) or interrupted:
+        return first
+    program = _Powers(rows.dense, rows.h / scale, norm.p)
+    C, d = rows.dense.shape
+    x = np.concatenate((np.maximum(search.beta, 0.0), np.maximum(-search.beta, 0.0))) / scale + 0.1 / d
+    y = np.full(C, 0.1 / C)
+    start = np.concatenate((x, np.full(C, 0.1))), y, np.concatenate((np.full(2 * d, 0.1), y))
+    try:
+        for point in follow(program, *start):
+            steps += 1
+            search.offer(point.x[:d] - point.x[d : 2 * d], point.y)
+            if search.gap < _NEAR:
+                newton += 1
+                search.offer(*_on_active(program, point.y, point.y > point.x[2 * d :]))
+            if progress is not None:
+                progress(steps, search.gap)
+            if search.gap <= _EXACT or point.complementarity < 1e-20:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
+    return Candidate(
+        search.beta * rows.unit,
+        search.y / rows.length,
+        None,
+        {**first.iterations, "interior": steps, "newton": newton},
+        interrupted,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Powers(AbstractProgram):
+    """x = (p, n, s): min sum(p^k + n^k) / k with R (p - n) - s = h."""
+
+    R: Floats
+    b: Floats
+    power: float
+
+    def product(self, x: Floats) -> Floats:
+        p, n, s = self._split(x)
+        return np.asarray(self.R @ (p - n) - s)
+
+    def adjoint(self, y: Floats) -> Floats:
+        pulled = y @ self.R
+        return np.concatenate((pulled, -pulled, -y))
+
+    def normal(self, D: Floats) -> Inverse:
+        p, n, s = self._split(D)
+        return diagonal_plus_gram(self.R, s, p + n)
+
+    def gradient(self, x: Floats) -> Floats:
+        out = x ** (self.power - 1.0)
+        out[2 * self.R.shape[1] :] = 0.0
+        return out
+
+    def curvature(self, x: Floats) -> Floats:
+        out = (self.power - 1.0) * x ** (self.power - 2.0)
+        out[2 * self.R.shape[1] :] = 0.0
+        return out
+
+    def _split(self, x: Floats) -> tuple[Floats, Floats, Floats]:
+        d = self.R.shape[1]
+        return x[:d], x[d : 2 * d], x[2 * d :]
+
+
+def _on_active(program: _Powers, y: Floats, active: Bools) -> tuple[Floats, Floats]:
+    """Newton's method for R_J beta(y) = h_J, beta_j = sign(m_j) |m_j|^(q - 1), m = R_J' y.
+
+    Stationarity holds by construction, so every multiplier is exact for its weights.
+    """
+    q = program.power / (program.power - 1.0)
+    E, h, y = program.R[active], program.b[active], np.where(active, y, 0.0)
+    if len(E) == 0:
+        return np.zeros(E.shape[1]), y
+    part, size = y[active], np.inf
+    best = part
+    for _ in range(_NEWTON):
+        m = part @ E
+        with np.errstate(divide="ignore", over="ignore"):
+            slope = (q - 1.0) * np.abs(m) ** (q - 2.0)
+        residual = h - E @ (np.sign(m) * np.abs(m) ** (q - 1.0))
+        now = float(np.abs(residual).max())
+        if not now < size or not np.isfinite(slope).all():
+            break
+        best, size = part, now
+        half = E * np.sqrt(slope)
+        try:
+            part = part + cholesky(half @ half.T)(residual)
+        except np.linalg.LinAlgError:
+            break
+    m = best @ E
+    y[active] = best
+    return np.sign(m) * np.abs(m) ** (q - 1.0), y
+
+
+@dataclass(eq=False)
+class _Search:
+    """The best weights and the best multipliers, each by its own bound."""
+
+    rows: Rows
+    norm: Lp
+    beta: Floats
+    y: Floats
+    upper: float = np.inf
+    lower: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.offer(self.beta, self.y)
+
+    @property
+    def gap(self) -> float:
+        return self.upper / self.lower - 1.0 if self.lower > 0.0 else np.inf
+
+    def offer(self, beta: Floats, y: Floats) -> None:
+        """Keep what is better."""
+        worst = float((self.rows.margins(beta) / self.rows.h).min())
+        if worst > 0.0 and self.norm.value(beta) / worst < self.upper:
+            self.upper, self.beta = self.norm.value(beta) / worst, beta / worst
+        y = np.maximum(y, 0.0)
+        size = self.norm.dual_value(self.rows.adjoint(y))
+        if size > 0.0 and float(self.rows.h @ y) / size > self.lower:
+            self.lower, self.y = float(self.rows.h @ y) / size, y
+
+
+_NEAR: Final = 1e-4
+"""Relative gap below which Newton's method on the active rows is tried."""
+
+_EXACT: Final = 1e-13
+
+_NEWTON: Final = 12
