@@ -22,7 +22,7 @@ def run(capsys, *words):
 
 
 def run_json(capsys, *words):
-    code, out, err = run(capsys, *words, "--json")
+    code, out, _err = run(capsys, *words, "--json")
     return code, json.loads(out)
 
 
@@ -148,7 +148,7 @@ def test_rank_infeasible_width_is_not_called_minimal(capsys):
 
 def test_flow_of_a_users_file_saves_a_run(capsys, tmp_path):
     write_problem(tmp_path / "data.npz", named.load("sphere:n=3,T=3,d=4,seed=1,dz=3"))
-    code, found = run_json(
+    code, _found = run_json(
         capsys,
         "flow",
         str(tmp_path / "data.npz"),
@@ -174,6 +174,6 @@ def test_ctrl_c_is_130_and_silent(tmp_path):
     child = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     time.sleep(3)
     os.kill(child.pid, signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    _out, err = child.communicate(timeout=60)
     assert child.returncode in (0, 1, 130)
     assert "Traceback" not in err

@@ -18,8 +18,8 @@ class Description:
         name, n, d, d_z: the problem; lengths: least and largest number of tokens.
         constraints: their number C.
         optimal: the optimal token of each sample.
-        independent: whether the C matrices a_c z' are linearly independent: then they can be separated whatever
-            their signs (some W has every margin equal to 1); None where the singular values do not decide.
+        independent: whether the C matrices a_c z' are linearly independent: they can then be separated
+            whatever their signs (some W has every margin equal to 1); None where the spectrum is undecided.
         separable: whether some W has every margin positive; `proof` is the sentence that shows it.
         diagonal_separable: the same for W = diag(beta); None where d != d_z or undecided.
         score_gap: least and median of best minus second best score, with the sample of the least.
