@@ -53,7 +53,8 @@ def separability(
         farkas[zero] = 1.0
         sample, token = int(constraints.sample[zero]), int(constraints.token[zero])
         return Separability(
-            False, f"token {token} of sample {sample} has the selected token's logit whatever the weights",
+            False,
+            f"token {token} of sample {sample} has the selected token's logit whatever the weights",
             farkas=frozen(farkas),
         )
     if hint is not None:
