@@ -1,0 +1,69 @@
+"use strict";
+// What Python stored: plain JSON, with number arrays as base64 of little-endian typed arrays.
+
+const KINDS = { f4: Float32Array, f8: Float64Array, u1: Uint8Array, u2: Uint16Array, i4: Int32Array };
+
+// {k: kind, s: shape, b: base64} -> typed array with .shape. Decoded once, on first use.
+function unpack(packed) {
+  if (!packed) return null;
+  if (packed.array) return packed.array;
+  const text = atob(packed.b);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const array = new KINDS[packed.k](bytes.buffer);
+  array.shape = packed.s;
+  packed.array = array;
+  delete packed.b;
+  return array;
+}
+
+// Row i of a packed (rows, columns) array.
+function row(packed, i) {
+  const array = unpack(packed);
+  const width = array.shape[1];
+  return array.subarray(i * width, (i + 1) * width);
+}
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const WORDS = DATA.words;
+
+function column(run, name) {
+  return run.columns[name] ? unpack(run.columns[name]) : null;
+}
+
+// The runs of one problem, in the order given on the command line.
+function runsOf(problem) {
+  return DATA.runs.filter((run) => run.problem === problem);
+}
+
+// Margins (s_optimal - s_token) per constraint at the stored snapshot nearest to `snapshot`.
+function detailAt(run, snapshot) {
+  if (!run.detail) return null;
+  const stored = run.detail.snapshots;
+  let best = 0;
+  stored.forEach((s, k) => {
+    if (Math.abs(s - snapshot) < Math.abs(stored[best] - snapshot)) best = k;
+  });
+  return { snapshot: stored[best], margins: row(run.detail.margins, best), dual: row(run.detail.dual, best) };
+}
+
+// Attention of one sample: softmax over its tokens, from margins against the optimal token.
+// A token without a constraint equals the optimal one in every feature, so its margin is 0.
+function attention(problem, sample, margins) {
+  const length = problem.lengths[sample];
+  const gaps = new Float64Array(length);
+  const { samples, tokens } = constraintsOf(problem);
+  for (let c = problem.starts[sample]; c < problem.starts[sample + 1]; c++) {
+    if (samples[c] === sample) gaps[tokens[c]] = margins[c];
+  }
+  let least = Infinity;
+  for (const gap of gaps) least = Math.min(least, gap);
+  let total = 0;
+  const p = gaps.map((gap) => Math.exp(least - gap));
+  for (const value of p) total += value;
+  return { p: p.map((value) => value / total), gaps };
+}
+
+function constraintsOf(problem) {
+  return { samples: unpack(problem.sample), tokens: unpack(problem.token) };
+}

@@ -1,0 +1,159 @@
+"use strict";
+// Attention of every sample at the chosen snapshot, and one sample in full, with its image where there is one.
+
+const attentionFigure = {
+  id: "attention",
+  title: "Where attention goes",
+  columns: ["sample", "token", "optimal", "score", "attention", "margin against it"],
+  lede: (state) => {
+    const run = DATA.runs[state.run];
+    return `Softmax attention of ${run.label}, one row per sample, one column per token. A ring marks the optimal token, the one of largest score. ` +
+      "Click a row, or choose a sample below.";
+  },
+  absent: (state) => (DATA.runs[state.run].detail ? "" : DATA.runs[state.run].detail_note),
+  draw: (body, state, actions) => {
+    const view = buildAttention(body, state, actions);
+    return { move: (now) => drawAttention(view, now) };
+  },
+  rows: (run, problem) => {
+    const detail = detailAt(run, run.index === page.state.run ? page.state.snapshot : run.snapshots - 1);
+    if (!detail) return [];
+    return problem.samples.flatMap((name, i) => {
+      const { p, gaps } = attention(problem, i, detail.margins);
+      return Array.from(p, (value, l) => [name, l, l === problem.optimal[i] ? "yes" : "no", row(problem.scores, i)[l], value, gaps[l]]);
+    });
+  },
+};
+
+function buildAttention(body, state, actions) {
+  const problem = DATA.problems[state.problem];
+  const pick = h("select", { id: "sample", onchange: (event) => actions.set({ sample: Number(event.target.value) }) },
+    problem.samples.map((name, i) => h("option", { value: i },
+      `${name}${problem.images ? ` (digit ${problem.digits[i]})` : ""}`)));
+  const map = h("canvas", { class: "map", role: "img" });
+  const one = h("div", { class: "one" });
+  const readout = h("p", { class: "muted" });
+  map.addEventListener("click", (event) => {
+    const box = map.getBoundingClientRect();
+    const i = Math.floor(((event.clientY - box.top) / box.height) * problem.kept);
+    actions.set({ sample: Math.min(problem.kept - 1, Math.max(0, i)) });
+  });
+  body.replaceChildren(h("div", { class: "attention" }, h("div", { class: "map-host" }, map, readout),
+    h("div", {}, h("label", { for: "sample" }, "Sample "), pick, one)));
+  return { problem, pick, map, one, readout };
+}
+
+function drawAttention(view, state) {
+  const { problem } = view;
+  const run = DATA.runs[state.run];
+  const detail = detailAt(run, state.snapshot);
+  const maps = problem.samples.map((_, i) => attention(problem, i, detail.margins));
+  const right = maps.filter(({ p }, i) => p[problem.optimal[i]] > 0.5).length;
+  view.pick.value = state.sample;
+  const where = `snapshot ${detail.snapshot + 1}, log₁₀ t ${number(column(run, "log10_time")[detail.snapshot], 4)}`;
+  view.readout.textContent = `${where}: ${right} of ${problem.kept} samples give more than half of their attention to the optimal token.`;
+  view.map.setAttribute("aria-label", `Attention map of ${run.label}. ${view.readout.textContent}`);
+  paintMap(view, maps, state);
+  paintSample(view, maps[state.sample], state);
+}
+
+function paintMap({ problem, map }, maps, state) {
+  const columns = problem.T;
+  const width = Math.min(340, Math.max(160, columns * 26));
+  const cell = [width / columns, Math.max(6, Math.min(20, 360 / problem.kept))];
+  const height = cell[1] * problem.kept;
+  const ratio = window.devicePixelRatio || 1;
+  map.width = width * ratio;
+  map.height = height * ratio;
+  map.style.width = `${width}px`;
+  map.style.height = `${height}px`;
+  const pen = map.getContext("2d");
+  pen.scale(ratio, ratio);
+  const style = getComputedStyle(document.documentElement);
+  const [ink, ring, line] = ["--heat", "--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
+  maps.forEach(({ p }, i) => {
+    for (let l = 0; l < p.length; l++) {
+      const [x, y] = [l * cell[0], i * cell[1]];
+      pen.globalAlpha = 1;
+      pen.strokeStyle = line;
+      pen.lineWidth = 0.5;
+      pen.strokeRect(x, y, ...cell);
+      pen.globalAlpha = p[l];
+      pen.fillStyle = ink;
+      pen.fillRect(x + 0.5, y + 0.5, cell[0] - 1, cell[1] - 1);
+    }
+    pen.globalAlpha = 1;
+    const radius = Math.max(2, Math.min(...cell) / 4);
+    pen.beginPath();
+    pen.arc((problem.optimal[i] + 0.5) * cell[0], (i + 0.5) * cell[1], radius, 0, 7);
+    pen.lineWidth = 1.5;
+    pen.strokeStyle = p[problem.optimal[i]] > 0.5 ? style.getPropertyValue("--card").trim() : ring;
+    pen.stroke();
+  });
+  pen.strokeStyle = style.getPropertyValue("--accent").trim();
+  pen.lineWidth = 2;
+  pen.strokeRect(1, state.sample * cell[1] + 1, width - 2, cell[1] - 2);
+}
+
+function paintSample({ problem, one }, { p, gaps }, state) {
+  const i = state.sample;
+  const scores = row(problem.scores, i);
+  const best = Math.max(...p);
+  const bars = Array.from(p, (value, l) => {
+    const optimal = l === problem.optimal[i];
+    return h("tr", { class: optimal ? "optimal" : "" },
+      h("th", { scope: "row" }, `${l}${optimal ? " ◯" : ""}`),
+      problem.images ? h("td", {}, patchImage(problem, i, l)) : null,
+      h("td", { class: "bar" }, h("span", { style: `width:${(100 * value).toFixed(1)}%` }), h("b", {}, percent(value))),
+      h("td", {}, number(scores[l], 3)), h("td", {}, optimal ? "–" : number(gaps[l], 3)));
+  });
+  const head = ["token", problem.images ? "patch" : null, "attention", "score", "margin"].filter(Boolean);
+  const table = h("table", { class: "tokens" },
+    h("caption", {}, `Sample ${problem.samples[i]}: ${best === p[problem.optimal[i]] ? "the optimal token is on top" : "another token is on top"}`),
+    h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars));
+  const parts = problem.images ? [digitImage(problem, i, p)] : [];
+  one.replaceChildren(...parts, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));
+}
+
+// The image lit by the attention on the patches that cover each pixel.
+function digitImage(problem, i, p) {
+  const size = 168;
+  const canvas = h("canvas", { class: "digit", role: "img", width: size, height: size,
+    "aria-label": `Image of digit ${problem.digits[i]}; the patch with most attention is outlined` });
+  const pen = canvas.getContext("2d");
+  const light = new Float64Array(64);
+  problem.corners.forEach(([r, c], l) => {
+    for (let k = 0; k < 16; k++) light[(r + (k >> 2)) * 8 + c + (k & 3)] += p[l];
+  });
+  const pixels = row(problem.images, i);
+  const unit = size / 8;
+  for (let k = 0; k < 64; k++) {
+    const grey = Math.round((pixels[k] / 16) * 255 * (0.35 + 0.65 * Math.min(1, light[k])));
+    pen.fillStyle = `rgb(${grey},${grey},${grey})`;
+    pen.fillRect((k % 8) * unit, Math.floor(k / 8) * unit, unit, unit);
+  }
+  const outline = (l, color, dash, inset) => {
+    const [r, c] = problem.corners[l];
+    pen.strokeStyle = color;
+    pen.lineWidth = 3;
+    pen.setLineDash(dash);
+    pen.strokeRect(c * unit + inset, r * unit + inset, 4 * unit - 2 * inset, 4 * unit - 2 * inset);
+  };
+  outline(p.indexOf(Math.max(...p)), "#56b4e9", [], 2);
+  outline(problem.optimal[i], "#f0a030", [5, 4], 5);
+  return h("figure", { class: "digit-host" }, canvas,
+    h("figcaption", {}, "blue: most attention; orange, dashed: optimal patch; bright: attended"));
+}
+
+function patchImage(problem, i, l) {
+  const canvas = h("canvas", { class: "patch", width: 4, height: 4, "aria-hidden": "true" });
+  const pen = canvas.getContext("2d");
+  const pixels = row(problem.images, i);
+  const [r, c] = problem.corners[l];
+  for (let k = 0; k < 16; k++) {
+    const grey = Math.round((pixels[(r + (k >> 2)) * 8 + c + (k & 3)] / 16) * 255);
+    pen.fillStyle = `rgb(${grey},${grey},${grey})`;
+    pen.fillRect(k & 3, k >> 2, 1, 1);
+  }
+  return canvas;
+}

@@ -1,0 +1,153 @@
+"use strict";
+// The page: one state (problem, run, snapshot, norm, sample), controls that change it, figures that follow it.
+
+const FIGURES = [timeFigure, normsFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
+
+const page = { state: null, cards: [], pending: null };
+
+function startPage() {
+  const actions = {
+    set: (patch) => update(patch),
+    hover: (curve, snapshot, event) => {
+      tip(curve, snapshot, event);
+      if (curve.run === page.state.run) update({ snapshot });
+      else update({ snapshot: sameTime(DATA.runs[curve.run], snapshot, DATA.runs[page.state.run]) });
+    },
+    leave: () => { document.getElementById("tip").hidden = true; },
+    pick: (curve, snapshot) => update({ run: curve.run, snapshot }),
+  };
+  page.cards = FIGURES.map((def) => makeCard(def, document.getElementById("figures"), actions));
+  wireControls();
+  const asked = readHash();
+  const run = DATA.runs[asked.run] || DATA.runs[0];
+  page.state = { problem: run.problem, run: run.index, snapshot: run.snapshots - 1, norm: run.norm, sample: 0, timeAxis: "stretch" };
+  const inside = Number.isInteger(asked.snapshot) && asked.snapshot >= 0 && asked.snapshot < run.snapshots;
+  if (inside) page.state.snapshot = asked.snapshot;
+  redraw();
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth !== width) later(redraw);
+    width = innerWidth;
+  });
+  document.documentElement.dataset.ready = "yes";
+}
+
+function readHash() {
+  const pairs = new URLSearchParams(location.hash.slice(1));
+  return { run: Number(pairs.get("run") || 1) - 1, snapshot: pairs.has("snapshot") ? Number(pairs.get("snapshot")) - 1 : null };
+}
+
+function later(work) {
+  if (page.pending) cancelAnimationFrame(page.pending);
+  page.pending = requestAnimationFrame(() => {
+    page.pending = null;
+    work();
+  });
+}
+
+// The snapshot of `to` nearest in log t to snapshot `k` of `from`.
+function sameTime(from, k, to) {
+  const target = column(from, "log10_time")[k];
+  const times = column(to, "log10_time");
+  let best = 0;
+  times.forEach((t, j) => {
+    if (Math.abs(Math.asinh(t) - Math.asinh(target)) < Math.abs(Math.asinh(times[best]) - Math.asinh(target))) best = j;
+  });
+  return best;
+}
+
+function update(patch) {
+  const before = page.state;
+  const now = { ...before, ...patch };
+  if (now.problem !== before.problem && patch.run === undefined) now.run = runsOf(now.problem)[0].index;
+  const run = DATA.runs[now.run];
+  now.problem = run.problem;
+  if (now.run !== before.run) {
+    if (patch.snapshot === undefined) now.snapshot = sameTime(DATA.runs[before.run], before.snapshot, run);
+    if (patch.norm === undefined && run.norm !== DATA.runs[before.run].norm) now.norm = run.norm;
+  }
+  now.snapshot = Math.max(0, Math.min(run.snapshots - 1, now.snapshot));
+  now.sample = Math.min(now.sample, DATA.problems[now.problem].kept - 1);
+  page.state = now;
+  const whole = ["problem", "run", "norm", "timeAxis"].some((key) => now[key] !== before[key]);
+  if (now.problem !== before.problem) page.cards.forEach((card) => card.reset());
+  page.whole = page.whole || whole;
+  if (whole || now.snapshot !== before.snapshot || now.sample !== before.sample) {
+    later(() => (page.whole ? redraw() : follow()));
+  }
+}
+
+function redraw() {
+  page.whole = false;
+  showControls();
+  page.cards.forEach((card) => card.draw(page.state));
+}
+
+function follow() {
+  showControls();
+  page.cards.forEach((card) => card.section.hidden || card.move(page.state));
+}
+
+function wireControls() {
+  const find = (id) => document.getElementById(id);
+  find("problem").addEventListener("change", (event) => update({ problem: Number(event.target.value) }));
+  find("run").addEventListener("change", (event) => update({ run: Number(event.target.value) }));
+  find("norm").addEventListener("change", (event) => update({ norm: event.target.value }));
+  find("snapshot").addEventListener("input", (event) => update({ snapshot: Number(event.target.value) }));
+  find("time-axis").addEventListener("change", (event) => update({ timeAxis: event.target.value }));
+  find("theme").addEventListener("click", () => {
+    const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    redraw();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => later(redraw));
+  for (const button of document.querySelectorAll("button[data-run]")) {
+    button.addEventListener("click", () => {
+      update({ run: Number(button.dataset.run) });
+      find("figures").scrollIntoView();
+    });
+  }
+  find("problem").replaceChildren(...DATA.problems.map((problem, k) => h("option", { value: k }, problem.label)));
+  find("problem-field").hidden = DATA.problems.length < 2;
+}
+
+function showControls() {
+  const { state } = page;
+  const run = DATA.runs[state.run];
+  const find = (id) => document.getElementById(id);
+  find("problem").value = state.problem;
+  const runs = runsOf(state.problem);
+  if (find("run").dataset.problem !== String(state.problem)) {
+    find("run").dataset.problem = state.problem;
+    find("run").replaceChildren(...runs.map((r) => h("option", { value: r.index }, `${r.label}: ${r.word_of_status}`)));
+    find("norm").dataset.names = "";
+  }
+  find("run").value = state.run;
+  const names = normsOf(state);
+  if (find("norm").dataset.names !== names.join()) {
+    find("norm").dataset.names = names.join();
+    find("norm").replaceChildren(...names.map((name) => h("option", { value: name }, DATA.norms[name].label)));
+  }
+  find("norm").value = state.norm;
+  const slider = find("snapshot");
+  slider.max = run.snapshots - 1;
+  slider.value = state.snapshot;
+  const text = `log₁₀ t ${number(column(run, "log10_time")[state.snapshot], 4)}, least margin ${number(column(run, "margin")[state.snapshot], 4)}`;
+  slider.setAttribute("aria-valuetext", `snapshot ${state.snapshot + 1} of ${run.snapshots}: ${text}`);
+  find("now").textContent = `${state.snapshot + 1}/${run.snapshots} · ${text}`;
+  for (const line of document.querySelectorAll("tr[data-run]")) {
+    line.classList.toggle("chosen", Number(line.dataset.run) === state.run);
+  }
+}
+
+function tip(curve, snapshot, event) {
+  const box = document.getElementById("tip");
+  const run = DATA.runs[curve.run];
+  box.textContent = `${run.label} · x ${number(curve.xs[snapshot], 5)} · y ${number(curve.ys[snapshot], 6)}`;
+  box.hidden = false;
+  const left = Math.min(event.clientX + 14, innerWidth - box.offsetWidth - 8);
+  box.style.left = `${Math.max(4, left)}px`;
+  box.style.top = `${event.clientY + 16}px`;
+}
+
+startPage();

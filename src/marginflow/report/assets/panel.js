@@ -1,0 +1,220 @@
+"use strict";
+// One set of axes in SVG: curves, rules, guides, a cursor that follows the chosen snapshot, hover and zoom.
+
+const PAD = { left: 52, right: 62, top: 26, bottom: 38 };
+
+// spec: {title, xLabel, x: kind, y: kind, curves, rules, guides, height, describe, empty}
+//   curves: [{run, word, name, xs, ys, style}]  one value per snapshot
+//   rules:  [{y, y2, name, style}]              horizontal lines (or bands) with a name
+//   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
+// on: {hover(run, snapshot), pick(run, snapshot)}
+function drawPanel(host, spec, on) {
+  const width = Math.max(260, host.clientWidth || 360);
+  const height = spec.height || 230;
+  const visible = spec.curves.map((curve) => visiblePoints(curve, spec)).filter((curve) => curve.points.length);
+  const svg = s("svg", {
+    class: "panel", viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
+    "aria-label": `${spec.title}. ${spec.describe || ""}`,
+  });
+  svg.append(s("text", { class: "panel-title", x: 2, y: 14 }, spec.title));
+  host.replaceChildren(svg);
+  const view = host.zoom || {};
+  const rules = spec.rules || [];
+  const domainX = view.x || extent(visible.map((c) => c.points.map((p) => p.x)), spec.x, 0.02);
+  const ys = visible.map((c) => c.points.map((p) => p.y));
+  const domainY = view.y || spec.domainY || extent([...ys, rules.map((r) => r.y)], spec.y, 0.06);
+  if (!domainX || !domainY) {
+    svg.append(s("text", { class: "muted", x: PAD.left, y: height / 2 }, spec.empty || "Nothing to draw here."));
+    return { move() {} };
+  }
+  const x = makeScale(spec.x, domainX, [PAD.left, width - PAD.right]);
+  const y = makeScale(spec.y, domainY, [height - PAD.bottom, PAD.top]);
+  drawAxes(svg, x, y, spec, width, height);
+  const clip = `clip-${(drawPanel.count = (drawPanel.count || 0) + 1)}`;
+  svg.append(s("clipPath", { id: clip }, s("rect", {
+    x: PAD.left, y: PAD.top - 3, width: width - PAD.left - PAD.right, height: height - PAD.top - PAD.bottom + 6,
+  })));
+  const plot = s("g", { "clip-path": `url(#${clip})` });
+  svg.append(plot);
+  const labels = [];
+  for (const guide of spec.guides || []) {
+    plot.append(s("path", { class: "guide", d: pathOf(zip(guide.xs, guide.ys, x, y), x, y) }));
+  }
+  for (const rule of rules) drawRule(plot, labels, rule, x, y);
+  drawCurves(plot, labels, visible, x, y);
+  drawLabels(svg, labels, width);
+  const cursor = s("g", { class: "cursor" });
+  svg.append(cursor);
+  listen(svg, host, visible, x, y, spec, on);
+  return {
+    move(state) {
+      cursor.replaceChildren();
+      for (const curve of visible) {
+        if (curve.run !== state.run) continue;
+        const point = curve.points.find((p) => p.snapshot === state.snapshot);
+        if (!point || !inside(point, x, y)) continue;
+        if (!cursor.firstChild) {
+          const px = x(point.x);
+          cursor.append(s("line", { class: "cursor-line", x1: px, x2: px, y1: PAD.top, y2: height - PAD.bottom }));
+        }
+        cursor.append(s("circle", { class: `dot word-${curve.word}`, cx: x(point.x), cy: y(point.y), r: 4 }));
+      }
+    },
+  };
+}
+
+function visiblePoints(curve, spec) {
+  const points = [];
+  for (let k = 0; k < curve.xs.length; k++) {
+    const [px, py] = [curve.xs[k], curve.ys[k]];
+    const fine = Number.isFinite(px) && Number.isFinite(py) && (spec.x !== "log" || px > 0) && (spec.y !== "log" || py > 0);
+    if (fine) points.push({ x: px, y: py, snapshot: k });
+  }
+  return { ...curve, points };
+}
+
+function zip(xs, ys, x, y) {
+  const points = [];
+  xs.forEach((v, k) => x.defined(v) && y.defined(ys[k]) && points.push({ x: v, y: ys[k] }));
+  return points;
+}
+
+function pathOf(points, x, y) {
+  return points.map((p, k) => `${k ? "L" : "M"}${x(p.x).toFixed(1)},${y(p.y).toFixed(1)}`).join("");
+}
+
+function inside(point, x, y) {
+  const within = (value, [a, b]) => value >= Math.min(a, b) - 3 && value <= Math.max(a, b) + 3;
+  return within(x(point.x), x.range) && within(y(point.y), y.range);
+}
+
+function drawAxes(svg, x, y, spec, width, height) {
+  const axes = s("g", { class: "axes" });
+  for (const tick of y.ticks(26)) {
+    const py = y(tick.v);
+    axes.append(s("line", { class: "grid", x1: PAD.left, x2: width - PAD.right, y1: py, y2: py }));
+    axes.append(s("text", { x: PAD.left - 6, y: py + 4, "text-anchor": "end" }, tick.text));
+  }
+  for (const tick of x.ticks(46)) {
+    const px = x(tick.v);
+    axes.append(s("line", { class: "tick", x1: px, x2: px, y1: height - PAD.bottom, y2: height - PAD.bottom + 4 }));
+    axes.append(s("text", { x: px, y: height - PAD.bottom + 17, "text-anchor": "middle" }, tick.text));
+  }
+  axes.append(s("line", { class: "base", x1: PAD.left, x2: width - PAD.right, y1: height - PAD.bottom, y2: height - PAD.bottom }));
+  axes.append(s("text", { class: "axis-title", x: width - PAD.right, y: height - 5, "text-anchor": "end" }, spec.xLabel));
+  svg.append(axes);
+}
+
+function drawRule(plot, labels, rule, x, y) {
+  const py = y(rule.y);
+  if (!y.defined(rule.y)) return;
+  if (rule.y2 !== undefined && Math.abs(y(rule.y2) - py) > 1.5) {
+    const top = Math.min(py, y(rule.y2));
+    plot.append(s("rect", { class: "band", x: x.range[0], y: top, width: x.range[1] - x.range[0], height: Math.abs(y(rule.y2) - py) }));
+  }
+  plot.append(s("line", { class: `rule ${rule.style || ""}`, x1: x.range[0], x2: x.range[1], y1: py, y2: py }));
+  labels.push({ y: py, text: rule.name, cls: "rule-label" });
+}
+
+// Runs that are not chosen become one faint path per kind: a hundred seeds stay a cloud, not a tangle.
+function drawCurves(plot, labels, curves, x, y) {
+  const clouds = {};
+  const front = curves.filter((curve) => curve.chosen);
+  for (const curve of curves) {
+    if (!curve.chosen) clouds[curve.word] = (clouds[curve.word] || "") + pathOf(curve.points, x, y);
+  }
+  const few = curves.length <= 12;
+  for (const [word, d] of Object.entries(clouds)) {
+    plot.append(s("path", { class: `curve word-${word} ${few ? "few" : "cloud"}`, d }));
+  }
+  for (const curve of front) {
+    plot.append(s("path", { class: `curve front word-${curve.word} ${curve.style || ""}`, d: pathOf(curve.points, x, y) }));
+  }
+  const named = new Set();
+  for (const curve of [...front, ...curves]) {
+    if (!curve.name || named.has(curve.name)) continue;
+    const ends = curve.points.filter((p) => inside(p, x, y));
+    if (!ends.length) continue;
+    named.add(curve.name);
+    labels.push({ y: y(ends.at(-1).y), text: curve.name, cls: `curve-label word-${curve.word} ${curve.style || ""}` });
+  }
+}
+
+// Names at the right end of what they name, pushed apart where they would overlap.
+function drawLabels(svg, labels, width) {
+  labels.sort((a, b) => a.y - b.y);
+  let last = PAD.top - 14;
+  for (const label of labels) {
+    label.at = Math.max(label.y + 4, last + 13);
+    last = label.at;
+  }
+  for (const label of labels) {
+    svg.append(s("text", { class: label.cls, x: width - PAD.right + 5, y: label.at }, label.text));
+  }
+}
+
+function listen(svg, host, curves, x, y, spec, on) {
+  if (!curves.length) return;
+  const place = (event) => {
+    const box = svg.getBoundingClientRect();
+    const scale = svg.viewBox.baseVal.width / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  };
+  const nearest = (px, py) => {
+    let best = null;
+    let least = Infinity;
+    for (const curve of curves) {
+      for (const p of curve.points) {
+        const distance = (x(p.x) - px) ** 2 + (0.6 * (y(p.y) - py)) ** 2 - (curve.chosen ? 60 : 0);
+        if (distance < least) [best, least] = [{ curve, point: p }, distance];
+      }
+    }
+    return best;
+  };
+  let start = null;
+  let box = null;
+  svg.addEventListener("pointermove", (event) => {
+    const [px, py] = place(event);
+    if (start && event.pointerType === "mouse") {
+      box = box || svg.appendChild(s("rect", { class: "zoom" }));
+      const [ax, ay] = start;
+      box.setAttribute("x", Math.min(ax, px));
+      box.setAttribute("y", Math.min(ay, py));
+      box.setAttribute("width", Math.abs(px - ax));
+      box.setAttribute("height", Math.abs(py - ay));
+      return;
+    }
+    const found = nearest(px, py);
+    if (found) on.hover(found.curve, found.point.snapshot, event);
+  });
+  svg.addEventListener("pointerleave", () => on.leave());
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button === 0) start = place(event);
+  });
+  svg.addEventListener("pointerup", (event) => {
+    const from = start;
+    start = null;
+    if (!from) return;
+    const to = place(event);
+    if (event.pointerType === "mouse" && Math.abs(to[0] - from[0]) > 12 && Math.abs(to[1] - from[1]) > 12) {
+      host.zoom = { x: invert(x, from[0], to[0]), y: invert(y, from[1], to[1]) };
+      on.zoom();
+      return;
+    }
+    if (box) box.remove();
+    box = null;
+    const found = nearest(...to);
+    if (found) on.pick(found.curve, found.point.snapshot);
+  });
+  svg.addEventListener("dblclick", () => {
+    host.zoom = null;
+    on.zoom();
+  });
+}
+
+function invert(scale, a, b) {
+  const back = { linear: (u) => u, log: (u) => 10 ** u, stretch: Math.sinh }[scale.kind];
+  const [lo, hi] = scale.bounds;
+  const at = (p) => lo + ((p - scale.range[0]) / (scale.range[1] - scale.range[0])) * (hi - lo);
+  return [back(Math.min(at(a), at(b))), back(Math.max(at(a), at(b)))];
+}

@@ -1,0 +1,94 @@
+"""The door of the report room: runs in, one self-contained HTML file out."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from marginflow.diagnose.ratio import final_ratio
+from marginflow.errors import InputError
+from marginflow.flow.trajectory import Trajectory
+from marginflow.report.answer import answer, over_margin
+from marginflow.report.columns import LN10
+from marginflow.report.command import commands, label_of, versions
+from marginflow.report.detail import Budget
+from marginflow.report.page import render
+from marginflow.report.payload import page_data, run_data
+from marginflow.report.subject import Subject, gather
+from marginflow.report.wording import NORMS
+
+
+def build_report(
+    paths: Sequence[Trajectory], output: Path, *, progress: Callable[[str], None] | None = None
+) -> int:
+    """Write the page about `paths` to `output` and return its size in bytes.
+
+    Runs on the same data are compared with each other and with the certified SVMs of that data, which are
+    solved here. The file appears whole or not at all.
+
+    Args:
+        paths: runs, of one problem or of several.
+        output: the HTML file; replaced if it exists.
+        progress: called with a status text now and then.
+
+    Raises:
+        InputError: no run, or a file that cannot be written.
+    """
+    if not paths:
+        raise InputError("report: got no runs; expected at least one saved by `marginflow flow --save`")
+    show = progress or (lambda text: None)
+    subjects = gather(paths, show)
+    budget = Budget(len(paths))
+    runs: dict[int, dict[str, Any]] = {}
+    lines: dict[int, dict[str, Any]] = {}
+    for number, subject in enumerate(subjects):
+        for place, path in zip(subject.places, subject.paths, strict=True):
+            show(f"run {len(runs) + 1} of {len(paths)}")
+            runs[place] = run_data(path, subject, index=place, problem=number, runs=len(paths), budget=budget)
+            lines[place] = _line(path, subject, place)
+    order = sorted(runs)
+    page = render(
+        [answer(subject) for subject in subjects],
+        [lines[place] for place in order],
+        commands(subjects),
+        versions(),
+        page_data(subjects, [runs[place] for place in order]),
+    )
+    show("writing")
+    return _write(output, page.encode("utf-8"))
+
+
+def _line(path: Trajectory, subject: Subject, place: int) -> dict[str, Any]:
+    """The run in the table of runs, in full precision."""
+    margin = float(path.margin[-1])
+    return {
+        "index": place,
+        "label": label_of(path, subject),
+        "problem": subject.title,
+        "status": path.status.name,
+        "log10_time": float(path.log_time[-1]) / LN10,
+        "margin": margin,
+        "norm": NORMS[path.parameterization.norm]["label"],
+        "value": over_margin(path, path.parameterization.norm) if margin > 0 else None,
+        "gap": final_ratio(path) - 1.0,
+    }
+
+
+def _write(output: Path, data: bytes) -> int:
+    """Write `data` so that a reader sees the old file or the new one, never a half."""
+    target = Path(os.path.realpath(output))
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except OSError as error:
+        raise InputError(
+            f"{output}: cannot be written ({error.strerror or error}); "
+            "choose a folder that exists and is writable"
+        ) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return len(data)

@@ -1,0 +1,152 @@
+"""The numbers of a run, one per snapshot, that the curves of the page are drawn from."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints
+from marginflow.diagnose.alignment import alignment
+from marginflow.diagnose.balance import relative_drift
+from marginflow.diagnose.kkt import factored_residual
+from marginflow.diagnose.ratio import ratio, weights_in
+from marginflow.diagnose.spectrum import DualSpectrum, dual_spectrum
+from marginflow.flow.trajectory import Trajectory
+from marginflow.norms import parse_norm
+from marginflow.report.subject import Subject
+from marginflow.svm.solution import Solution
+
+
+LN10 = math.log(10.0)
+
+FACTORED = ("kq", "diag-kq")
+"""Parameterisations that are quadratic in their parameters: depth two."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """What theory says of a run that reaches the minimal loss (theory 5.1, 5.2).
+
+    Attributes:
+        text: the law of the excess, for people.
+        log_excess: (S,) its log excess at the run's times; nan before it makes sense.
+        power: R - 1 falls like margin^-power.
+        power_source: why, for people.
+        off_support: the slowest off-support share of W falls like margin^-off_support; None if there is none.
+    """
+
+    text: str
+    log_excess: Floats
+    power: float
+    power_source: str
+    off_support: float | None
+
+
+def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
+    """The predicted late law, or None: the run did not reach the minimal loss or the SVM is not certified."""
+    if path.status.name != "minimal_loss" or solution is None:
+        return None
+    gamma = 1.0 / solution.certificate.upper
+    log_time = path.log_time
+    if path.parameterization.word not in FACTORED:
+        text = "(loss − minimal loss) · t · γ² → 1"
+        return Law(text, -log_time - 2.0 * math.log(gamma), 1.0, "theory 5.1", 1.0)
+    late = log_time > 1.0
+    log_excess = np.full(len(log_time), np.nan)
+    log_excess[late] = -log_time[late] - np.log(log_time[late]) - math.log(2.0 * gamma)
+    slowest = spectrum_of(solution).slowest
+    return Law(
+        text="(loss − minimal loss) · t · log t · 2γ → 1",
+        log_excess=log_excess,
+        power=1.0 - slowest,
+        power_source=f"theory 5.2, 1 − ρ with ρ = {slowest:.3f}",
+        off_support=1.0 - slowest if slowest > 0 else None,
+    )
+
+
+def spectrum_of(solution: Solution) -> DualSpectrum:
+    """The spectrum of the SVM's dual matrix, which sets the pace of everything off the support."""
+    constraints = solution.constraints
+    if solution.norm.diagonal:
+        return dual_spectrum(np.diag(constraints.diagonal.T @ solution.dual))
+    return dual_spectrum(constraints.adjoint(solution.dual))
+
+
+def columns_of(path: Trajectory, subject: Subject, law: Law | None, at: Ints) -> dict[str, Floats]:
+    """Every column at the snapshots `at`, by the name that the page's scripts use; nan where undefined."""
+    constraints = subject.constraints
+    names = [name for name in subject.solutions if path.parameterization.diagonal or name not in ("l1", "l2")]
+    out: dict[str, list[float]] = {
+        key: []
+        for key in [
+            *(f"gap_{name}" for name in names),
+            *(f"norm_{name}" for name in names),
+            *("epsilon", "delta", "alignment", "drift"),
+        ]
+    }
+    first = path.parameters(0)
+    for i in at:
+        W, dual, margin = path.W(i), path.dual(i), float(path.margin[i])
+        margins = leads(path, i)[constraints.sample, constraints.token]
+        for name in names:
+            norm = parse_norm(name)
+            shaped = weights_in(norm, W)
+            out[f"gap_{name}"].append(ratio(shaped, dual, constraints, norm) - 1.0)
+            out[f"norm_{name}"].append(norm.value(shaped) / margin if margin > 0 else math.nan)
+        now = path.parameters(i)
+        residual = _residual(path, subject, now, dual, margins)
+        out["epsilon"].append(residual[0])
+        out["delta"].append(residual[1])
+        out["alignment"].append(_misalignment(path, subject, now, dual))
+        out["drift"].append(_drift(first, now))
+    done = {key: np.array(values) for key, values in out.items()}
+    done["log10_time"] = path.log_time[at] / LN10
+    done["margin"] = path.margin[at]
+    done["log10_excess"] = path.log_excess[at] / LN10
+    if law is not None:
+        done["law"] = law.log_excess[at] / LN10
+        with np.errstate(over="ignore", invalid="ignore"):
+            done["law_ratio"] = np.exp(path.log_excess[at] - law.log_excess[at])
+    return done
+
+
+def leads(path: Trajectory, i: int) -> Floats:
+    """(n, T) the optimal token's logit minus each token's, from the carried logits, exact late too."""
+    s = path.snapshots
+    rows, top = np.arange(path.problem.n), path.problem.optimal
+    high, low = s.high[i], s.low[i]
+    return np.asarray((high[rows, top][:, None] - high) + (low[rows, top][:, None] - low))
+
+
+def _residual(
+    path: Trajectory, subject: Subject, now: dict[str, Floats], dual: Floats, margins: Floats
+) -> tuple[float, float]:
+    force = _force(path, subject, now, dual)
+    theta = np.concatenate([array.ravel() for array in now.values()])
+    found = factored_residual(theta, force, margins, dual, path.parameterization.degree)
+    return found.epsilon, found.delta
+
+
+def _force(path: Trajectory, subject: Subject, now: dict[str, Floats], dual: Floats) -> Floats:
+    """-grad of the loss on the parameters, flattened in their order, at the scale of `dual`."""
+    constraints = subject.constraints
+    word = path.parameterization.word
+    G = constraints.diagonal.T @ dual if path.parameterization.diagonal else constraints.adjoint(dual)
+    if word == "kq":
+        return np.concatenate([(G @ now["Q"]).ravel(), (G.T @ now["K"]).ravel()])
+    if word == "diag-kq":
+        return np.concatenate([G * now["q"], G * now["k"]])
+    return np.asarray(G.ravel())
+
+
+def _misalignment(path: Trajectory, subject: Subject, now: dict[str, Floats], dual: Floats) -> float:
+    if path.parameterization.word != "kq":
+        return math.nan
+    return alignment(now["K"], now["Q"], subject.constraints.adjoint(dual)).force
+
+
+def _drift(first: dict[str, Floats], now: dict[str, Floats]) -> float:
+    if len(now) != 2:
+        return math.nan
+    (a, b), (c, d) = first.values(), now.values()
+    return relative_drift((a, b), (c, d))

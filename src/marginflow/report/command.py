@@ -1,0 +1,58 @@
+"""How to make a run again: its label, and the command that repeats it."""
+
+import platform
+import shlex
+from collections.abc import Sequence
+
+import numpy as np
+import scipy
+
+import marginflow
+from marginflow.flow.key_query import KeyQuery
+from marginflow.flow.trajectory import Trajectory
+from marginflow.report.subject import Subject
+from marginflow.report.wording import WORDS
+
+
+def label_of(path: Trajectory, subject: Subject) -> str:
+    """What tells a run from the others of its problem: parameterisation, seed, the scale if that differs."""
+    word = path.parameterization.word
+    start = f"seed {path.seed}" if path.seed >= 0 else "given start"
+    label = f"{WORDS[word]['short']}, {start}"
+    alike = [other for other in subject.of(word) if other is not path and other.seed == path.seed]
+    if not alike:
+        return label
+    if all(other.scale != path.scale for other in alike):
+        return f"{label}, scale {path.scale:g}"
+    number = next(k for k, other in enumerate(subject.paths) if other is path) + 1
+    return f"{label}, run {number}"
+
+
+def command_of(path: Trajectory) -> str:
+    """The command line that repeats `path`; a given start or an unnamed problem shows as a file to supply."""
+    model = path.parameterization
+    words = ["marginflow", "flow", path.problem.name or "DATA.npz", "--parameterization", model.word]
+    if isinstance(model, KeyQuery) and model.width != min(path.problem.d, path.problem.d_z):
+        words += ["--width", str(model.width)]
+    words += (
+        ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
+    )
+    if path.margin[-1] > 0:
+        words += ["--until-margin", f"{path.margin[-1]:.6g}"]
+    words += ["--loss", path.loss] if path.loss != "exponential" else []
+    words += ["--rtol", repr(path.rtol)] if path.rtol != 1e-6 else []
+    return shlex.join([*words, "--save", "run.npz"])
+
+
+def versions() -> str:
+    """What made the page."""
+    return (
+        f"marginflow {marginflow.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"SciPy {scipy.__version__}, {platform.system()} {platform.machine()}"
+    )
+
+
+def commands(subjects: Sequence[Subject]) -> list[str]:
+    """One command per run, in the order of the report's runs."""
+    found = {place: command_of(path) for s in subjects for place, path in zip(s.places, s.paths, strict=True)}
+    return [found[place] for place in sorted(found)]

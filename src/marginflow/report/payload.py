@@ -1,0 +1,175 @@
+"""The page's data: problems, certified SVMs and runs as plain JSON, small enough for a hundred seeds."""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints
+from marginflow.diagnose.ratio import weights_in
+from marginflow.flow.trajectory import Trajectory
+from marginflow.problem.real import PATCH_CORNERS
+from marginflow.report.columns import Law, columns_of, law_of, spectrum_of
+from marginflow.report.command import label_of
+from marginflow.report.detail import Budget, detail_of, plane_of
+from marginflow.report.images import images_of
+from marginflow.report.packing import pack, plain
+from marginflow.report.subject import Subject
+from marginflow.report.wording import NORMS, WORDS
+from marginflow.svm.solution import Solution
+
+
+SNAPSHOTS: Final = 60
+"""Snapshots drawn per run; a path with more is thinned evenly, first and last kept."""
+
+SINGULAR_VALUES: Final = 24
+"""Curves of singular values per run, the largest ones."""
+
+CURVES: Final = 1_500_000
+"""Characters for the curves of all runs; beyond, every run is thinned further."""
+
+DETAIL_NOTE: Final = (
+    "Not stored for this run: its maps would make the file too large. Report it on its own to see them."
+)
+
+
+def snapshots_of(path: Trajectory, runs: int) -> Ints:
+    """The snapshots that the page shows of one of `runs` runs."""
+    per_snapshot = 4 * (16 + min(SINGULAR_VALUES, path.problem.d, path.problem.d_z)) * 4 // 3
+    most = max(8, min(SNAPSHOTS, CURVES // (per_snapshot * runs)))
+    count = len(path.log_time)
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
+def problem_data(subject: Subject) -> dict[str, Any]:
+    """One problem: what its maps need, and its certified SVMs."""
+    problem, kept = subject.problem, subject.kept
+    constraints = subject.constraints
+    chosen = np.isin(constraints.sample, kept)
+    place = np.searchsorted(kept, constraints.sample[chosen])
+    images = images_of(problem)
+    return {
+        "label": subject.title,
+        "n": problem.n,
+        "T": problem.T,
+        "kept": len(kept),
+        "samples": kept.tolist(),
+        "optimal": problem.optimal[kept].tolist(),
+        "lengths": (np.where(problem.mask[kept], np.arange(problem.T), -1).max(axis=1) + 1).tolist(),
+        "scores": pack(problem.scores[kept]),
+        "sample": pack(place, "u2"),
+        "token": pack(constraints.token[chosen], "u2"),
+        "starts": np.searchsorted(place, np.arange(len(kept) + 1)).tolist(),
+        "images": None if images is None else pack(images.images[kept].reshape(len(kept), 64), "u1"),
+        "digits": None if images is None else images.digits[kept].tolist(),
+        "corners": PATCH_CORNERS,
+        "plane": pack(problem.X[kept].reshape(len(kept), -1)) if problem.d == 2 else None,
+        "svm": {norm: _svm(norm, found, subject, chosen) for norm, found in subject.solutions.items()},
+    }
+
+
+def _svm(norm: str, found: Solution, subject: Subject, chosen: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Bounds, multipliers and margins of one SVM, and the values of its norm at the other solutions."""
+    certificate = found.certificate
+    data: dict[str, Any] = {
+        "status": found.status.name,
+        "sentence": found.status.value,
+        "lower": plain(certificate.lower),
+        "upper": plain(certificate.upper),
+        "gap": plain(certificate.gap),
+        "rank": None,
+        "unique": None,
+        "dual": None,
+        "margins": None,
+        "ray": None,
+        "elsewhere": {},
+    }
+    if subject.solution(norm) is None:
+        return data | {"upper": None}
+    kept = subject.kept
+    data |= {
+        "rank": found.rank,
+        "unique": found.unique,
+        "dual": pack(found.dual[chosen] / (found.dual.sum() or 1.0)),
+        "margins": pack(found.constraints.margins(found.W)[chosen]),
+        "ray": pack(subject.problem.z[kept] @ found.W.T) if subject.problem.d == 2 else None,
+    }
+    for other in subject.solutions:
+        solution = subject.solution(other)
+        if other != norm and solution is not None and (solution.norm.diagonal or not found.norm.diagonal):
+            data["elsewhere"][other] = plain(found.norm.value(weights_in(found.norm, solution.W)))
+    return data
+
+
+def run_data(
+    path: Trajectory, subject: Subject, *, index: int, problem: int, runs: int, budget: Budget
+) -> dict[str, Any]:
+    """One run: its columns, its singular values, and its maps where the budget allows."""
+    at = snapshots_of(path, runs)
+    own = subject.solution(path.parameterization.norm)
+    law = law_of(path, own)
+    columns = columns_of(path, subject, law, at)
+    detail = detail_of(path, subject, at, budget)
+    plane = plane_of(path, subject, at, budget)
+    return {
+        "index": index,
+        "problem": problem,
+        "label": label_of(path, subject),
+        "word": path.parameterization.word,
+        "norm": path.parameterization.norm,
+        "norms": [name for name in NORMS if f"norm_{name}" in columns],
+        "seed": path.seed if path.seed >= 0 else None,
+        "status": path.status.name,
+        "word_of_status": path.status.name.replace("_", " "),
+        "snapshots": len(at),
+        "snapshots_saved": len(path.log_time),
+        "final": {"margin": plain(float(path.margin[-1]))},
+        "columns": {name: pack(values) for name, values in columns.items()},
+        "singular": pack(_singular(path, at)),
+        "rank": None if own is None else own.rank,
+        "detail": detail,
+        "detail_note": "" if detail else DETAIL_NOTE,
+        "plane": plane,
+        **_law_data(law, own),
+    }
+
+
+def _singular(path: Trajectory, at: Ints) -> Floats:
+    """(S, r) the largest singular values over the margin, or themselves where the run never separates."""
+    out = []
+    for i in at:
+        s = np.linalg.svd(path.W(i), compute_uv=False)[:SINGULAR_VALUES]
+        margin = float(path.margin[i])
+        if path.margin[-1] > 0:
+            s = s / margin if margin > 0 else np.full(len(s), math.nan)
+        out.append(s)
+    return np.array(out)
+
+
+def _law_data(law: Law | None, own: Solution | None) -> dict[str, Any]:
+    if law is None or own is None:
+        return {"law": None, "power": None, "power_source": "", "spectrum_power": None, "spectrum_note": ""}
+    support = spectrum_of(own).support
+    ambiguous = own.rank is not None and support > own.rank
+    return {
+        "law": law.text,
+        "power": plain(law.power),
+        "power_source": law.power_source,
+        "spectrum_power": None if ambiguous else law.off_support,
+        "spectrum_note": (
+            f"The dual allows {support} directions where the solution found has rank {own.rank}: "
+            "no pace is predicted for the others."
+            if ambiguous
+            else ""
+        ),
+    }
+
+
+def page_data(subjects: list[Subject], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything that the page's scripts read."""
+    return {
+        "words": WORDS,
+        "norms": NORMS,
+        "problems": [problem_data(subject) for subject in subjects],
+        "runs": runs,
+    }

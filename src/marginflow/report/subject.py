@@ -1,0 +1,106 @@
+"""What the page is about: a problem, the runs on it, and the certified SVMs they are compared with."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from marginflow.arrays import Ints
+from marginflow.flow.trajectory import Trajectory
+from marginflow.problem.constraints import Constraints
+from marginflow.problem.problem import Problem
+from marginflow.report.wording import WORDS, plural
+from marginflow.svm.solution import Solution
+from marginflow.svm.solve import solve
+
+
+KEPT = 64
+"""Samples whose attention and margins are stored; beyond, those of least final margin are the interesting."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One problem with everything that is compared on it.
+
+    Attributes:
+        problem: the data.
+        paths: the runs on it, in the order given.
+        places: the place of each run among all runs of the report.
+        solutions: the SVM of the optimal tokens by norm, each certified.
+    """
+
+    problem: Problem
+    paths: list[Trajectory]
+    places: list[int]
+    solutions: dict[str, Solution]
+
+    @cached_property
+    def constraints(self) -> Constraints:
+        """The constraints of the optimal tokens."""
+        return self.problem.constraints()
+
+    @cached_property
+    def kept(self) -> Ints:
+        """The samples stored in detail, ascending."""
+        if self.problem.n <= KEPT:
+            return np.arange(self.problem.n)
+        margins = self.constraints.margins(_matrix(self.paths[0]))
+        least = np.full(self.problem.n, np.inf)
+        np.minimum.at(least, self.constraints.sample, margins)
+        return np.sort(np.argsort(least, kind="stable")[:KEPT])
+
+    @property
+    def title(self) -> str:
+        """The problem's name, or its sizes."""
+        return self.problem.name or f"unnamed problem, n = {self.problem.n}"
+
+    @property
+    def words(self) -> list[str]:
+        """The parameterisations trained here, in the page's order."""
+        here = {path.parameterization.word for path in self.paths}
+        return [word for word in WORDS if word in here]
+
+    def of(self, word: str) -> list[Trajectory]:
+        """The runs of one parameterisation."""
+        return [path for path in self.paths if path.parameterization.word == word]
+
+    def solution(self, norm: str) -> Solution | None:
+        """The SVM of `norm`, where its value is certified to be finite."""
+        found = self.solutions.get(norm)
+        return found if found is not None and found.status.name == "optimal" else None
+
+
+def gather(paths: Sequence[Trajectory], progress: Callable[[str], None]) -> list[Subject]:
+    """Group `paths` by their data, whatever its name, and solve the SVMs of each problem."""
+    groups: dict[bytes, list[int]] = {}
+    for k, path in enumerate(paths):
+        groups.setdefault(_fingerprint(path.problem), []).append(k)
+    subjects = []
+    for places in groups.values():
+        own = [paths[k] for k in places]
+        solutions = {}
+        for norm in _norms(own):
+            progress(f"{norm} SVM of {own[0].problem.name or plural(own[0].problem.n, 'sample')}")
+            solutions[norm] = solve(own[0].problem, norm)
+        subjects.append(Subject(own[0].problem, own, places, solutions))
+    return subjects
+
+
+def _norms(paths: list[Trajectory]) -> list[str]:
+    kinds = {path.parameterization.diagonal for path in paths}
+    return (["nuclear", "frobenius"] if False in kinds else []) + (["l1", "l2"] if True in kinds else [])
+
+
+def _fingerprint(problem: Problem) -> bytes:
+    digest = hashlib.sha256()
+    for array in (problem.X, problem.z, problem.scores, problem.mask):
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
+
+
+def _matrix(path: Trajectory) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    W = path.W(-1)
+    return np.diag(W) if W.ndim == 1 else W

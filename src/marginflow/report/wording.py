@@ -1,0 +1,48 @@
+"""Numbers and names as the page writes them, the same in sentences, tables and figures."""
+
+import math
+from typing import Final
+
+
+WORDS: Final = {
+    "kq": {"short": "K, Q", "long": "separate keys and queries K, Q"},
+    "w": {"short": "W", "long": "one combined matrix W"},
+    "diag-kq": {"short": "k ∘ q", "long": "diagonal keys and queries k, q"},
+    "diag": {"short": "β", "long": "one diagonal β"},
+}
+"""Parameterisations: at the end of a curve, and in a sentence."""
+
+NORMS: Final = {
+    "nuclear": {"label": "nuclear"},
+    "frobenius": {"label": "Frobenius"},
+    "l1": {"label": "l1"},
+    "l2": {"label": "l2"},
+}
+"""Norms that the page draws."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    """1.96421, 4.3×10⁵, or a dash where there is no number."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return (
+            f"{value:.{digits}g}".replace("-", "−") if abs(value) < 1e5 else f"{value:,.0f}".replace(",", " ")
+        )
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    power = "10" + str(int(exponent)).translate(_RAISED)
+    return (power if mantissa == "1" else f"{mantissa}×{power}").replace("-", "−")
+
+
+def plural(count: int, noun: str) -> str:
+    """1 run, 2 runs."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def listing(items: list[int], most: int = 8) -> str:
+    """3, 5, 7 and 4 more."""
+    shown = ", ".join(map(str, items[:most]))
+    return shown + (f" and {len(items) - most} more" if len(items) > most else "")
