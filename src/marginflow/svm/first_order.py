@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints
 from marginflow.svm.presolve import Operator
 
 
@@ -144,8 +144,11 @@ def iterate(
         point = Point(W.copy(), dual.copy(), upper_bound(operator, value, margins), lower)
         yield total, point, grown
         if total % FOCUS == 0 and point.gap < 0.3 and operator.a.size > FOCUS_SIZE:
-            kept = _active(operator, dual, margins)
-            state.work_on(operator.restrict(kept), W, dual[kept])
+            wanted = _active(operator, dual, margins, point.gap)
+            inside = np.ones(len(operator), dtype=bool) if kept is None else _mask(kept, len(operator))
+            if not inside[wanted].all() or len(wanted) < 0.8 * inside.sum():
+                kept = wanted
+                state.work_on(operator.restrict(kept), W, dual[kept])
 
 
 def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
@@ -201,13 +204,20 @@ def _restart_if_due(state: _State, hat: Floats, before: Floats, total: int) -> N
     state.last = residual
 
 
-def _active(operator: Operator, dual: Floats, margins: Floats) -> Ints:
-    """The constraints that carry dual or are close to binding."""
+def _active(operator: Operator, dual: Floats, margins: Floats, gap: float) -> Ints:
+    """The constraints that carry dual or are close to binding at this gap."""
     ratio = margins / operator.h
-    return np.flatnonzero((dual > 0) | (ratio < 1.3 * max(float(ratio.min()), 0.0) + 0.1))
+    binding = float(dual @ margins) / float(dual @ operator.h)
+    return np.flatnonzero((dual > 0) | (ratio < (1.01 + gap) * binding))
 
 
 def _scatter(dual: Floats, kept: Ints, operator: Operator) -> Floats:
     full = np.zeros(len(operator))
     full[kept] = dual
     return full
+
+
+def _mask(kept: Ints, length: int) -> Bools:
+    mask = np.zeros(length, dtype=bool)
+    mask[kept] = True
+    return mask

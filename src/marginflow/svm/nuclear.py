@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.face_newton import Pairing, pad
 from marginflow.svm.spectral import Progress, solve_spectral
 
 
 class Nuclear:
     """The sum of singular values; its dual is the largest one."""
+
+    balance = 2.0
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Singular value thresholding, through the smaller of Y'Y and YY' (design 6)."""
@@ -36,77 +39,53 @@ class Nuclear:
         square = np.linalg.eigvalsh(B.T @ B if B.shape[0] >= B.shape[1] else B @ B.T)
         return float(np.sqrt(max(square[-1], 0.0)))
 
-    def balance(self, W, B):
-        return 1.0 / float(np.linalg.norm(W, 2))
-
-    def face(self, s, omega, shape):
-        r = int((s > 1.0).sum())
-        w = np.maximum(s - 1.0, 0.0) / omega
-        b = np.minimum(s, 1.0)
-        on = np.arange(len(s)) < r
-        near = np.where(on, 1.0, np.maximum(1.0 - b * b, 1e-300))
-        rho = np.where(on, 0.25, 1.0 / near)
-        kappa = np.where(on, -0.25, b / near)
-        return NuclearFace(
-            float(w.sum()),
-            w,
-            r,
-            (_pad(w, shape[0], 0.0), _pad(rho, shape[0], 1.0)),
-            (_pad(w, shape[1], 0.0), _pad(rho, shape[1], 1.0)),
-            kappa,
-        )
-
-
-def _pad(x, length, value):
-    return np.concatenate((x, np.full(length - len(x), value)))
-
+    def face(self, s: Floats, omega: float, shape: tuple[int, int]) -> "NuclearFace":
+        """The face at Y = omega W + B: W where s > 1 (docs/svm-nuclear.md, 3.2)."""
+        w, b = np.maximum(s - 1.0, 0.0) / omega, np.minimum(s, 1.0)
+        on = s > 1.0
+        distance = np.where(on, 1.0, np.maximum((1.0 - b) * (1.0 + b), 1e-300))
+        rho = np.where(on, 0.25, 1.0 / distance)
+        kappa = np.where(on, -0.25, b / distance)
+        f = (pad(w, shape[0], 0.0), pad(w, shape[1], 0.0))
+        g = (pad(rho, shape[0], 1.0), pad(rho, shape[1], 1.0))
+        return NuclearFace(w, int(on.sum()), Pairing(f, g, kappa))
 
 
 @dataclass(frozen=True, eq=False)
 class NuclearFace:
-    """W has rank r and B = U1 V1' there; b < 1 elsewhere (docs/svm-nuclear.md, 3.2)."""
+    """W = U1 diag(w) V1' of rank r, and B = U1 V1' + what is below 1; W is free in U1 sym V1'."""
 
-    value: float
     w: Floats
     rank: int
-    left: tuple[Floats, Floats]
-    right: tuple[Floats, Floats]
-    kappa: Floats
+    pairing: Pairing
 
-    def psi(self, M):
-        (w, rho), (w_, rho_) = self.left, self.right
-        out = (np.outer(w, rho_) + np.outer(rho, w_)) * M
-        p = len(self.kappa)
-        out[:p, :p] += (np.outer(self.w, self.kappa) + np.outer(self.kappa, self.w)) * M[:p, :p].T
-        return out
+    @property
+    def value(self) -> float:
+        """The nuclear norm of W."""
+        return float(self.w.sum())
 
-    def gram(self, a, z, sample):
-        (_, rho), (_, rho_) = self.left, self.right
-        r, p = self.rank, len(self.kappa)
-        w = self.w[:r]
-        aw, zw = a[:, :r] * w, z[:, :r] * w
-        pair = np.ix_(sample, sample)
-        H = (aw @ a[:, :r].T) * ((z * rho_) @ z.T)[pair]
-        H += ((a * rho) @ a.T) * (zw @ z[:, :r].T)[pair]
-        crossed = (aw @ z[:, :r].T)[:, sample] * ((z[:, :p] * self.kappa) @ a[:, :p].T)[sample]
-        H += crossed
-        H += crossed.T
-        return H
+    def psi(self, M: Floats) -> Floats:
+        """The change of W for a change of B off the face's symmetric block."""
+        return self.pairing.psi(M)
 
-    def equations(self, a, z):
-        x, y = a[:, : self.rank], z[:, : self.rank]
+    def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
+        """(J, J) <A_k, Psi(A_l)>."""
+        return self.pairing.gram(a, z, sample)
+
+    def equations(self, a: Floats, z: Floats) -> tuple[Floats, Floats]:
+        """svec(sym(U1' B V1)) = svec(I), one row per entry on and above the diagonal."""
         i, j = np.triu_indices(self.rank)
-        E = x[:, i] * y[:, j]
-        off = i != j
-        E[:, off] = (E[:, off] + x[:, j[off]] * y[:, i[off]]) / np.sqrt(2.0)
-        return E, np.where(off, 0.0, 1.0)
+        E = a[:, i] * z[:, j]
+        E += a[:, j] * z[:, i]
+        E *= np.where(i == j, 0.5, np.sqrt(0.5))
+        return E, np.where(i == j, 1.0, 0.0)
 
-    def free(self, multipliers):
-        M = np.zeros((len(self.left[0]), len(self.right[0])))
+    def free(self, multipliers: Floats) -> Floats:
+        """The symmetric matrix with this svec, on the face."""
+        f = self.pairing.f
+        M = np.zeros((len(f[0]), len(f[1])))
         i, j = np.triu_indices(self.rank)
-        values = np.where(i == j, multipliers, multipliers / np.sqrt(2.0))
-        M[i, j] = values
-        M[j, i] = values
+        M[i, j] = M[j, i] = np.where(i == j, multipliers, np.sqrt(0.5) * multipliers)
         return M
 
 

@@ -39,7 +39,7 @@ def solve_spectral(
     best = Point(np.zeros(A.shape), np.zeros(len(A)), np.inf, 0.0)
     ray: Floats | None = None
     counts: dict[str, int] = {"first_order": 0}
-    due = 3e-2
+    due, tried = 3e-2, 0
     interrupted, told = False, time.monotonic()
     try:
         for total, point, grown in iterate(A, norm):
@@ -47,7 +47,8 @@ def solve_spectral(
             counts["first_order"] = total
             if best.gap <= tol / 4 or total >= steps:
                 break
-            if best.gap < due:
+            if best.gap < due or (best.gap < 0.03 and total >= 2 * tried):
+                tried = total
                 best, steps_ = face_newton(A, norm, best, tol / 4, most=4000)
                 counts["newton"] = counts.get("newton", 0) + steps_
                 if best.gap <= tol / 4:
