@@ -1,7 +1,7 @@
-"""Proofs that no weights separate: multipliers lambda >= 0, not all zero, with sum_c lambda_c A_c = 0 exactly.
+"""Proofs that no weights separate: lambda >= 0, not all zero, with sum_c lambda_c A_c = 0 exactly.
 
-Float multipliers satisfy that up to rounding, which excludes only W of moderate norm. Two ways lead from there to
-a theorem about the constraints as stored (docs/svm.md, Infeasibility): solve for the multipliers in rational
+Float multipliers satisfy that up to rounding, which excludes only W of moderate norm. Two ways lead from there
+to a theorem about the constraints as stored (docs/svm.md, Infeasibility): solve for the multipliers in rational
 numbers, or show that exact ones exist near the float ones because the rows span the whole space.
 """
 
@@ -19,7 +19,7 @@ from marginflow.problem.constraints import Constraints
 
 @dataclass(frozen=True, eq=False)
 class Farkas:
-    """A proof of infeasibility: multipliers (C,), >= 0 with sum 1, and the sentence that says what they show."""
+    """A proof of infeasibility: multipliers (C,) >= 0 of sum 1, and the sentence that says what they show."""
 
     multipliers: Floats
     sentence: str
@@ -133,17 +133,15 @@ def _solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction
         rows[k], rows[pivot] = rows[pivot], rows[k]
         head = rows[k]
         for i in range(k + 1, size):
-            row = rows[i]
-            first = row[k]
+            below, first = rows[i], rows[i][k]
             rows[i] = [0] * (k + 1) + [
-                (head[k] * row[j] - first * head[j]) // previous for j in range(k + 1, size + 1)
+                (head[k] * below[j] - first * head[j]) // previous for j in range(k + 1, size + 1)
             ]
         previous = head[k]
     solution = [Fraction(0)] * size
     for k in reversed(range(size)):
-        row = rows[k]
-        known = sum((row[j] * solution[j] for j in range(k + 1, size)), Fraction(0))
-        solution[k] = (row[size] - known) / row[k]
+        known = sum((rows[k][j] * solution[j] for j in range(k + 1, size)), Fraction(0))
+        solution[k] = (rows[k][size] - known) / rows[k][k]
     return solution
 
 

@@ -1,4 +1,4 @@
-"""How far from the returned weights the optimum can be, for strictly convex norms (docs/svm.md, Uniqueness)."""
+"""How far from the returned weights the optimum can be, for strictly convex norms (docs/svm.md)."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ def radius(solution: "Solution") -> float:
     """Every optimum lies within this distance of W, measured in the norm itself.
 
     The midpoint of W and the optimum separates too, so its norm is at least `lower`; the parallelogram law
-    (p = 2), its form by Ball, Carlen and Lieb (p < 2) and Clarkson's inequality (p > 2) turn that into a bound.
+    (p = 2), its form by Ball, Carlen and Lieb (p < 2) and Clarkson's inequality (p > 2) make that a bound.
     inf for norms that are not strictly convex.
     """
     lower, upper = solution.certificate.lower, solution.certificate.upper

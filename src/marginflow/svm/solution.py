@@ -140,7 +140,9 @@ class Solution:
                 "against": self.against,
                 "name": self.problem.name,
             }
-        write_npz(path, **arrays)
+        from marginflow.svm.verify import digest
+
+        write_npz(path, **arrays, digest=digest(arrays))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Solution":
