@@ -17,7 +17,7 @@ from marginflow.arrays import Floats
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """The array `whole` * 2**power with Python integers `whole`: float64 arrays, and their sums and products."""
+    """The array `whole` * 2**power with Python integers: float64 arrays, their sums and products."""
 
     whole: npt.NDArray[np.object_]
     power: int

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 from scipy.linalg import lstsq
+from scipy.optimize import linprog
 
 from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
@@ -90,6 +91,11 @@ class _L1(AbstractProgram):
         beta[nonzero] += _least_squares(E, self.b[active] - E @ beta[nonzero])
         y[active] += _least_squares(E.T, np.sign((p - n)[nonzero]) - E.T @ y[active])
         return beta, y
+
+    def simplex(self) -> tuple[Floats, Floats]:
+        """The same program by HiGHS: slower, with a vertex where interior points stall."""
+        d = self.R.shape[1]
+        return _highs(np.ones(2 * d), np.hstack((self.R, -self.R)), self.b, lambda x: x[:d] - x[d:])
 
     def _split(self, x: Floats) -> tuple[Floats, Floats, Floats]:
         d = self.R.shape[1]
@@ -179,6 +185,20 @@ class _Linf(AbstractProgram):
         y[active] += _least_squares(E.T, target - E.T @ y[active])
         return beta, y
 
+    def simplex(self) -> tuple[Floats, Floats]:
+        """The primal program by HiGHS, with p = t + beta and n = t - beta, p + n = 2 t for every weight."""
+        C, d = self.R.shape
+        G = np.hstack((self.R, np.zeros((C, 1))))
+        box = np.vstack((np.hstack((-np.eye(d), np.ones((d, 1)))), np.hstack((np.eye(d), np.ones((d, 1))))))
+        beta, y = _highs(
+            np.append(np.zeros(d), 1.0),
+            np.vstack((G, box)),
+            np.append(self.h, np.zeros(2 * d)),
+            lambda x: x[:d],
+            least=-np.inf,
+        )
+        return beta, y[:C]
+
     def _split(self, x: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         C, d = self.R.shape
         return x[:C], x[C : C + d], x[C + d : C + 2 * d], x[C + 2 * d :]
@@ -225,10 +245,11 @@ def _solve(
     assert rows.dense is not None
     program, *point = start(rows.dense, rows.h)
     best = _Best(program, rows)
-    steps, interrupted = 0, False
+    steps, interrupted = {"interior": 0}, False
+    iterate: Iterate | None = None
     try:
         for iterate in follow(program, *point):
-            steps += 1
+            steps["interior"] += 1
             best.offer(*program.pair(iterate))
             if best.gap < _NEAR and (program.square(iterate) or best.gap < _CLOSE):
                 best.offer(*program.vertex(iterate))
@@ -237,12 +258,15 @@ def _solve(
             if iterate.complementarity < 1e-18 or best.lower > _HOPELESS * float(rows.h.max()):
                 break
             if progress is not None:
-                progress(steps, best.gap)
+                progress(steps["interior"], best.gap)
+        if iterate is not None and _EXACT < best.gap < _NEAR:
+            best.offer(*program.vertex(iterate))
+        if best.gap > tol / 4 and rows.dense.size <= _SIMPLEX:
+            steps["simplex"] = 1
+            best.offer(*program.simplex())
     except KeyboardInterrupt:
         interrupted = True
-    return Candidate(
-        best.beta * rows.unit, best.y / rows.length, best.y / rows.length, {"interior": steps}, interrupted
-    )
+    return Candidate(best.beta * rows.unit, best.y / rows.length, best.y / rows.length, steps, interrupted)
 
 
 @dataclass(eq=False)
@@ -277,6 +301,16 @@ class _Best:
         return self.gap
 
 
+def _highs(
+    cost: Floats, G: Floats, h: Floats, weights: Callable[[Floats], Floats], *, least: float = 0.0
+) -> tuple[Floats, Floats]:
+    """min cost'x subject to G x >= h, x >= least: the weights and the multipliers of its rows, 0 if none."""
+    found = linprog(cost, A_ub=-G, b_ub=-h, bounds=(least, None), method="highs-ds")
+    if found.x is None:
+        return weights(np.zeros(len(cost))), np.zeros(len(h))
+    return weights(np.asarray(found.x)), -np.asarray(found.ineqlin.marginals)
+
+
 def _least_squares(E: Floats, r: Floats) -> Floats:
     """The least correction x with E x = r as nearly as can be."""
     if E.size == 0:
@@ -295,10 +329,13 @@ def _least_squares(E: Floats, r: Floats) -> Floats:
 _NEAR: Final = 1e-4
 """Relative gap below which the vertex is worth trying."""
 
-_CLOSE: Final = 1e-8
+_CLOSE: Final = 1e-6
 """Relative gap below which it is tried although its equations are not square (more than one optimum)."""
 
 _EXACT: Final = 1e-13
+
+_SIMPLEX: Final = 300_000
+"""Most entries of a program handed to HiGHS."""
 
 _HOPELESS: Final = 1e13
 """Lower bound, in units of max h, at which the multipliers are handed on as a candidate proof."""

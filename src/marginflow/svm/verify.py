@@ -166,8 +166,8 @@ def _kind(norm: str) -> tuple[bool, str | Fraction | float]:
 def _rebuilt(arrays: Arrays) -> list[tuple[int, int, Exact]]:
     """(sample, token, exact x_selected - x_l) of every constraint the problem has, from its tokens if saved.
 
-    The rules of theory 3.7: every other token constrains (or only worse, or only better ones), except one that
-    equals the selected token in features and score.
+    Every other token constrains (or only worse, or only better ones), except one that equals the selected
+    token in features and score (theory 3.7).
     """
     if "X" not in arrays:
         a = arrays["a"]
@@ -288,9 +288,10 @@ def _norm_up(M: Exact, kind: str | Fraction | float) -> Fraction:
 def _spectral_up(M: Exact, kind: str) -> Fraction:
     """An upper bound of the operator or nuclear norm by a positive definite matrix (docs/svm.md, Verifying).
 
-    |M| <= t if [[t, M], [M', t]] >= 0, and |M|_* <= (tr P + tr Q) / 2 if [[P, M], [M', Q]] >= 0. When Cholesky's
-    method runs through on a symmetric A of order N in float64, A + c I >= 0 with c = g tr(A) / (1 - g),
-    g = (N + 1) u / (1 - (N + 1) u) (Higham, Accuracy and Stability, theorem 10.3; Rump, BIT 46, 2006).
+    |M| <= t if [[t, M], [M', t]] >= 0, and |M|_* <= (tr P + tr Q) / 2 if [[P, M], [M', Q]] >= 0. When
+    Cholesky's method runs through on a symmetric A of order N in float64, A + c I >= 0 with
+    c = g tr(A) / (1 - g), g = (N + 1) u / (1 - (N + 1) u) (Higham, Accuracy and Stability, theorem 10.3; Rump,
+    BIT 46, 2006).
     """
     near, power, entry = M.nearest()
     d, d_z = near.shape
@@ -320,8 +321,8 @@ def _spectral_up(M: Exact, kind: str) -> Fraction:
         # |E|_* <= min(d, d_z) |E|_F and |E|_F <= sqrt(d d_z) max |E_ij|
         bound += min(d, d_z) * N * entry
     else:
-        bound = max(Fraction(float(x)) for x in trial.diagonal()) + shift + N * entry
-    return bound * Fraction(2) ** power
+        bound = Fraction(float(trial.diagonal().max())) + shift + N * entry
+    return Fraction(bound * Fraction(2) ** power)
 
 
 def _check_status(arrays: Arrays, lower: float, upper: float, gap: float, slack: float, exact: bool) -> Check:
