@@ -1,8 +1,8 @@
 """Proofs that no weights separate: lambda >= 0, not all zero, with sum_c lambda_c A_c = 0 exactly.
 
-Float multipliers satisfy that up to rounding, which excludes only W of moderate norm. Two ways lead from
-there to a theorem about the constraints as stored (docs/svm.md): solve for the multipliers in rational numbers,
-or show that exact ones exist near the float ones because the rows span the whole space.
+Float multipliers satisfy that up to rounding, which excludes only W of moderate norm. Two ways lead on to a
+theorem about the constraints as stored (docs/svm.md): solve for the multipliers in rational numbers, or show
+that exact ones exist near the float ones because the rows span the whole space.
 """
 
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ def solve_lp(
     y = np.full(C, 0.1 / C)
     start = np.concatenate((x, np.full(C, 0.1))), y, np.concatenate((np.full(2 * d, 0.1), y))
     try:
-        for point in follow(program, *start):
+        for point in follow(program, *start, damped=norm.p > 2.0):
             steps += 1
             search.offer(point.x[:d] - point.x[d : 2 * d], point.y)
             if search.gap < _NEAR:

@@ -54,8 +54,13 @@ class Iterate:
     complementarity: float
 
 
-def follow(program: AbstractProgram, x: Floats, y: Floats, z: Floats) -> Iterator[Iterate]:
-    """Yield the iterates that start from (x, y, z), x > 0, z > 0; they end when no step can be made."""
+def follow(
+    program: AbstractProgram, x: Floats, y: Floats, z: Floats, *, damped: bool = False
+) -> Iterator[Iterate]:
+    """Yield the iterates that start from (x, y, z), x > 0, z > 0; they end when no step can be made.
+
+    `damped` shortens steps until they reduce the residual: phi' far from linear needs it, others lose by it.
+    """
     for _ in range(_STEPS):
         primal = program.b - program.product(x)
         dual = program.gradient(x) - program.adjoint(y) - z
@@ -77,6 +82,8 @@ def follow(program: AbstractProgram, x: Floats, y: Floats, z: Floats) -> Iterato
         if program.curvature(x).any():
             # A curved objective couples x and z: one common step keeps the dual residual falling.
             step_x = step_z = min(step_x, step_z)
+            if damped:
+                step_x = step_z = _damped(program, x, y, z, dx, dy, dz, centre, step_x)
         x, y, z = x + step_x * dx, y + step_z * dy, z + step_z * dz
         yield Iterate(x, y, z, float(x @ z) / len(x))
 
@@ -107,6 +114,35 @@ def _newton(
         left = left - program.product(D * program.adjoint(correction))
     dx = D * (program.adjoint(dy) + target)
     return dx, dy, (product - z * dx) / x
+
+
+def _damped(
+    program: AbstractProgram,
+    x: Floats,
+    y: Floats,
+    z: Floats,
+    dx: Floats,
+    dy: Floats,
+    dz: Floats,
+    centre: float,
+    step: float,
+) -> float:
+    """Halve `step` until the residual of the curved equations falls."""
+
+    def residual(t: float) -> float:
+        at, left = x + t * dx, z + t * dz
+        primal = program.b - program.product(at)
+        with np.errstate(over="ignore"):
+            dual = program.gradient(at) - program.adjoint(y + t * dy) - left
+        product = at * left - centre
+        return float(np.abs(primal).max() + np.abs(dual).max() + np.abs(product).sum())
+
+    now = residual(0.0)
+    for _ in range(20):
+        if residual(step) <= (1.0 - 0.01 * step) * now:
+            return step
+        step *= 0.5
+    return step
 
 
 def _reach(x: Floats, dx: Floats) -> float:

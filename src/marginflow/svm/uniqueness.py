@@ -1,9 +1,9 @@
 """Whether the optimum is the only one (design 6, derived in docs/svm.md, Uniqueness).
 
 Strictly convex norms have one optimum; the certified radius says how well it is known. For the others an
-optimal dual confines every optimum to a face: to W = U1 S V1' (nuclear), to the weights at |b_j| = 1 (l1), or
-to a free block beside a fixed one (operator, linf), with margin 1 wherever the multiplier is positive. If those
-equations determine the face's coordinates the optimum is unique; else their kernel leads to another one.
+optimal dual confines every optimum to a face: W = U1 S V1' (nuclear), the weights at |b_j| = 1 (l1), a free
+block beside a fixed one (operator, linf), with margin 1 wherever the multiplier is positive. If those equations
+determine the face's coordinates the optimum is unique; else their kernel leads to another one.
 """
 
 from collections.abc import Callable

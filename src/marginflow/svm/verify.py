@@ -290,8 +290,8 @@ def _spectral_up(M: Exact, kind: str) -> Fraction:
 
     |M| <= t if [[t, M], [M', t]] >= 0, and |M|_* <= (tr P + tr Q) / 2 if [[P, M], [M', Q]] >= 0. When
     Cholesky's method runs through on a symmetric A of order N in float64, A + c I >= 0 with
-    c = g tr(A) / (1 - g), g = (N + 1) u / (1 - (N + 1) u) (Higham, Accuracy and Stability, theorem 10.3; Rump,
-    BIT 46, 2006).
+    c = g tr(A) / (1 - g), g = (N + 1) u / (1 - (N + 1) u) (Higham, Accuracy and Stability, theorem 10.3;
+    Rump, BIT 46, 2006).
     """
     near, power, entry = M.nearest()
     d, d_z = near.shape
