@@ -1,0 +1,253 @@
+"""The door of the room: every number about every snapshot of a run, as columns."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, frozen
+from marginflow.diagnose.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
+from marginflow.diagnose.balance import balance, relative_drift
+from marginflow.diagnose.kkt import direct_residual, factored_residual
+from marginflow.diagnose.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, weights_in
+from marginflow.diagnose.spectrum import (
+    attention_entropy,
+    direction_errors,
+    dual_spectrum,
+    effective_rank,
+    stable_rank,
+)
+from marginflow.errors import InputError
+from marginflow.flow.parameterization import DiagonalKeyQuery
+from marginflow.flow.trajectory import Trajectory
+from marginflow.norms import parse_norm
+from marginflow.svm.solution import Solution, SvmStatus
+
+
+RESOLVED_ANGLE: Final = 0.1
+"""A singular direction counts as known when the integration error moves it by less than this (radians)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One row per snapshot.
+
+    Attributes:
+        data: column name -> (S,) or (S, k) float64. nan where a number has no meaning at that snapshot.
+        notes: (S,) why R is nan there, or "".
+        warnings: what holds for the whole table, such as a direction that cannot be compared.
+    """
+
+    data: dict[str, Floats]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column names, in order."""
+        return tuple(self.data)
+
+    def __getitem__(self, column: str) -> Floats:
+        if column not in self.data:
+            raise InputError(f"table: got column {column!r}; expected one of {', '.join(self.data)}")
+        return self.data[column]
+
+    def __len__(self) -> int:
+        return len(self.notes)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each snapshot as a dictionary of Python numbers and lists, with its note."""
+        for i, note in enumerate(self.notes):
+            yield {name: column[i].tolist() for name, column in self.data.items()} | {"note": note}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Columns as lists, for JSON."""
+        return {name: column.tolist() for name, column in self.data.items()} | {
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+        }
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Table(no snapshots)"
+        width = max(map(len, self.data))
+        lines = [f"Table: {len(self)} snapshots, {len(self.data)} columns; first and last"]
+        for name, column in self.data.items():
+            lines.append(f"  {name:{width}}  {_short(column[0])}  {_short(column[-1])}")
+        lines += [f"  note: {note}" for note in dict.fromkeys(filter(None, self.notes))]
+        lines += [f"  {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
+    """Everything about a run, from its weights, force and parameters; no solver is trusted.
+
+    Columns (S snapshots; docs/theory.md in brackets):
+        log_time, log_excess, margin: as the trajectory has them [3.1, 3.3].
+        nuclear, frobenius, operator (diagonal models: l1, l2, linf): norms over the margin.
+        R_<norm>, duality_<norm>, slack: the certificate ratio and its factors [3.4].
+        negative_weights: force weights below 0; they count as 0 in R, which stays a bound.
+        epsilon, delta: approximate KKT residuals of the factored problem [3.5].
+        stationarity, complementarity: of the direct problem in the expected norm [3.5].
+        conserved_drift, balance: of K'K - Q'Q [3.7]; nan for one matrix.
+        alignment_force, alignment_inner, alignment_rates: defects, 0 when aligned [3.9].
+        singular_values (S, k), resolved (S, k): 1 where the direction is known; effective_rank, stable_rank.
+        rho (S, k): singular values of the force over the largest, the growth powers [5.2].
+        attention_entropy: mean over samples, in nats.
+    With each solution: value_ratio_<norm>, N(W)/m_min over the certified value; cos_<norm>, distance_<norm>
+    and angle_<norm> (between the leading singular spaces) where the solution is unique, nan else;
+    face_<norm>: the share of W outside the spaces that hold every optimum (nuclear norm).
+
+    Raises:
+        InputError: a solution of other dimensions, or one that is not optimal.
+    """
+    names = DIAGONAL_NORMS if path.parameterization.diagonal else MATRIX_NORMS
+    rows: list[dict[str, Any]] = []
+    notes = []
+    for i in range(len(path)):
+        row, note = _certificate(path, i, names)
+        rows.append({**_basic(path, i), **row, **_residuals(path, i), **_structure(path, i)})
+        notes.append(note)
+    warnings = []
+    for solution in solutions:
+        _fits(path, solution)
+        if solution.unique is not True:
+            warnings.append(
+                f"the {solution.norm.name} optimum is not known to be unique: "
+                "its value is compared, not its direction"
+            )
+        for i, row in enumerate(rows):
+            row.update(_compared(path, i, solution))
+    data = {name: frozen(np.array([row[name] for row in rows], dtype=np.float64)) for name in rows[0]}
+    return Table(data, tuple(notes), tuple(warnings))
+
+
+def force_matrix(path: Trajectory, i: int) -> Floats:
+    """(d, d_z) G at snapshot `i`, negative weights included, at the scale of the trajectory's f."""
+    problem = path.problem
+    pulled = np.einsum("it,itd->id", path.snapshots.f[i], problem.X)
+    return np.asarray(pulled.T @ problem.z)
+
+
+def _basic(path: Trajectory, i: int) -> dict[str, Any]:
+    return {
+        "log_time": path.log_time[i],
+        "log_excess": path.log_excess[i],
+        "margin": path.margin[i],
+        "attention_entropy": attention_entropy(path.problem, path.W(i)),
+    }
+
+
+def _certificate(path: Trajectory, i: int, names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    W, dual, constraints = path.W(i), path.dual(i), path.problem.constraints()
+    row: dict[str, Any] = {}
+    note = ""
+    for name in names:
+        norm = parse_norm(name)
+        found = certify_weights(W, dual, constraints, norm)
+        margin = float(path.margin[i])
+        row[name] = norm.value(weights_in(norm, W)) / margin if margin > 0 else math.nan
+        row[f"R_{name}"], row[f"duality_{name}"] = found.value, found.duality
+        row["slack"], note = found.slack, found.reason
+    raw = -path.snapshots.f[i][constraints.sample, constraints.token]
+    row["negative_weights"] = float((raw < 0).sum())
+    return row, note
+
+
+def _residuals(path: Trajectory, i: int) -> dict[str, Any]:
+    constraints, dual, model = path.problem.constraints(), path.dual(i), path.parameterization
+    W = path.W(i)
+    norm = parse_norm(model.norm)
+    direct = direct_residual(W, dual, constraints, norm)
+    named, force = path.parameters(i), _parameter_force(path, i)
+    flat, pull = (np.concatenate([part[key].ravel() for key in named]) for part in (named, force))
+    factored = factored_residual(flat, pull, constraints.margins(W), dual, model.degree)
+    return {
+        "epsilon": factored.epsilon,
+        "delta": factored.delta,
+        "stationarity": direct.stationarity,
+        "complementarity": direct.complementarity,
+    }
+
+
+def _parameter_force(path: Trajectory, i: int) -> dict[str, Floats]:
+    """-grad of the loss in each trained array, from the clipped weights that R uses (theory 3.2)."""
+    G = path.problem.constraints().adjoint(path.dual(i))
+    model, problem = path.parameterization, path.problem
+    if isinstance(model, DiagonalKeyQuery):
+        # Its state is the integral of the force, not k and q.
+        g, p = np.diagonal(G), path.parameters(i)
+        return {"k": g * p["q"], "q": g * p["k"]}
+    lift = model.lift(problem.d, problem.d_z)
+    pull = np.ascontiguousarray(np.diagonal(G)) if model.diagonal else G
+    return lift.unpack(lift.rate(path.snapshots.theta[i][None], pull[None])[0])
+
+
+def _structure(path: Trajectory, i: int) -> dict[str, Any]:
+    W, G, p, start = path.W(i), force_matrix(path, i), path.parameters(i), path.parameters(0)
+    s: Floats = np.asarray(np.linalg.svd(W, compute_uv=False), dtype=np.float64)
+    error = path.rtol * float(s.max(initial=0.0))
+    known = direction_errors(s, error, square=W.shape[0] == W.shape[1]) < RESOLVED_ANGLE
+    row: dict[str, Any] = {
+        "singular_values": s,
+        "resolved": known.astype(np.float64),
+        "effective_rank": effective_rank(s),
+        "stable_rank": stable_rank(s),
+        "rho": dual_spectrum(G).rho,
+        "conserved_drift": math.nan,
+        "balance": math.nan,
+        "alignment_force": shared_spaces(W, G),
+        "alignment_inner": math.nan,
+        "alignment_rates": math.nan,
+    }
+    if list(p) in (["K", "Q"], ["k", "q"]):
+        (K, Q), (K0, Q0) = p.values(), start.values()
+        row["conserved_drift"] = relative_drift((K0, Q0), (K, Q))
+        row["balance"] = balance(K, Q)
+        if K.ndim == 2:
+            found = alignment(K, Q, G)
+            row["alignment_inner"], row["alignment_rates"] = found.inner, found.rates
+    return row
+
+
+def _compared(path: Trajectory, i: int, solution: Solution) -> dict[str, Any]:
+    name, norm = solution.norm.name, solution.norm
+    W = path.W(i)
+    margin = float(solution.constraints.margins(W).min(initial=math.inf))
+    out = dict.fromkeys((f"value_ratio_{name}", f"cos_{name}", f"distance_{name}", f"angle_{name}"), math.nan)
+    if margin > 0:
+        out[f"value_ratio_{name}"] = norm.value(weights_in(norm, W)) / margin / solution.value
+    if solution.unique is True:
+        size, best = float(np.linalg.norm(W)), float(np.linalg.norm(solution.W))
+        out[f"cos_{name}"] = float((W * solution.W).sum()) / (size * best) if size else math.nan
+        if margin > 0:
+            out[f"distance_{name}"] = float(np.linalg.norm(W / margin - solution.W)) / best
+        if solution.rank is not None:
+            left, _, right = np.linalg.svd(W)
+            best_left, _, best_right = np.linalg.svd(solution.W)
+            r = solution.rank
+            out[f"angle_{name}"] = max(
+                subspace_angle(best_left[:, :r], left[:, :r]),
+                subspace_angle(best_right[:r].T, right[:r].T),
+            )
+    if name == "nuclear":
+        face = dual_spectrum(solution.constraints.adjoint(solution.dual))
+        r = face.support
+        out["face_nuclear"] = distance_to_spaces(W, face.left[:, :r], face.right[:, :r])
+    return out
+
+
+def _fits(path: Trajectory, solution: Solution) -> None:
+    if solution.status is not SvmStatus.optimal:
+        raise InputError(f"solution: got status {solution.status.name}; expected an optimal one")
+    if solution.W.shape != (path.problem.d, path.problem.d_z):
+        raise InputError(
+            f"solution: got W of shape {solution.W.shape}; expected {(path.problem.d, path.problem.d_z)}"
+        )
+
+
+def _short(value: Any) -> str:
+    items = np.atleast_1d(value)
+    return " ".join(f"{x:.6g}" for x in items[:4]) + (" ..." if len(items) > 4 else "")
