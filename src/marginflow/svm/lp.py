@@ -1,10 +1,11 @@
 """1 < p < inf: the least p-norm of diagonal weights, by interior points and Newton's method (docs/svm.md)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.linalg import lstsq
 
 from marginflow.arrays import Bools, Floats
 from marginflow.norms import AbstractNorm, Lp
@@ -49,7 +50,11 @@ def solve_lp(
             search.offer(point.x[:d] - point.x[d : 2 * d], point.y)
             if search.gap < _NEAR:
                 newton += 1
-                search.offer(*_on_active(program, point.y, point.y > point.x[2 * d :]))
+                active = point.y > point.x[2 * d :]
+                search.offer(*_on_active(program, point.y, active))
+                if norm.p > 2.0 and search.gap > _EXACT:
+                    for pair in _on_equalities(program, point.x[:d] - point.x[d : 2 * d], active):
+                        search.offer(*pair)
             if progress is not None:
                 progress(steps, search.gap)
             if search.gap <= _EXACT or point.complementarity < 1e-20:
@@ -128,6 +133,32 @@ def _on_active(program: _Powers, y: Floats, active: Bools) -> tuple[Floats, Floa
     m = best @ E
     y[active] = best
     return np.sign(m) * np.abs(m) ** (q - 1.0), y
+
+
+def _on_equalities(program: _Powers, beta: Floats, active: Bools) -> Iterator[tuple[Floats, Floats]]:
+    """Newton's method in the weights: min sum |beta|^p / p with R_J beta = h_J.
+
+    For p > 2 a weight near zero is lost in its multiplier, |m| = |beta|^(p - 1), but not in itself.
+    """
+    p, E, h = program.power, program.R[active], program.b[active]
+    rows, d = E.shape
+    K = np.zeros((d + rows, d + rows))
+    K[:d, d:], K[d:, :d] = -E.T, E
+    for _ in range(_NEWTON):
+        slope = np.abs(beta) ** (p - 1.0)
+        curvature = (p - 1.0) * np.abs(beta) ** (p - 2.0)
+        # A floor where the objective is flat to working precision, or the equations would be singular.
+        K[np.arange(d), np.arange(d)] = curvature + 1e-14 * curvature.max()
+        right = np.concatenate((-np.sign(beta) * slope, h - E @ beta))
+        solved, *_ = lstsq(K, right, check_finite=False, lapack_driver="gelsy")
+        if not np.isfinite(solved).all():
+            return
+        beta = beta + solved[:d]
+        y = np.zeros(len(program.R))
+        y[active] = solved[d:]
+        yield beta, y
+        if np.abs(solved[:d]).max() <= 1e-15 * np.abs(beta).max():
+            return
 
 
 @dataclass(eq=False)

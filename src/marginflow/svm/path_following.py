@@ -71,7 +71,7 @@ def follow(
         except np.linalg.LinAlgError:
             return
         dx, dy, dz = _newton(program, inverse, x, z, D, primal, dual, -x * z)
-        reach_x, reach_z = _reach(x, dx), _reach(z, dz)
+        reach_x, reach_z = min(1.0, _reach(x, dx)), min(1.0, _reach(z, dz))
         mean = float((x + reach_x * dx) @ (z + reach_z * dz)) / len(x)
         centre = (mean / mu) ** 3 * mu
         dx, dy, dz = _newton(program, inverse, x, z, D, primal, dual, centre - x * z - dx * dz)

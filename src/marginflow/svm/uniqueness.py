@@ -2,8 +2,8 @@
 
 Strictly convex norms have one optimum; the certified radius says how well it is known. For the others an
 optimal dual confines every optimum to a face: W = U1 S V1' (nuclear), the weights at |b_j| = 1 (l1), a free
-block beside a fixed one (operator, linf), with margin 1 wherever the multiplier is positive. If those equations
-determine the face's coordinates the optimum is unique; else their kernel leads to another one.
+block beside a fixed one (operator, linf), with margin 1 wherever the multiplier is positive. If the equations
+of the face determine its coordinates the optimum is unique; else their kernel leads to another one.
 """
 
 from collections.abc import Callable
