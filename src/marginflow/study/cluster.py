@@ -1,0 +1,119 @@
+"""The engine `dask`: a Dask cluster of our own on this machine, or any running scheduler by its address."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from marginflow.errors import InputError
+from marginflow.study.cell import Unit
+from marginflow.study.engine import DEATHS, AbstractEngine, Lost
+
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from marginflow.study.work import Finished, Work
+
+
+PATIENCE: Final = 15.0
+"""Seconds that a scheduler has to answer at all."""
+
+
+@dataclass(frozen=True)
+class Cluster(AbstractEngine):
+    """Dask distributed: `count` processes here when `scheduler` is None, else whatever the scheduler has.
+
+    Results travel back to the coordinator, so that no disk needs to be shared. Workers may come and go; a
+    batch whose worker vanished runs elsewhere.
+    """
+
+    count: int
+    scheduler: str | None = None
+    word: str = field(default="dask", init=False)
+
+    @property
+    def workers(self) -> int:
+        return self.count
+
+    def __post_init__(self) -> None:
+        try:
+            import distributed
+        except ImportError:
+            raise InputError(
+                "--engine dask: Dask is missing; pip install 'marginflow[dask]', here and on the workers"
+            ) from None
+        del distributed
+
+    def run(self, work: "Work", units: Sequence[Unit]) -> Generator["Finished | Lost", None, None]:
+        from distributed import as_completed
+
+        waiting = iter(units)
+        with self._client() as client:
+            sent: dict[str, Unit] = {}
+            completed = as_completed()
+
+            def refill() -> None:
+                # Enough for every core to find its next batch waiting, and no more: the rest stays here.
+                room = max(2, 2 * sum(client.nthreads().values())) - len(sent)
+                for unit in islice(waiting, max(room, 0)):
+                    sent[unit.key] = unit
+                    completed.add(client.submit(work, unit, key=unit.key, retries=0))
+
+            refill()
+            for future in completed:
+                yield self._end(future, sent.pop(future.key))
+                future.release()
+                refill()
+
+    def _end(self, future: Any, unit: Unit) -> "Finished | Lost":
+        from distributed.scheduler import KilledWorker
+
+        if future.status == "finished":
+            result: Finished = future.result()
+            return result
+        if future.status != "error":
+            raise InputError(
+                f"--engine dask: the scheduler {self.scheduler or 'here'} is gone ({future.status}); run the "
+                "study again when one is there: every finished batch is kept"
+            )
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            return Lost(unit, f"its worker died {DEATHS} times (killed, or out of memory?)")
+        if isinstance(error, InputError):
+            raise error
+        raise InputError(
+            f"--engine dask: the workers cannot run a batch ({type(error).__name__}: {error}); "
+            f"install the same marginflow there as here ({unit.version})"
+        )
+
+    @contextmanager
+    def _client(self) -> Iterator["Client"]:
+        import dask
+        from distributed import Client, LocalCluster
+
+        with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}):
+            if self.scheduler is None:
+                with (
+                    LocalCluster(
+                        n_workers=self.count,
+                        threads_per_worker=1,
+                        processes=True,
+                        host="127.0.0.1",
+                        dashboard_address=None,
+                        silence_logs=50,
+                    ) as cluster,
+                    Client(cluster) as client,
+                ):
+                    yield client
+                return
+            try:
+                client = Client(self.scheduler, timeout=PATIENCE)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise InputError(
+                    f"--scheduler: no Dask scheduler answers at {self.scheduler!r} ({error}); "
+                    "expected an address such as tcp://127.0.0.1:8786"
+                ) from None
+            with client:
+                yield client
