@@ -1,6 +1,7 @@
 """The answer in sentences: what was reached, which SVM it met, with which certificate, what is not shown."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -10,23 +11,41 @@ from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
 from marginflow.report.subject import Subject
 from marginflow.report.wording import NORMS, WORDS, listing, number, plural
+from marginflow.svm.solution import Solution
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Sentences about one problem.
+    """Sentences and numbers about one problem.
 
     Attributes:
-        title: the problem and its sizes.
+        title: the problem.
+        sizes: how large it is.
         found: one verdict with its numbers per parameterisation: (word, outcome, sentences).
-        contrast: the comparison of parameterisations, "" where there is none.
-        limits: what the runs do not show.
+        columns: the norms of `contrast`.
+        contrast: per parameterisation that reached the minimal loss, each norm over the margin at the end
+            (the median over its runs), None where the norm is not one of its weights.
+        certified: the SVM value of each norm, None where it is not certified.
+        limits: what the runs on this problem do not show, beyond what no run shows.
     """
 
     title: str
+    sizes: str
     found: list[tuple[str, str, str]]
-    contrast: str
+    columns: list[str]
+    contrast: list[tuple[str, list[float | None]]]
+    certified: list[float | None]
     limits: list[str]
+
+
+LIMITS: Final = (
+    "A finite run shows where it is, not where it ends: R − 1 bounds the distance left, and does not by "
+    "itself tell slow from stuck.",
+    "This is the gradient flow of one softmax layer with a fixed head, from these starts, on these data; "
+    "nothing is said of stochastic or adaptive training, of other data or of other starts.",
+    "Small ε, δ and drift are no evidence for the least norm; only the certified values and R are.",
+)
+"""What no report shows."""
 
 
 def answer(subject: Subject) -> Answer:
@@ -34,8 +53,8 @@ def answer(subject: Subject) -> Answer:
     p = subject.problem
     least, most = int(p.lengths.min()), int(p.lengths.max())
     tokens = str(least) if least == most else f"{least} to {most}"
-    title = (
-        f"{subject.title}: {plural(p.n, 'sample')} of {tokens} tokens, d = {p.d}, d_z = {p.d_z}, "
+    sizes = (
+        f"{plural(p.n, 'sample')} of {tokens} tokens, token dimension {p.d}, query dimension {p.d_z}, "
         f"{plural(len(subject.constraints), 'constraint')}"
     )
     found = []
@@ -43,7 +62,16 @@ def answer(subject: Subject) -> Answer:
         paths = subject.of(word)
         text = _one(paths[0], subject) if len(paths) == 1 else _many(paths, subject)
         found.append((word, _outcome(paths), text))
-    return Answer(title, found, _contrast(subject), _limits(subject))
+    solutions = [subject.solution(norm) for norm in subject.solutions]
+    return Answer(
+        title=subject.title,
+        sizes=sizes,
+        found=found,
+        columns=list(subject.solutions),
+        contrast=_contrast(subject),
+        certified=[None if found is None else found.certificate.upper for found in solutions],
+        limits=_limits(subject),
+    )
 
 
 def over_margin(path: Trajectory, norm: str) -> float:
@@ -85,10 +113,9 @@ def _met(path: Trajectory, subject: Subject) -> str:
             f"Its {name} norm over the margin is {number(value, 7)}, "
             f"but the {name} SVM is {found.status.value}."
         )
-    c = solution.certificate
     text = (
-        f"Its {name} norm over the margin is {number(value, 8)}; the certified {name} SVM value lies in "
-        f"[{number(c.lower, 10)}, {number(c.upper, 10)}], so the run is {_away(value, c.lower)} the least."
+        f"Its {name} norm over the margin is {number(value, 8)}, {_away(value, solution.certificate.lower)} "
+        f"the certified {name} SVM value {_bounds(solution)}."
     )
     ratio = final_ratio(path)
     if np.isfinite(ratio):
@@ -97,7 +124,14 @@ def _met(path: Trajectory, subject: Subject) -> str:
 
 
 def _away(value: float, least: float) -> str:
-    return f"{number(value / least - 1, 3)} (relative) above" if value > least else "within rounding of"
+    excess = value / least - 1
+    # The norm of W and the margin carry rounding errors of their own: smaller differences mean nothing.
+    return f"a relative {number(excess, 3)} above" if excess > 1e-12 else "equal up to rounding to"
+
+
+def _bounds(solution: Solution) -> str:
+    c = solution.certificate
+    return f"{number(c.upper, 8)} (its bounds agree to {number(c.gap, 2)})"
 
 
 def _many(paths: list[Trajectory], subject: Subject) -> str:
@@ -131,44 +165,33 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
     solution = subject.solution(norm)
     if solution is None:
         return f"{text}; the {name} SVM is {subject.solutions[norm].status.value}."
-    c = solution.certificate
-    worst = float(values.max() / c.lower - 1)
+    worst = float(values.max() / solution.certificate.lower - 1)
     return (
-        f"{text}; the certified {name} SVM value lies in [{number(c.lower, 8)}, {number(c.upper, 8)}], "
-        f"so the farthest of them is {number(worst, 3)} (relative) above the least."
+        f"{text}; the certified {name} SVM value is {_bounds(solution)}, "
+        f"so the farthest of them is a relative {number(worst, 3)} above the least."
     )
 
 
-def _contrast(subject: Subject) -> str:
-    """The abstract's contrast: norms over the margin of one parameterisation beside another's."""
-    medians: dict[str, dict[str, float]] = {}
+def _contrast(subject: Subject) -> list[tuple[str, list[float | None]]]:
+    """The abstract's contrast: each norm over the margin, one parameterisation under another."""
+    rows = []
     for word in subject.words:
-        reached = [p for p in subject.of(word) if p.status.name == "minimal_loss"]
-        if reached:
-            names = (
-                list(subject.solutions) if reached[0].parameterization.diagonal else ["nuclear", "frobenius"]
-            )
-            medians[word] = {n: float(np.median([over_margin(p, n) for p in reached])) for n in names}
-    parts = []
-    for norm in subject.solutions:
-        have = [(WORDS[w]["short"], v[norm]) for w, v in medians.items() if norm in v]
-        if len(have) > 1:
-            parts.append(
-                f"{NORMS[norm]['label']} norm over margin "
-                + ", ".join(f"{number(v, 5)} with {w}" for w, v in have)
-            )
-    return "On the same data: " + "; ".join(parts) + "." if parts else ""
+        reached = [path for path in subject.of(word) if path.status.name == "minimal_loss"]
+        if not reached:
+            continue
+        mine = list(subject.solutions) if reached[0].parameterization.diagonal else ["nuclear", "frobenius"]
+        medians = [
+            float(np.median([over_margin(path, norm) for path in reached])) if norm in mine else None
+            for norm in subject.solutions
+        ]
+        rows.append((word, medians))
+    return rows
 
 
 def _limits(subject: Subject) -> list[str]:
     """What a reader must not conclude."""
     paths = subject.paths
-    out = [
-        "A finite run shows where it is, not where it ends: R − 1 above 0 bounds the distance left, "
-        "and does not by itself tell slow from stuck.",
-        "This is the gradient flow of one softmax layer with a fixed head, from these starts, on these data; "
-        "nothing is said of stochastic or adaptive training, of other data or of other starts.",
-    ]
+    out = []
     unsure = [
         NORMS[n]["label"]
         for n, s in subject.solutions.items()
@@ -201,4 +224,4 @@ def _start(path: Trajectory) -> str:
 
 def _sentence(text: str) -> str:
     text = text.strip()
-    return text if not text or text.endswith(".") else text + "."
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith(".") else ".")

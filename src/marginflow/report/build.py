@@ -5,17 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from marginflow.diagnose.ratio import final_ratio
 from marginflow.errors import InputError
 from marginflow.flow.trajectory import Trajectory
-from marginflow.report.answer import answer, over_margin
-from marginflow.report.columns import LN10
-from marginflow.report.command import commands, label_of, versions
+from marginflow.report.answer import answer
+from marginflow.report.command import commands, versions
 from marginflow.report.detail import Budget
 from marginflow.report.page import render
 from marginflow.report.payload import page_data, run_data
-from marginflow.report.subject import Subject, gather
-from marginflow.report.wording import NORMS
+from marginflow.report.subject import gather
 
 
 def build_report(
@@ -40,38 +37,20 @@ def build_report(
     subjects = gather(paths, show)
     budget = Budget(len(paths))
     runs: dict[int, dict[str, Any]] = {}
-    lines: dict[int, dict[str, Any]] = {}
     for number, subject in enumerate(subjects):
         for place, path in zip(subject.places, subject.paths, strict=True):
             show(f"run {len(runs) + 1} of {len(paths)}")
             runs[place] = run_data(path, subject, index=place, problem=number, runs=len(paths), budget=budget)
-            lines[place] = _line(path, subject, place)
     order = sorted(runs)
     page = render(
         [answer(subject) for subject in subjects],
-        [lines[place] for place in order],
+        [runs[place] for place in order],
         commands(subjects),
         versions(),
         page_data(subjects, [runs[place] for place in order]),
     )
     show("writing")
     return _write(output, page.encode("utf-8"))
-
-
-def _line(path: Trajectory, subject: Subject, place: int) -> dict[str, Any]:
-    """The run in the table of runs, in full precision."""
-    margin = float(path.margin[-1])
-    return {
-        "index": place,
-        "label": label_of(path, subject),
-        "problem": subject.title,
-        "status": path.status.name,
-        "log10_time": float(path.log_time[-1]) / LN10,
-        "margin": margin,
-        "norm": NORMS[path.parameterization.norm]["label"],
-        "value": over_margin(path, path.parameterization.norm) if margin > 0 else None,
-        "gap": final_ratio(path) - 1.0,
-    }
 
 
 def _write(output: Path, data: bytes) -> int:

@@ -9,6 +9,7 @@ from marginflow.arrays import Floats, Ints
 from marginflow.diagnose.alignment import alignment
 from marginflow.diagnose.balance import relative_drift
 from marginflow.diagnose.kkt import factored_residual
+from marginflow.diagnose.rates import log_prefactors, slack_constant
 from marginflow.diagnose.ratio import ratio, weights_in
 from marginflow.diagnose.spectrum import DualSpectrum, dual_spectrum
 from marginflow.flow.trajectory import Trajectory
@@ -30,14 +31,14 @@ class Law:
     Attributes:
         text: the law of the excess, for people.
         log_excess: (S,) its log excess at the run's times; nan before it makes sense.
-        power: R - 1 falls like margin^-power.
+        power: R - 1 falls like margin^-power; None where the leading term vanishes, so that it falls faster.
         power_source: why, for people.
         off_support: the slowest off-support share of W falls like margin^-off_support; None if there is none.
     """
 
     text: str
     log_excess: Floats
-    power: float
+    power: float | None
     power_source: str
     off_support: float | None
 
@@ -50,7 +51,8 @@ def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
     log_time = path.log_time
     if path.parameterization.word not in FACTORED:
         text = "(loss − minimal loss) · t · γ² → 1"
-        return Law(text, -log_time - 2.0 * math.log(gamma), 1.0, "theory 5.1", 1.0)
+        power = 1.0 if _supported_margins_differ(path, solution) else None
+        return Law(text, -log_time - 2.0 * math.log(gamma), power, "theory 5.1", 1.0)
     late = log_time > 1.0
     log_excess = np.full(len(log_time), np.nan)
     log_excess[late] = -log_time[late] - np.log(log_time[late]) - math.log(2.0 * gamma)
@@ -62,6 +64,15 @@ def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
         power_source=f"theory 5.2, 1 − ρ with ρ = {slowest:.3f}",
         off_support=1.0 - slowest if slowest > 0 else None,
     )
+
+
+def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:
+    """Whether R - 1 has a term of order 1/margin: supported margins that differ by a constant for ever.
+
+    They do not on symmetric data such as the sign orbit, where R - 1 falls faster than any prediction here.
+    """
+    kappa = log_prefactors(path.problem, solution.constraints)
+    return slack_constant(kappa, solution.dual) > 1e-6
 
 
 def spectrum_of(solution: Solution) -> DualSpectrum:

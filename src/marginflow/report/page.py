@@ -4,13 +4,15 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
-from marginflow.report.answer import Answer
-from marginflow.report.wording import WORDS, number
+from marginflow.report.answer import LIMITS, Answer
+from marginflow.report.wording import NORMS, WORDS, number, plural
 
 
 SCRIPTS: Final = (
@@ -46,7 +48,9 @@ def render(
         "script_hash": digest,
         "style": _asset("page.css"),
         "answers": "".join(_answer(found) for found in answers),
-        "runs": _runs(runs),
+        "limits": _limits(answers),
+        "summary": html.escape(_summary(runs, answers)),
+        "runs": _runs(runs, answers),
         "commands": html.escape("\n".join(commands)),
         "versions": html.escape(versions),
         "data": embed(data),
@@ -71,23 +75,80 @@ def _answer(found: Answer) -> str:
         f"<p>{html.escape(text)}</p></li>"
         for word, outcome, text in found.found
     )
-    contrast = f'<p class="contrast">{html.escape(found.contrast)}</p>' if found.contrast else ""
-    limits = "".join(f"<li>{html.escape(text)}</li>" for text in found.limits)
+    title, sizes = html.escape(found.title), html.escape(found.sizes)
     return (
-        f'<section class="answer"><h2>{html.escape(found.title)}</h2><ul class="found">{rows}</ul>{contrast}'
-        f"<h3>What this does not show</h3><ul class='limits'>{limits}</ul></section>"
+        f'<section class="answer"><h2>{title}</h2><p class="sizes">{sizes}</p>'
+        f'<div class="columns"><ul class="found">{rows}</ul>{_contrast(found)}</div></section>'
     )
 
 
-def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
-    rows = "".join(
-        f'<tr data-run="{run["index"]}"><th scope="row"><button type="button" data-run="{run["index"]}">'
-        f"{html.escape(run['label'])}</button></th><td>{html.escape(run['problem'])}</td>"
-        f'<td class="{run["status"]}">{html.escape(run["status"].replace("_", " "))}</td>'
-        f"<td>{number(run['log10_time'])}</td><td>{number(run['margin'])}</td><td>{html.escape(run['norm'])}</td>"
-        f"<td>{number(run['value'], 7)}</td><td>{number(run['gap'], 3)}</td></tr>"
-        for run in runs
+def _contrast(found: Answer) -> str:
+    """The table of norms over margin; empty where no run reached the minimal loss."""
+    if not found.contrast:
+        return ""
+    lines = ""
+    for word, values in found.contrast:
+        cells = "".join(
+            f'<td class="{"own" if WORDS[word]["norm"] == norm else ""}">{number(value, 6)}</td>'
+            for norm, value in zip(found.columns, values, strict=True)
+        )
+        short = html.escape(WORDS[word]["short"])
+        lines += f'<tr><th scope="row" class="badge word-{word}">{short}</th>{cells}</tr>'
+    heads = "".join(f'<th scope="col">{html.escape(NORMS[norm]["label"])}</th>' for norm in found.columns)
+    least = "".join(f"<td>{number(value, 6)}</td>" for value in found.certified)
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table: norms over margin">'
+        '<table class="contrast"><caption>Norm over margin where training ended; '
+        "bold: the norm that this flow is predicted to minimise</caption>"
+        f'<thead><tr><th scope="col">weights</th>{heads}</tr></thead><tbody>{lines}</tbody>'
+        f'<tfoot><tr><th scope="row">certified SVM</th>{least}</tr></tfoot></table></div>'
     )
+
+
+def _limits(answers: Sequence[Answer]) -> str:
+    where: dict[str, list[str]] = {}
+    for found in answers:
+        for text in found.limits:
+            where.setdefault(text, []).append(found.title)
+    special = [
+        text if len(titles) == len(answers) else f"{' and '.join(titles)}: {text}"
+        for text, titles in where.items()
+    ]
+    return "".join(f"<li>{html.escape(text)}</li>" for text in [*special, *LIMITS])
+
+
+def _summary(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> str:
+    counts = Counter(run["status"] for run in runs)
+    said = {
+        "minimal_loss": "reached the minimal loss",
+        "trapped": "trapped above it",
+        "undecided": "undecided",
+    }
+    parts = [f"{counts[name]} {text}" for name, text in said.items() if counts[name]]
+    return f"{plural(len(runs), 'run')} on {plural(len(answers), 'problem')}: {', '.join(parts)}."
+
+
+def _runs(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> str:
     heads = ["run", "problem", "verdict", "log₁₀ t", "least margin", "norm", "norm ⁄ margin", "R − 1"]
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    body = "".join(_row(run, answers[run["problem"]].title) for run in runs)
+    return f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _row(run: Mapping[str, Any], problem: str) -> str:
+    end, place = run["final"], run["index"]
+    excess = None if end["ratio"] is None else end["ratio"] - 1.0
+    numbers = [
+        number(end["log_time"] / math.log(10.0)),
+        number(end["margin"]),
+        html.escape(NORMS[run["norm"]]["label"]),
+        number(end["norm_over_margin"], 7),
+        number(excess, 3),
+    ]
+    return (
+        f'<tr data-run="{place}"><th scope="row"><button type="button" data-run="{place}">'
+        f"{html.escape(run['label'])}</button></th><td>{html.escape(problem)}</td>"
+        f'<td class="{run["status"]}">{html.escape(run["word_of_status"])}</td>'
+        + "".join(f"<td>{text}</td>" for text in numbers)
+        + "</tr>"
+    )

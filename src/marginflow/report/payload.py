@@ -6,9 +6,10 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.diagnose.ratio import weights_in
+from marginflow.diagnose.ratio import final_ratio, weights_in
 from marginflow.flow.trajectory import Trajectory
 from marginflow.problem.real import PATCH_CORNERS
+from marginflow.report.answer import over_margin
 from marginflow.report.columns import Law, columns_of, law_of, spectrum_of
 from marginflow.report.command import label_of
 from marginflow.report.detail import Budget, detail_of, plane_of
@@ -123,7 +124,7 @@ def run_data(
         "word_of_status": path.status.name.replace("_", " "),
         "snapshots": len(at),
         "snapshots_saved": len(path.log_time),
-        "final": {"margin": plain(float(path.margin[-1]))},
+        "final": final_data(path),
         "columns": {name: pack(values) for name, values in columns.items()},
         "singular": pack(_singular(path, at)),
         "rank": None if own is None else own.rank,
@@ -131,6 +132,19 @@ def run_data(
         "detail_note": "" if detail else DETAIL_NOTE,
         "plane": plane,
         **_law_data(law, own),
+    }
+
+
+def final_data(path: Trajectory) -> dict[str, float | None]:
+    """The last snapshot in full precision: the numbers of the sentences and of the table of runs."""
+    norm = path.parameterization.norm
+    margin = float(path.margin[-1])
+    return {
+        "log_time": plain(float(path.log_time[-1])),
+        "log_excess": plain(float(path.log_excess[-1])),
+        "margin": margin,
+        "norm_over_margin": over_margin(path, norm) if margin > 0 else None,
+        "ratio": plain(final_ratio(path)),
     }
 
 
@@ -153,7 +167,7 @@ def _law_data(law: Law | None, own: Solution | None) -> dict[str, Any]:
     ambiguous = own.rank is not None and support > own.rank
     return {
         "law": law.text,
-        "power": plain(law.power),
+        "power": law.power,
         "power_source": law.power_source,
         "spectrum_power": None if ambiguous else law.off_support,
         "spectrum_note": (

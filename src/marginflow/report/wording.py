@@ -5,10 +5,10 @@ from typing import Final
 
 
 WORDS: Final = {
-    "kq": {"short": "K, Q", "long": "separate keys and queries K, Q"},
-    "w": {"short": "W", "long": "one combined matrix W"},
-    "diag-kq": {"short": "k ∘ q", "long": "diagonal keys and queries k, q"},
-    "diag": {"short": "β", "long": "one diagonal β"},
+    "kq": {"short": "K, Q", "norm": "nuclear", "long": "separate keys and queries K, Q"},
+    "w": {"short": "W", "norm": "frobenius", "long": "one combined matrix W"},
+    "diag-kq": {"short": "k ∘ q", "norm": "l1", "long": "diagonal keys and queries k, q"},
+    "diag": {"short": "β", "norm": "l2", "long": "one diagonal β"},
 }
 """Parameterisations: at the end of a curve, and in a sentence."""
 
@@ -27,10 +27,8 @@ def number(value: float | None, digits: int = 5) -> str:
     """1.96421, 4.3×10⁵, or a dash where there is no number."""
     if value is None or not math.isfinite(value):
         return "–"
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return (
-            f"{value:.{digits}g}".replace("-", "−") if abs(value) < 1e5 else f"{value:,.0f}".replace(",", " ")
-        )
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.{max(digits, 5) if abs(value) >= 1e3 else digits}g}".replace("-", "−")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     power = "10" + str(int(exponent)).translate(_RAISED)

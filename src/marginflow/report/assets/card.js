@@ -5,14 +5,14 @@
 //   columns: names of the table's columns; rows: one array per table row of one run.
 function makeCard(def, host, actions) {
   const lede = h("p", { class: "lede" });
-  const body = h("div", { class: "panels" });
+  const body = h("div", { class: def.draw ? "panels drawn" : "panels" });
   const note = h("p", { class: "note" });
   const table = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Table: ${def.title}` });
   const details = h("details", {}, h("summary", {}, "Table of the chosen run"), table);
   const save = h("button", { type: "button", class: "csv" }, "CSV, all runs");
   save.setAttribute("aria-label", `Download CSV of all runs: ${def.title}`);
   const section = h(
-    "section", { class: `card ${def.wide ? "wide" : ""}`, id: `figure-${def.id}`, "aria-labelledby": `title-${def.id}` },
+    "section", { class: "card", id: `figure-${def.id}`, "aria-labelledby": `title-${def.id}` },
     h("h2", { id: `title-${def.id}` }, def.title), lede, body, note, h("div", { class: "foot" }, details, save),
   );
   host.append(section);
@@ -44,6 +44,7 @@ function makeCard(def, host, actions) {
     const absent = def.absent ? def.absent(state) : "";
     section.hidden = absent === true;
     if (section.hidden) return;
+    section.classList.toggle("wide", typeof def.wide === "function" ? def.wide(state) : Boolean(def.wide));
     lede.textContent = def.lede(state);
     note.textContent = absent || (def.note ? def.note(state) : "");
     note.hidden = !note.textContent;

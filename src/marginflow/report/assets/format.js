@@ -12,7 +12,7 @@ function number(value, digits = 5) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
   const size = Math.floor(Math.log10(Math.abs(value)));
-  if (size >= -3 && size < 6) {
+  if (size >= -3 && size < 5) {
     const text = value.toPrecision(digits);
     const plain = text.includes("e") ? String(Number(text)) : text;
     return (plain.includes(".") ? plain.replace(/\.?0+$/, "") : plain).replace("-", "−");
@@ -48,6 +48,13 @@ function s(tag, attributes = {}, ...children) {
   }
   element.append(...children);
   return element;
+}
+
+// The colour of a CSS variable as a canvas understands it: light-dark() resolved for the theme in use.
+function colour(name) {
+  const probe = document.getElementById("probe");
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
 }
 
 function csvField(value) {

@@ -51,9 +51,14 @@ function sameTime(from, k, to) {
   const times = column(to, "log10_time");
   let best = 0;
   times.forEach((t, j) => {
-    if (Math.abs(Math.asinh(t) - Math.asinh(target)) < Math.abs(Math.asinh(times[best]) - Math.asinh(target))) best = j;
+    if (Math.abs(clock(t) - clock(target)) < Math.abs(clock(times[best]) - clock(target))) best = j;
   });
   return best;
+}
+
+// t = 0 is where log t is −∞; any time before the first one drawn will do.
+function clock(t) {
+  return Number.isFinite(t) ? Math.asinh(t) : -1e6;
 }
 
 function update(patch) {
@@ -96,11 +101,13 @@ function wireControls() {
   find("snapshot").addEventListener("input", (event) => update({ snapshot: Number(event.target.value) }));
   find("time-axis").addEventListener("change", (event) => update({ timeAxis: event.target.value }));
   find("theme").addEventListener("click", () => {
-    const dark = getComputedStyle(document.documentElement).colorScheme.includes("dark");
-    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    const { dataset } = document.documentElement;
+    const dark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    dataset.theme = dark ? "light" : "dark";
     redraw();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => later(redraw));
+  find("play").addEventListener("click", () => play());
   for (const button of document.querySelectorAll("button[data-run]")) {
     button.addEventListener("click", () => {
       update({ run: Number(button.dataset.run) });
@@ -109,6 +116,21 @@ function wireControls() {
   }
   find("problem").replaceChildren(...DATA.problems.map((problem, k) => h("option", { value: k }, problem.label)));
   find("problem-field").hidden = DATA.problems.length < 2;
+}
+
+// The chosen run from its start (or from where it stands) to its end, ten snapshots a second.
+function play() {
+  const button = document.getElementById("play");
+  if (page.playing) {
+    clearInterval(page.playing);
+    page.playing = null;
+    button.textContent = "▶";
+    return;
+  }
+  const last = () => DATA.runs[page.state.run].snapshots - 1;
+  if (page.state.snapshot >= last()) update({ snapshot: 0 });
+  button.textContent = "❚❚";
+  page.playing = setInterval(() => (page.state.snapshot >= last() ? play() : update({ snapshot: page.state.snapshot + 1 })), 100);
 }
 
 function showControls() {

@@ -40,7 +40,7 @@ function drawPanel(host, spec, on) {
   for (const guide of spec.guides || []) {
     plot.append(s("path", { class: "guide", d: pathOf(zip(guide.xs, guide.ys, x, y), x, y) }));
   }
-  for (const rule of rules) drawRule(plot, labels, rule, x, y);
+  for (const rule of rules) drawRule(plot, rule, x, y);
   drawCurves(plot, labels, visible, x, y);
   drawLabels(svg, labels, width);
   const cursor = s("g", { class: "cursor" });
@@ -57,7 +57,7 @@ function drawPanel(host, spec, on) {
           const px = x(point.x);
           cursor.append(s("line", { class: "cursor-line", x1: px, x2: px, y1: PAD.top, y2: height - PAD.bottom }));
         }
-        cursor.append(s("circle", { class: `dot word-${curve.word}`, cx: x(point.x), cy: y(point.y), r: 4 }));
+        cursor.append(s("circle", { class: `dot word-${curve.word}`, cx: x(point.x), cy: y(point.y), r: spec.dot || 4 }));
       }
     },
   };
@@ -67,7 +67,7 @@ function visiblePoints(curve, spec) {
   const points = [];
   for (let k = 0; k < curve.xs.length; k++) {
     const [px, py] = [curve.xs[k], curve.ys[k]];
-    const fine = Number.isFinite(px) && Number.isFinite(py) && (spec.x !== "log" || px > 0) && (spec.y !== "log" || py > 0);
+    const fine = Number.isFinite(px) && Number.isFinite(py) && (spec.x !== "log" || px > 0) && (spec.y !== "log" || py > (spec.floor || 0));
     if (fine) points.push({ x: px, y: py, snapshot: k });
   }
   return { ...curve, points };
@@ -105,7 +105,7 @@ function drawAxes(svg, x, y, spec, width, height) {
   svg.append(axes);
 }
 
-function drawRule(plot, labels, rule, x, y) {
+function drawRule(plot, rule, x, y) {
   const py = y(rule.y);
   if (!y.defined(rule.y)) return;
   if (rule.y2 !== undefined && Math.abs(y(rule.y2) - py) > 1.5) {
@@ -113,7 +113,8 @@ function drawRule(plot, labels, rule, x, y) {
     plot.append(s("rect", { class: "band", x: x.range[0], y: top, width: x.range[1] - x.range[0], height: Math.abs(y(rule.y2) - py) }));
   }
   plot.append(s("line", { class: `rule ${rule.style || ""}`, x1: x.range[0], x2: x.range[1], y1: py, y2: py }));
-  labels.push({ y: py, text: rule.name, cls: "rule-label" });
+  // Named at the left, where curves are still far above: the right end belongs to the curves' own names.
+  if (rule.name) plot.append(s("text", { class: "rule-label", x: x.range[0] + 6, y: py - 5 }, rule.name));
 }
 
 // Runs that are not chosen become one faint path per kind: a hundred seeds stay a cloud, not a tangle.

@@ -9,7 +9,9 @@ function makeScale(kind, domain, range) {
     lo -= 0.5;
     hi = lo + 1;
   }
-  const map = (v) => range[0] + ((forward(v) - lo) / (hi - lo)) * (range[1] - range[0]);
+  // Far outside the panel one pixel is as good as another, and SVG refuses numbers such as 1e+35.
+  const clamp = (p) => Math.max(-20000, Math.min(20000, p));
+  const map = (v) => clamp(range[0] + ((forward(v) - lo) / (hi - lo)) * (range[1] - range[0]));
   map.kind = kind;
   map.defined = (v) => Number.isFinite(v) && (kind !== "log" || v > 0);
   map.bounds = [lo, hi];
@@ -37,7 +39,7 @@ function linearTicks(lo, hi, count) {
   const step = [1, 2, 5, 10].map((f) => f * base).find((value) => value >= raw);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const ticks = [];
-  for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + 1e-9 * step; k++) {
+  for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + 1e-9 * step && ticks.length < 50; k++) {
     const v = k * step;
     const large = Math.abs(v) >= 1e5 || (Math.abs(v) < 1e-3 && v !== 0);
     ticks.push({ v, text: large ? number(v, 3) : v.toFixed(digits).replace("-", "−") });

@@ -4,6 +4,7 @@
 const attentionFigure = {
   id: "attention",
   title: "Where attention goes",
+  wide: true,
   columns: ["sample", "token", "optimal", "score", "attention", "margin against it"],
   lede: (state) => {
     const run = DATA.runs[state.run];
@@ -35,12 +36,14 @@ function buildAttention(body, state, actions) {
   const readout = h("p", { class: "muted" });
   map.addEventListener("click", (event) => {
     const box = map.getBoundingClientRect();
-    const i = Math.floor(((event.clientY - box.top) / box.height) * problem.kept);
+    const top = (box.height * MAP.top) / map.dataset.height;
+    const i = Math.floor(((event.clientY - box.top - top) / (box.height - top)) * problem.kept);
     actions.set({ sample: Math.min(problem.kept - 1, Math.max(0, i)) });
   });
-  body.replaceChildren(h("div", { class: "attention" }, h("div", { class: "map-host" }, map, readout),
-    h("div", {}, h("label", { for: "sample" }, "Sample "), pick, one)));
-  return { problem, pick, map, one, readout };
+  const image = problem.images ? h("div", { class: "image" }) : null;
+  const side = h("div", { class: "side" }, h("div", {}, h("label", { for: "sample" }, "Sample "), pick), image);
+  body.replaceChildren(h("div", { class: "attention" }, h("div", { class: "map-host" }, map, readout), side, one));
+  return { problem, pick, map, one, image, readout };
 }
 
 function drawAttention(view, state) {
@@ -57,45 +60,57 @@ function drawAttention(view, state) {
   paintSample(view, maps[state.sample], state);
 }
 
+const MAP = { left: 34, top: 22 };
+
 function paintMap({ problem, map }, maps, state) {
   const columns = problem.T;
-  const width = Math.min(340, Math.max(160, columns * 26));
-  const cell = [width / columns, Math.max(6, Math.min(20, 360 / problem.kept))];
-  const height = cell[1] * problem.kept;
+  const cell = [Math.max(4, Math.min(30, 330 / columns)), Math.max(7, Math.min(20, 440 / problem.kept))];
+  const width = MAP.left + cell[0] * columns + 2;
+  const height = MAP.top + cell[1] * problem.kept + 2;
   const ratio = window.devicePixelRatio || 1;
   map.width = width * ratio;
   map.height = height * ratio;
   map.style.width = `${width}px`;
-  map.style.height = `${height}px`;
+  map.dataset.height = height;
   const pen = map.getContext("2d");
   pen.scale(ratio, ratio);
-  const style = getComputedStyle(document.documentElement);
-  const [ink, ring, line] = ["--heat", "--ink", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const [heat, card, text, line, accent, muted] =
+    ["--heat", "--card", "--text", "--line", "--accent", "--muted"].map(colour);
+  pen.font = "11px system-ui, sans-serif";
+  pen.fillStyle = muted;
+  pen.textAlign = "center";
+  const stride = Math.ceil(16 / cell[0]);
+  for (let l = 0; l < columns; l += stride) pen.fillText(String(l), MAP.left + (l + 0.5) * cell[0], MAP.top - 7);
+  pen.textAlign = "right";
+  const skip = Math.ceil(11 / cell[1]);
+  maps.forEach((_, i) => {
+    if (i % skip === 0) pen.fillText(String(problem.samples[i]), MAP.left - 7, MAP.top + (i + 0.5) * cell[1] + 4);
+  });
   maps.forEach(({ p }, i) => {
     for (let l = 0; l < p.length; l++) {
-      const [x, y] = [l * cell[0], i * cell[1]];
-      pen.globalAlpha = 1;
-      pen.strokeStyle = line;
-      pen.lineWidth = 0.5;
-      pen.strokeRect(x, y, ...cell);
-      pen.globalAlpha = p[l];
-      pen.fillStyle = ink;
+      const [x, y] = [MAP.left + l * cell[0], MAP.top + i * cell[1]];
+      pen.fillStyle = line;
+      pen.fillRect(x, y, ...cell);
+      pen.fillStyle = card;
       pen.fillRect(x + 0.5, y + 0.5, cell[0] - 1, cell[1] - 1);
+      pen.globalAlpha = p[l];
+      pen.fillStyle = heat;
+      pen.fillRect(x + 0.5, y + 0.5, cell[0] - 1, cell[1] - 1);
+      pen.globalAlpha = 1;
     }
-    pen.globalAlpha = 1;
-    const radius = Math.max(2, Math.min(...cell) / 4);
+    const best = problem.optimal[i];
     pen.beginPath();
-    pen.arc((problem.optimal[i] + 0.5) * cell[0], (i + 0.5) * cell[1], radius, 0, 7);
-    pen.lineWidth = 1.5;
-    pen.strokeStyle = p[problem.optimal[i]] > 0.5 ? style.getPropertyValue("--card").trim() : ring;
+    pen.arc(MAP.left + (best + 0.5) * cell[0], MAP.top + (i + 0.5) * cell[1], Math.max(2, Math.min(...cell) / 4), 0, 7);
+    pen.lineWidth = 1.6;
+    pen.strokeStyle = p[best] > 0.5 ? card : text;
     pen.stroke();
   });
-  pen.strokeStyle = style.getPropertyValue("--accent").trim();
-  pen.lineWidth = 2;
-  pen.strokeRect(1, state.sample * cell[1] + 1, width - 2, cell[1] - 2);
+  pen.strokeStyle = accent;
+  pen.lineWidth = 2.5;
+  pen.strokeRect(MAP.left, MAP.top + state.sample * cell[1], columns * cell[0], cell[1]);
 }
 
-function paintSample({ problem, one }, { p, gaps }, state) {
+function paintSample({ problem, one, image }, { p, gaps }, state) {
   const i = state.sample;
   const scores = row(problem.scores, i);
   const best = Math.max(...p);
@@ -111,13 +126,13 @@ function paintSample({ problem, one }, { p, gaps }, state) {
   const table = h("table", { class: "tokens" },
     h("caption", {}, `Sample ${problem.samples[i]}: ${best === p[problem.optimal[i]] ? "the optimal token is on top" : "another token is on top"}`),
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars));
-  const parts = problem.images ? [digitImage(problem, i, p)] : [];
-  one.replaceChildren(...parts, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));
+  if (image) image.replaceChildren(digitImage(problem, i, p));
+  one.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));
 }
 
-// The image lit by the attention on the patches that cover each pixel.
+// The image, tinted by the attention on the patches that cover each pixel.
 function digitImage(problem, i, p) {
-  const size = 168;
+  const size = 224;
   const canvas = h("canvas", { class: "digit", role: "img", width: size, height: size,
     "aria-label": `Image of digit ${problem.digits[i]}; the patch with most attention is outlined` });
   const pen = canvas.getContext("2d");
@@ -128,9 +143,12 @@ function digitImage(problem, i, p) {
   const pixels = row(problem.images, i);
   const unit = size / 8;
   for (let k = 0; k < 64; k++) {
-    const grey = Math.round((pixels[k] / 16) * 255 * (0.35 + 0.65 * Math.min(1, light[k])));
+    const grey = Math.round((pixels[k] / 16) * 255);
+    const cell = [(k % 8) * unit, Math.floor(k / 8) * unit, unit, unit];
     pen.fillStyle = `rgb(${grey},${grey},${grey})`;
-    pen.fillRect((k % 8) * unit, Math.floor(k / 8) * unit, unit, unit);
+    pen.fillRect(...cell);
+    pen.fillStyle = `rgba(40,130,220,${0.45 * Math.min(1, light[k])})`;
+    pen.fillRect(...cell);
   }
   const outline = (l, color, dash, inset) => {
     const [r, c] = problem.corners[l];
@@ -142,7 +160,7 @@ function digitImage(problem, i, p) {
   outline(p.indexOf(Math.max(...p)), "#56b4e9", [], 2);
   outline(problem.optimal[i], "#f0a030", [5, 4], 5);
   return h("figure", { class: "digit-host" }, canvas,
-    h("figcaption", {}, "blue: most attention; orange, dashed: optimal patch; bright: attended"));
+    h("figcaption", {}, "Blue tint: attention. Blue frame: the patch with most of it. Orange, dashed: the optimal patch."));
 }
 
 function patchImage(problem, i, l) {

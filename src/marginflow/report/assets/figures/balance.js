@@ -11,13 +11,13 @@ const BALANCE = [
 const balanceFigure = {
   id: "balance",
   title: "Conservation, alignment and KKT residuals",
-  wide: true,
+  wide: (state) => DATA.problems[state.problem].plane !== null,
   columns: ["snapshot", "log10 t", "drift", "misalignment", "epsilon", "delta"],
   lede: () =>
     "ε and δ (Lyu and Li's approximate KKT point) going to 0 do not prove the least norm: they vanish at bad KKT points too. " +
     "Only R tells the two apart.",
   panels: (state) => BALANCE.map(([name, title, describe]) => ({
-    title, describe, xLabel: "log₁₀ t", x: "stretch", y: "log", curves: runCurves(state, "log10_time", name),
+    title, describe, floor: 1e-17, xLabel: "log₁₀ t", x: "stretch", y: "log", curves: runCurves(state, "log10_time", name),
     empty: name === "drift" ? "Nothing conserved by these runs, or no drift." : "Not defined for these runs.",
   })),
   rows: (run) => snapshotRows(run, ["log10_time", "drift", "alignment", "epsilon", "delta"]),

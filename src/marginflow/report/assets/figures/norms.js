@@ -9,19 +9,20 @@ const normsFigure = {
   lede: () =>
     "Every set of weights that separates the tokens lies on or above the solid line, the certified SVM value of that norm. " +
     "Separate K and Q come down to the nuclear line, one matrix W to the Frobenius line, diagonal k and q to the l1 line. " +
-    "Dotted lines: the norm of the other problems' solutions, where the other runs should end.",
+    "Dotted: this norm of the other SVM solutions, where the other runs should end.",
   panels: (state) => {
     const problem = DATA.problems[state.problem];
     return normsOf(state).map((norm) => {
       const curves = runCurves(state, "margin", `norm_${norm}`);
       const svm = problem.svm[norm];
       const rules = [];
+      const label = DATA.norms[norm].label;
       if (svm && svm.upper !== null) {
-        rules.push({ y: svm.lower, y2: svm.upper, name: `SVM ${number(svm.upper, 4)}`, style: "svm" });
+        rules.push({ y: svm.lower, y2: svm.upper, name: `certified ${label} SVM: ${number(svm.upper, 6)}`, style: "svm" });
       }
       for (const [other, value] of Object.entries(svm ? svm.elsewhere : {})) {
-        if (Math.abs(value / svm.upper - 1) > 1e-3) {
-          rules.push({ y: value, name: number(value, 4), style: "elsewhere", other });
+        if (Math.abs(value / svm.upper - 1) > 1e-3 && rules.every((rule) => Math.abs(rule.y / value - 1) > 0.01)) {
+          rules.push({ y: value, name: `of the ${DATA.norms[other].label} SVM: ${number(value, 6)}`, style: "elsewhere" });
         }
       }
       return {

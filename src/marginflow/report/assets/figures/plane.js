@@ -38,12 +38,12 @@ function drawPlane(body, state) {
     "aria-label": `Tokens of sample ${problem.samples[state.sample]} in the plane and the direction of W z for ${run.label}` });
   svg.append(s("line", { class: "grid", x1: 14, x2: size - 14, y1: y(0), y2: y(0) }));
   svg.append(s("line", { class: "grid", x1: x(0), x2: x(0), y1: 14, y2: size - 14 }));
-  svg.append(s("text", { class: "axis-title", x: size - 14, y: y(0) - 5, "text-anchor": "end" }, "x₁"));
-  svg.append(s("text", { class: "axis-title", x: x(0) + 5, y: 22 }, "x₂"));
+  svg.append(s("text", { class: "axis-title", x: size - 14, y: y(0) + 15, "text-anchor": "end" }, "x₁"));
+  svg.append(s("text", { class: "axis-title", x: x(0) - 6, y: 22, "text-anchor": "end" }, "x₂"));
   if (ray) {
     const scale = reach / Math.max(Math.abs(ray[0]), Math.abs(ray[1]), 1e-300);
     svg.append(s("line", { class: "ray", x1: x(0), y1: y(0), x2: x(ray[0] * scale), y2: y(ray[1] * scale) }));
-    svg.append(s("text", { class: "rule-label", x: x(0.72 * ray[0] * scale) + 6, y: y(0.72 * ray[1] * scale) - 6 }, "SVM ray"));
+    svg.append(s("text", { class: "rule-label", x: x(0.86 * ray[0] * scale) + 8, y: y(0.86 * ray[1] * scale) + 14 }, "SVM ray"));
   }
   svg.append(s("path", { class: `curve front word-${run.word}`, d: path.map((p, k) => `${k ? "L" : "M"}${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join("") }));
   points.forEach((p, l) => {

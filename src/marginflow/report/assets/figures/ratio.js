@@ -20,7 +20,7 @@ const ratioFigure = {
   })),
   note: (state) => {
     const powers = oneRunPerWord(state).filter((run) => run.power)
-      .map((run) => `${WORDS[run.word].short}: margin^${number(-run.power, 3)} (${run.power_source})`);
+      .map((run) => `${WORDS[run.word].short}: margin to the power ${number(-run.power, 3)} (${run.power_source})`);
     return [powers.length ? `Predicted powers, grey, placed at the last snapshot: ${powers.join("; ")}.` : "", negativeNote(state)]
       .filter(Boolean).join(" ");
   },

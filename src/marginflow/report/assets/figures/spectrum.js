@@ -18,7 +18,7 @@ const spectrumFigure = {
     const scale = reached ? column(run, "margin") : column(run, "log10_time");
     return {
       title: `${run.label}: singular value${reached ? " ⁄ margin" : ""}`,
-      xLabel: reached ? "least margin" : "log₁₀ t", x: reached ? "log" : "stretch", y: "log", height: 260,
+      xLabel: reached ? "least margin" : "log₁₀ t", x: reached ? "log" : "stretch", y: "log", height: 260, dot: 2.4,
       curves: spectrumCurves(run, scale, state), guides: reached ? spectrumGuides(run) : [],
       describe: "One curve per singular value.",
     };
@@ -26,7 +26,7 @@ const spectrumFigure = {
   note: (state) => {
     const run = DATA.runs[state.run];
     if (!run.spectrum_power) return run.spectrum_note || "";
-    return `${run.label}: the slowest off-support value is predicted to fall like margin^${number(-run.spectrum_power, 3)} (grey). ${run.spectrum_note || ""}`;
+    return `${run.label}: the slowest off-support value is predicted to fall like the margin to the power ${number(-run.spectrum_power, 3)} (grey). ${run.spectrum_note || ""}`;
   },
   rows: (run) => {
     if (!run.singular) return [];

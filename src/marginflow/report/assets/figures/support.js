@@ -55,10 +55,11 @@ function drawSupport(body, state, actions) {
   const shown = [...own, ...(least > 0 ? theirs : [])];
   const xs = shown.map((p) => p.x).sort((a, b) => a - b);
   // The far margins matter least: show 1 to the 80th percentile, at least up to 3.
-  const far = Math.max(xs[Math.floor(0.8 * (xs.length - 1))], least > 0 ? 3 : xs[0] + 1e-9);
+  const far = least > 0 ? Math.max(xs[Math.floor(0.8 * (xs.length - 1))], 3) : xs.at(-1);
   const width = Math.max(260, body.clientWidth || 360);
   const height = 280;
-  const x = makeScale("linear", least > 0 ? [0.9, far] : [xs[0], far], [46, width - 14]);
+  const x = least > 0 ? makeScale("linear", [0.9, far], [46, width - 14])
+    : makeScale("stretch", extent([xs], "stretch"), [46, width - 14]);
   const y = makeScale("linear", [-0.02, 1.08 * Math.max(...shown.map((p) => p.y), 1e-9)], [height - 38, 26]);
   const where = `log₁₀ t ${number(column(run, "log10_time")[detail.snapshot], 4)}`;
   const svg = s("svg", { class: "panel", viewBox: `0 0 ${width} ${height}`, width, height, role: "img",

@@ -29,7 +29,7 @@ const timeFigure = {
       },
       {
         ...common, title: "excess ÷ predicted law", y: "linear", domainY: [0, 2],
-        curves: runCurves(state, "log10_time", "law_ratio"), rules: [{ y: 1, name: "law" }],
+        curves: runCurves(state, "log10_time", "law_ratio"), rules: [{ y: 1 }],
         describe: "Tends to 1 where the law holds.", empty: "No run reached the minimal loss.",
       },
     ];
