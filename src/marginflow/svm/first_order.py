@@ -156,9 +156,9 @@ def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
     if start is not None:
         W, dual = start.W, start.dual
     else:
-        dual = operator.h / float(operator.h @ operator.h)
+        dual = operator.h / float(operator.h.sum())
         W = operator.adjoint(dual)
-        dual = dual / max(norm.dual_value(W), 1e-300)
+        dual = dual / max(norm.dual_value(W), 1e-12)  # W = 0 where the constraints cancel: infeasible
         margin = float((operator.margins(W) / operator.h).mean())
         W = W / margin if margin > 0 else 0.0 * W
     ratio = float(np.linalg.norm(dual)) / max(float(np.linalg.norm(W)), 1e-300)

@@ -26,22 +26,18 @@ def interior_point(A: Operator, norm: Norm, start: Point, tol: float, hopeless: 
 
     Stops at gap `tol`, at a lower bound beyond `hopeless`, or when steps no longer help.
     """
-    best = start
-    state = _start(A)
+    state = _start(A, start)
+    best = own = Point(state.X[: A.shape[0], A.shape[0] :], state.dual, np.inf, 0.0)
     stale = 0
     for step in range(STEPS):
         W = state.X[: A.shape[0], A.shape[0] :]
-        point = Point(
-            W,
-            state.dual,
-            upper_bound(A, norm.value(W), A.margins(W)),
-            lower_bound(A, state.dual, norm.dual_value(state.B)),
-        )
-        better = best.or_better(point)
-        if __import__("os").environ.get('V'): print('   ipm', step, point.gap, point.upper, point.lower, state.mu)
-        stale = 0 if better.gap < 0.9 * best.gap or better.lower > 1.1 * best.lower else stale + 1
-        best = better
-        if best.gap <= tol or best.lower > hopeless or stale > 5:
+        upper = upper_bound(A, norm.value(W), A.margins(W))
+        lower = lower_bound(A, state.dual, norm.dual_value(state.B))
+        stale = 0 if upper < own.upper or lower > 1.01 * own.lower else stale + 1
+        own = own.or_better(Point(W, state.dual, upper, lower))
+        best = start.or_better(own)
+        if __import__("os").environ.get('V'): print('   ipm', step, own.gap, own.upper, own.lower, state.mu)
+        if best.gap <= tol or best.lower > hopeless or stale > 6:
             break
         try:
             state = _advance(A, state)
@@ -66,14 +62,14 @@ class _State:
         return (S_trace + float(self.slack @ self.dual)) / (len(self.X) + len(self.dual))
 
 
-def _start(A: Operator) -> _State:
-    """lambda along 1/h with |B| = 1/2, and X, x on a central multiple of the inverse."""
+def _start(A: Operator, guess: Point) -> _State:
+    """lambda along 1/h with |B| = 1/2, and X, x central and as large as the bounds known so far ask for."""
     dual = 1.0 / A.h
     B = A.adjoint(dual)
     top = max(float(np.linalg.norm(B, 2)), 1e-14 * float(dual.sum()))  # B = 0: hopeless at once
     dual, B = dual * (0.5 / top), B * (0.5 / top)
     inverse = _inverse(B)
-    mu = float(A.h @ dual)
+    mu = max(float(A.h @ dual), guess.lower, guess.upper if guess.upper < 1e8 * guess.lower else 0.0)
     return _State(mu * inverse, mu / dual, dual, B, inverse)
 
 
