@@ -15,6 +15,7 @@ from marginflow import rounding
 from marginflow.arrays import Floats, frozen
 from marginflow.norms import AbstractNorm
 from marginflow.problem.constraints import Constraints
+from marginflow.svm import rational
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,14 @@ class Certified:
 
 
 def certify(
-    constraints: Constraints, norm: AbstractNorm, W: Floats, dual: Floats, ray: Floats | None = None
+    constraints: Constraints,
+    norm: AbstractNorm,
+    W: Floats,
+    dual: Floats,
+    ray: Floats | None = None,
+    *,
+    slip: Floats | None = None,
+    exact: bool = False,
 ) -> Certified:
     """Certify weights and multipliers over every constraint.
 
@@ -68,10 +76,13 @@ def certify(
         W: (d, d_z), or (d,) for diagonal norms; any positive multiple; non-finite weights prove nothing.
         dual: (C,) any positive multiple; negative or non-finite entries count as zero.
         ray: (C,) a second candidate; the one with the larger bound is kept.
+        slip: (C, d) what the true differences exceed `constraints.a` by, for `exact`; by default nothing.
+        exact: sum in rational arithmetic: for small problems only, where rounding would swallow the bounds.
+            Otherwise one rounding of every difference is allowed for.
     """
     if len(constraints) == 0:
         return Certified(Certificate(0.0, 0.0), np.zeros_like(W), np.zeros(0))
-    margin, binding, W = _margin(constraints, norm, W)
+    margin, binding, W = _margin(constraints, norm, W, slip, exact)
     upper = math.inf
     if margin > 0.0:
         upper = rounding.up(norm.value_upper(W) / margin)
@@ -79,14 +90,16 @@ def certify(
     lower, multipliers = 0.0, np.zeros(len(constraints))
     for guess in (dual, ray):
         if guess is not None:
-            bound, scaled = lower_bound(constraints, norm, guess)
+            bound, scaled = _lower_bound(constraints, norm, guess, slip, exact)
             if bound > lower:
                 lower, multipliers = bound, scaled
     certificate = Certificate(lower, max(lower, upper), margin, binding)
     return Certified(certificate, frozen(W), frozen(multipliers))
 
 
-def lower_bound(constraints: Constraints, norm: AbstractNorm, dual: Floats) -> tuple[float, Floats]:
+def _lower_bound(
+    constraints: Constraints, norm: AbstractNorm, dual: Floats, slip: Floats | None, exact: bool
+) -> tuple[float, Floats]:
     """A lower bound of N* from `dual` (C,), and the multipliers scaled so that their sum is that bound."""
     dual = np.where(np.isfinite(dual) & (dual > 0.0), dual, 0.0)
     largest = float(dual.max(initial=0.0))
@@ -94,16 +107,25 @@ def lower_bound(constraints: Constraints, norm: AbstractNorm, dual: Floats) -> t
         return 0.0, dual
     dual = np.ldexp(dual, -rounding.exponent(dual))
     dual[dual < _NEGLIGIBLE] = 0.0
-    M, error = _dual_matrix(constraints, norm, dual)
+    if exact:
+        M, error = rational.dual_matrix(constraints, slip, dual, norm.diagonal)
+    else:
+        M, error = _dual_matrix(constraints, norm, dual)
     size = norm.dual_upper(M, error)
     return rounding.down(rounding.sum_down(dual) / size), dual / size
 
 
-def _margin(constraints: Constraints, norm: AbstractNorm, W: Floats) -> tuple[float, int, Floats]:
+def _margin(
+    constraints: Constraints, norm: AbstractNorm, W: Floats, slip: Floats | None, exact: bool
+) -> tuple[float, int, Floats]:
     """A lower bound of the least margin, its constraint, and `W` scaled by a power of two."""
     if not np.isfinite(W).all() or not W.any():
         return -math.inf, -1, np.zeros_like(W)
     W = np.ldexp(W, -rounding.exponent(W))
+    if exact:
+        sure = rational.margins_down(constraints, slip, W)
+        binding = int(sure.argmin())
+        return float(sure[binding]), binding, W
     d, d_z = constraints.shape
     if norm.diagonal:
         margins = constraints.diagonal @ W

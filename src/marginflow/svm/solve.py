@@ -12,6 +12,7 @@ from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
+from marginflow.svm import rational
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.certificate import Certified, certify
 from marginflow.svm.solution import Solution, SvmStatus
@@ -108,14 +109,18 @@ def _solve(
 ) -> Solution:
     candidate = _candidate(constraints, norm, tol, progress)
     certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray)
+    if certified.certificate.gap > tol and rational.affordable(constraints, norm.diagonal):
+        # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
+        slip = _slip(constraints, **source)
+        certified = certify(
+            constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True
+        )
     if certified.certificate.upper == math.inf and not candidate.interrupted:
         certified, status, reason = _without_weights(constraints, norm, certified)
     elif certified.certificate.gap <= tol:
         status, reason = SvmStatus.optimal, ""
     else:
-        status, reason = SvmStatus.inaccurate, ""
-    if status is SvmStatus.inaccurate and not reason:
-        reason = _why_inaccurate(certified, tol, candidate)
+        status, reason = SvmStatus.inaccurate, _why_inaccurate(constraints, norm, certified, tol, candidate)
     value = norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
     return Solution(
         constraints=constraints,
@@ -131,6 +136,23 @@ def _solve(
         interrupted=candidate.interrupted,
         **source,
     )
+
+
+def _slip(
+    constraints: Constraints,
+    problem: Problem | None = None,
+    selection: Any = None,
+    against: Against = "all",
+) -> Floats | None:
+    """(C, d) the rounding errors of the differences x_selected - x_l, themselves exact (Knuth's two-sum)."""
+    if problem is None:
+        return None
+    mine = problem.X[constraints.sample, selection[constraints.sample]]
+    theirs = -problem.X[constraints.sample, constraints.token]
+    total = mine + theirs
+    part = total - mine
+    slip = (mine - (total - part)) + (theirs - part)
+    return np.asarray(slip) if slip.any() else None
 
 
 def _candidate(
@@ -178,8 +200,18 @@ def _weights(W: Floats | None) -> Floats:
     return W
 
 
-def _why_inaccurate(certified: Certified, tol: float, candidate: Candidate) -> str:
+def _why_inaccurate(
+    constraints: Constraints, norm: AbstractNorm, certified: Certified, tol: float, candidate: Candidate
+) -> str:
     if candidate.interrupted:
         return "interrupted; the bounds are those reached so far"
     gap = certified.certificate.gap
+    M = constraints.adjoint(certified.dual)
+    size = norm.dual_value(certified.dual @ constraints.diagonal if norm.diagonal else M)
+    plain = norm.value(certified.W) * size / float(certified.dual.sum()) - 1.0 if size else math.inf
+    if plain <= tol:
+        return (
+            f"the bounds meet to {max(plain, 0.0):.1e} before rounding and to {gap:.1e} with it: "
+            "the constraints nearly contradict each other, and this is what float64 can prove"
+        )
     return f"the solver stopped at a certified gap of {gap:.1e} where {tol:.1e} was asked"

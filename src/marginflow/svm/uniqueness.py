@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.norms import Frobenius
 from marginflow.svm.certificate import certify
 from marginflow.svm.radius import radius
 
@@ -88,16 +89,21 @@ Face = tuple[Floats, Callable[[Floats], Floats]]
 
 def _active(solution: "Solution", theta: float) -> Ints:
     """Constraints whose multiplier is positive for certain: every optimum has margin 1 there."""
-    share = solution.dual * np.maximum(np.abs(solution.constraints.a).max(axis=1), 1e-300)
-    share = share * np.abs(solution.constraints.queries).max(axis=1)
-    return np.flatnonzero(share > theta * 1e-1 * share.max())
+    constraints = solution.constraints
+    share = solution.dual * np.abs(constraints.a).max(axis=1) * np.abs(constraints.queries).max(axis=1)
+    return np.flatnonzero(share > 0.1 * theta * share.max())
+
+
+def _unit(rows: Floats) -> Floats:
+    """Rows scaled to largest entry one, so that their products stay in range."""
+    return rows / np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-300)[:, None]
 
 
 def _nuclear(solution: "Solution", theta: float) -> Face:
     U, b, Vt = np.linalg.svd(solution.constraints.adjoint(solution.dual))
     r = int((b >= 1.0 - theta).sum())
     J = _active(solution, theta)
-    x, y = solution.constraints.a[J] @ U[:, :r], solution.constraints.queries[J] @ Vt[:r].T
+    x, y = _unit(solution.constraints.a[J]) @ U[:, :r], _unit(solution.constraints.queries[J]) @ Vt[:r].T
     i, j = np.triu_indices(r)
     E = x[:, i] * y[:, j]
     off = i != j
@@ -116,7 +122,7 @@ def _operator(solution: "Solution", theta: float) -> Face:
     U, b, Vt = np.linalg.svd(solution.constraints.adjoint(solution.dual))
     q = int((b > theta * b[0]).sum())
     J = _active(solution, theta)
-    x, y = solution.constraints.a[J] @ U[:, q:], solution.constraints.queries[J] @ Vt[q:].T
+    x, y = _unit(solution.constraints.a[J]) @ U[:, q:], _unit(solution.constraints.queries[J]) @ Vt[q:].T
     E = (x[:, :, None] * y[:, None, :]).reshape(len(J), -1)
 
     def lift(coordinates: Floats) -> Floats:
@@ -137,7 +143,7 @@ def _linf(solution: "Solution", theta: float) -> Face:
 
 def _coordinates(solution: "Solution", free: Ints, theta: float) -> Face:
     d = solution.W.shape[0]
-    E = solution.constraints.diagonal[np.ix_(_active(solution, theta), free)]
+    E = _unit(solution.constraints.diagonal[_active(solution, theta)])[:, free]
 
     def lift(coordinates: Floats) -> Floats:
         W = np.zeros((d, d))
@@ -157,16 +163,16 @@ _FACES: Final[dict[str, Callable[["Solution", float], Face]]] = {
 
 def _move(solution: "Solution", E: Floats, lift: Callable[[Floats], Floats]) -> Uniqueness | None:
     """Walk from W along kernel directions of E, both ways, as far as the norm stays optimal."""
-    size = float(np.linalg.norm(solution.W))
+    size = _size(solution.W)
     best: tuple[float, Floats, Floats] | None = None
     for direction in _kernel(E):
         D = lift(direction)
-        length = float(np.linalg.norm(D))
+        length = _size(D)
         if length == 0.0:
             continue
         D *= size / length
         ends = [_end(solution, sign * D) for sign in (1.0, -1.0)]
-        distance = float(np.linalg.norm(ends[0] - ends[1])) / size
+        distance = _size(ends[0] - ends[1]) / size
         if best is None or distance > best[0]:
             best = (distance, ends[0], ends[1])
     if best is None:
@@ -183,6 +189,10 @@ def _move(solution: "Solution", E: Floats, lift: Callable[[Floats], Floats]) -> 
         f"distance over |W|_F of two optima, both certified to a gap of {max(gaps):.1e}",
         (first, second),
     )
+
+
+def _size(W: Floats) -> float:
+    return Frobenius().value(W)
 
 
 def _kernel(E: Floats) -> list[Floats]:
