@@ -31,15 +31,12 @@ class Separability:
     farkas: Floats | None = field(default=None)
 
 
-def separability(
-    constraints: Constraints, diagonal: bool = False, *, hint: Floats | None = None
-) -> Separability:
+def separability(constraints: Constraints, diagonal: bool = False) -> Separability:
     """Decide whether some W (or W = diag(beta)) gives every constraint a positive margin.
 
     Args:
         constraints: C constraints.
         diagonal: ask for W = diag(beta).
-        hint: (C,) multipliers that a solver believes to be a proof of the contrary.
 
     Raises:
         UndefinedError: diagonal, with tokens and queries of different dimension.
@@ -57,10 +54,6 @@ def separability(
             f"token {token} of sample {sample} has the selected token's logit whatever the weights",
             farkas=frozen(farkas),
         )
-    if hint is not None:
-        proof = prove(constraints, diagonal, hint)
-        if proof is not None:
-            return Separability(False, proof.sentence, farkas=frozen(proof.multipliers))
     norm, solver = (Lp(2.0), solve_l2) if diagonal else (Frobenius(), solve_frobenius)
     candidate = solver(constraints, 1e-3)
     found = _positive(constraints, norm, candidate.W)

@@ -109,18 +109,7 @@ def _solve(
 ) -> Solution:
     candidate = _candidate(constraints, norm, tol, progress)
     certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray)
-    if certified.certificate.gap > tol and rational.affordable(constraints, norm.diagonal):
-        # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
-        slip = _slip(constraints, **source)
-        certified = certify(
-            constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True
-        )
-    if certified.certificate.upper == math.inf and not candidate.interrupted:
-        certified, status, reason = _without_weights(constraints, norm, certified)
-    elif certified.certificate.gap <= tol:
-        status, reason = SvmStatus.optimal, ""
-    else:
-        status, reason = SvmStatus.inaccurate, _why_inaccurate(constraints, norm, certified, tol, candidate)
+    certified, status, reason = _judge(constraints, norm, tol, candidate, certified, source)
     value = norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
     return Solution(
         constraints=constraints,
@@ -136,6 +125,48 @@ def _solve(
         interrupted=candidate.interrupted,
         **source,
     )
+
+
+def _judge(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    tol: float,
+    candidate: Candidate,
+    certified: Certified,
+    source: dict[str, Any],
+) -> tuple[Certified, SvmStatus, str]:
+    """What the certificate proves, after sharpening it or replacing it by a proof of infeasibility."""
+    if certified.certificate.gap <= tol:
+        return certified, SvmStatus.optimal, ""
+    proof = _contradiction(constraints, norm, certified)
+    if proof is not None:
+        return proof
+    if rational.affordable(constraints, norm.diagonal):
+        # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
+        slip = _slip(constraints, **source)
+        certified = certify(
+            constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True
+        )
+        if certified.certificate.gap <= tol:
+            return certified, SvmStatus.optimal, ""
+    if certified.certificate.upper == math.inf and not candidate.interrupted:
+        return _without_weights(constraints, norm, certified)
+    return certified, SvmStatus.inaccurate, _why_inaccurate(constraints, norm, certified, tol, candidate)
+
+
+def _contradiction(
+    constraints: Constraints, norm: AbstractNorm, certified: Certified
+) -> tuple[Certified, SvmStatus, str] | None:
+    """The multipliers of a solver that found no weights, made into a proof where they are one."""
+    if certified.certificate.upper < math.inf:
+        return None
+    from marginflow.svm.farkas import prove
+
+    found = prove(constraints, norm.diagonal, certified.dual)
+    if found is None:
+        return None
+    proof = certify(constraints, norm, certified.W, certified.dual, found.multipliers)
+    return proof, SvmStatus.infeasible, found.sentence
 
 
 def _slip(
@@ -178,7 +209,7 @@ def _without_weights(
     """No separating weights came back: prove that there are none, or find some."""
     from marginflow.svm.separable import separability
 
-    found = separability(constraints, norm.diagonal, hint=certified.dual)
+    found = separability(constraints, norm.diagonal)
     if found.separable:
         rescued = certify(constraints, norm, _weights(found.W), certified.dual)
         return rescued, SvmStatus.inaccurate, "only a separating W that need not be near the least was found"

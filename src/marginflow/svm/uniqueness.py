@@ -96,7 +96,7 @@ def _active(solution: "Solution", theta: float) -> Ints:
 
 def _unit(rows: Floats) -> Floats:
     """Rows scaled to largest entry one, so that their products stay in range."""
-    return rows / np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-300)[:, None]
+    return np.asarray(rows / np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-300)[:, None])
 
 
 def _nuclear(solution: "Solution", theta: float) -> Face:
