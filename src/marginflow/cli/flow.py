@@ -60,9 +60,7 @@ def flow(
             until=until,
             loss=loss,
             rtol=rtol,
-            progress=lambda step, margin, log_time: show(
-                f"step {step}, margin {margin:.3g}, log t {log_time:.3g}"
-            ),
+            progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     if save is not None:
         path.save(save)
@@ -73,7 +71,7 @@ def flow(
         print(_text(found, path))
         if save is not None:
             print(f"saved            {save}")
-    if path.interrupted:
+    if path.ended == "interrupted":
         return 130
     return 1 if path.status.name == "undecided" else 0
 
