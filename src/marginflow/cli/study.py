@@ -11,6 +11,7 @@ from marginflow.errors import InputError
 
 
 if TYPE_CHECKING:
+    from marginflow.study.folder import Folder
     from marginflow.study.outcome import Outcome
     from marginflow.study.plan import Plan
     from marginflow.study.shares import Share
@@ -102,7 +103,7 @@ def status(study: StudyArgument, out: OutOption = None, json: JsonFlag = False) 
     Example: marginflow study status out/study-example
     """
     found = _outcome(study, out)
-    about = {"folder": str(_folder(study, out)), "complete": found.done == len(found.plan.units)}
+    about = {"folder": str(_existing(study, out).path), "complete": found.done == len(found.plan.units)}
     _print(found, about, json)
     return 0
 
@@ -128,11 +129,11 @@ def export(
     Example: marginflow study export out/study-example --csv -o runs.csv
     """
     from marginflow.study.export import table as export_table, to_csv, write_parquet
-    from marginflow.study.folder import find_folder
 
     if csv and parquet:
         raise InputError("export: got --csv and --parquet; expected one of them")
-    folder, plan = find_folder(study, out)
+    folder = _existing(study, out)
+    plan = folder.plan()
     file = output or Path(f"{plan.name}.{'parquet' if parquet else 'csv'}")
     output_path(file, study, folder.plan_file, folder.ledger_file)
     ledger = folder.read_ledger(plan, _say)
@@ -193,19 +194,22 @@ def _say(sentence: str) -> None:
     print(f"marginflow: {' '.join(sentence.split())}", file=sys.stderr)
 
 
-def _folder(study: Path, out: Path | None) -> Path:
+def _existing(study: Path, out: Path | None) -> "Folder":
     from marginflow.study.folder import find_folder
-
-    return find_folder(study, out)[0].path
-
-
-def _outcome(study: Path, out: Path | None) -> "Outcome":
-    from marginflow.study.folder import find_folder
-    from marginflow.study.outcome import outcome
 
     folder, plan = find_folder(study, out)
     if not folder.plan_file.is_file():
-        raise InputError(f"{folder.path}: holds no study yet; run `marginflow study run {study}` first")
+        raise InputError(
+            f"{folder.path}: holds no results of {plan.name} yet; `marginflow study run {study}` makes them"
+        )
+    return folder
+
+
+def _outcome(study: Path, out: Path | None) -> "Outcome":
+    from marginflow.study.outcome import outcome
+
+    folder = _existing(study, out)
+    plan = folder.plan()
     ledger = folder.read_ledger(plan, _say)
     try:
         return outcome(plan, ledger)

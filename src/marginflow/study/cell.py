@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from marginflow import __version__
+from marginflow.study.code import version
 
 
 if TYPE_CHECKING:
@@ -83,8 +83,19 @@ class Cell:
             return KeyQuery(width=self.width or min(problem.d, problem.d_z))
         return PARAMETERIZATIONS[self.parameterization]()
 
-    def norms(self, own: str) -> tuple[str, ...]:
-        """The norms whose SVMs are solved, `own` first where asked for, none twice."""
+    @property
+    def own_norm(self) -> str:
+        """The norm that the parameterisation is expected to minimise."""
+        from marginflow.flow.parameterization import PARAMETERIZATIONS, KeyQuery
+
+        if self.parameterization == "kq":
+            return KeyQuery(width=1).norm
+        return PARAMETERIZATIONS[self.parameterization]().norm
+
+    @property
+    def norms(self) -> tuple[str, ...]:
+        """The norms whose SVMs are solved, in the plan's order, none twice."""
+        own = self.own_norm
         return tuple(dict.fromkeys(own if norm == "own" else norm for norm in self.settings.norms))
 
     @cached_property
@@ -100,9 +111,13 @@ class Cell:
     @property
     def label(self) -> str:
         """The cell for people, on one line."""
+        return f"{self.data_label} | {self.parameterization}{self.width_label} scale={self.scale:g}"
+
+    @property
+    def data_label(self) -> str:
+        """The problem of the cell for people."""
         given = [*self.parameters, *([("seed", "run")] if self.follows else [])]
-        data = f"{self.family} {listed(given)}".strip()
-        return f"{data} | {self.parameterization}{self.width_label} scale={self.scale:g}"
+        return f"{self.family} {listed(given)}".strip()
 
     @property
     def width_label(self) -> str:
@@ -129,7 +144,7 @@ class Unit:
     cell: Cell
     first: int
     count: int
-    version: str = __version__
+    version: str = field(default_factory=version)
 
     @property
     def seeds(self) -> range:
@@ -138,7 +153,7 @@ class Unit:
 
     @cached_property
     def key(self) -> str:
-        """The name of the batch: a hash of cell, seeds, format and the version of this library."""
+        """The name of the batch: a hash of cell, seeds, format and the code of this library."""
         return _digest(f"{FORMAT}|{self.version}|{self.first}+{self.count}|{self.cell.identity}")[:32]
 
 

@@ -27,7 +27,7 @@ def table(plan: Plan, ledger: Ledger, *, costs: bool = False) -> tuple[dict[str,
     Raises:
         InputError: the ledger is damaged.
     """
-    norms = list(dict.fromkeys(n for cell in plan.cells for n in _norms_of(cell)))
+    norms = list(dict.fromkeys(n for cell in plan.cells for n in cell.norms))
     margins = plan.cells[0].settings.margins
     columns: dict[str, type] = {
         "cell": str,
@@ -97,15 +97,6 @@ def write_parquet(columns: dict[str, type], rows: list[list[Any]], path: Path) -
         raise InputError(f"{path}: cannot be written ({error}); check folder and disk") from None
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _norms_of(cell: Any) -> tuple[str, ...]:
-    from marginflow.flow.parameterization import PARAMETERIZATIONS, KeyQuery
-
-    kind = PARAMETERIZATIONS[cell.parameterization]
-    own = KeyQuery(width=1).norm if kind is KeyQuery else kind().norm
-    found: tuple[str, ...] = cell.norms(own)
-    return found
 
 
 def _rows(ledger: Ledger, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,12 +6,13 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from marginflow.errors import InputError
 from marginflow.study.cell import Unit
+from marginflow.study.code import version
 from marginflow.study.ledger import Batch, DamagedLedger, Ledger
 from marginflow.study.plan import Plan, read_plan
 from marginflow.study.record import RunRow, read_batch, write_batch
@@ -26,7 +27,7 @@ class Folder:
     """Where a study lives.
 
     Attributes:
-        path: the folder; holds plan.toml, ledger.sqlite, lock and batches/<key>.npz.
+        path: the folder; holds plan.toml, code, ledger.sqlite, lock and batches/<key>.npz.
     """
 
     path: Path
@@ -41,12 +42,17 @@ class Folder:
         """The ledger."""
         return self.path / "ledger.sqlite"
 
+    @property
+    def code_file(self) -> Path:
+        """The version of the code that the folder was last run with."""
+        return self.path / "code"
+
     def batch_file(self, unit: Unit) -> Path:
         """The results of a unit."""
         return self.path / "batches" / f"{unit.key}.npz"
 
     def plan(self) -> Plan:
-        """The plan kept in the folder.
+        """The plan kept in the folder, with the version of the code that ran it.
 
         Raises:
             InputError: the folder holds no study.
@@ -55,7 +61,11 @@ class Folder:
             raise InputError(
                 f"{self.path}: holds no study (no plan.toml); expected a plan or the folder of a study"
             )
-        return read_plan(self.plan_file)
+        plan = read_plan(self.plan_file)
+        try:
+            return replace(plan, version=self.code_file.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError):
+            return plan
 
     @contextmanager
     def locked(self, plan: Plan) -> Iterator[None]:
@@ -132,6 +142,9 @@ class Folder:
 
     def _reconcile(self, ledger: Ledger, plan: Plan, say: Say) -> None:
         known = ledger.batches()
+        others = len({p.stem for p in (self.path / "batches").glob("*.npz")} - {u.key for u in plan.units})
+        if others:
+            say(f"{self.path}: {others} batches are of another plan or other code; they are left as they are")
         for unit in plan.units:
             path, batch = self.batch_file(unit), known.get(unit.key)
             if not path.is_file():
@@ -164,9 +177,10 @@ class Folder:
             draft.unlink()
 
     def _keep(self, plan: Plan) -> None:
-        draft = self.path / ".plan.toml.part"
-        draft.write_text(plan.text, encoding="utf-8")
-        os.replace(draft, self.plan_file)
+        for file, text in ((self.plan_file, plan.text), (self.code_file, plan.version + "\n")):
+            draft = self.path / f".{file.name}.part"
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, file)
 
     def _set_aside(self) -> None:
         """Rename the damaged ledger; its write-ahead log belongs to it and must not meet the new one."""
@@ -183,7 +197,7 @@ class Folder:
 
 
 def find_folder(study: Path, out: Path | None = None) -> tuple[Folder, Plan]:
-    """The folder and the plan of a study, from a plan or from the folder itself.
+    """The folder of a study and the plan to run there, from a plan or from the folder itself.
 
     Args:
         study: a plan (.toml), whose folder is `out` or out/study-NAME; or the folder of a study.
@@ -194,7 +208,7 @@ def find_folder(study: Path, out: Path | None = None) -> tuple[Folder, Plan]:
     """
     if study.is_dir():
         folder = Folder(study)
-        return folder, folder.plan()
+        return folder, replace(folder.plan(), version=version())
     plan = read_plan(study)
     return Folder(out if out is not None else Path("out") / f"study-{plan.name}"), plan
 

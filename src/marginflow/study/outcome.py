@@ -52,6 +52,7 @@ class CellOutcome:
         ratio: R at the end of the runs that reached the minimal loss.
         constraints, d, d_z: of the first run.
         marks: one per norm and margin.
+        ends: (seed, status) of every run.
     """
 
     cell: Cell
@@ -67,6 +68,17 @@ class CellOutcome:
     d: int
     d_z: int
     marks: tuple[MarkOutcome, ...]
+    ends: tuple[tuple[int, str], ...]
+
+    @property
+    def unknowns(self) -> int:
+        """How many weights W has: d d_z, or d for diagonal models."""
+        return self.d if self.cell.parameterization.startswith("diag") else self.d * self.d_z
+
+    @property
+    def load(self) -> float:
+        """Constraints over dimensions; nan when no run of the cell worked."""
+        return self.constraints / self.unknowns if self.constraints >= 0 else math.nan
 
 
 @dataclass(frozen=True)
@@ -135,8 +147,10 @@ def _cell(cell: Cell, runs: list[dict[str, Any]], ledger: Ledger, keys: set[str]
     marks = _of(ledger.select(_IN_CELL.format(table="marks"), (cell.key,)), keys)
     good = [r for r in runs if r["status"] != "failed"]
     minimal = {r["seed"] for r in good if r["status"] == "minimal_loss"}
-    splits = {s["seed"] for s in svms if s["status"] != "infeasible" and s["upper"] is not None}
-    asked = {s["seed"] for s in svms}
+    # Diagonal models are separable less often than matrices: ask the SVM of the model's own shape.
+    own = [s for s in svms if s["norm"] == cell.own_norm] or svms
+    splits = {s["seed"] for s in own if s["status"] != "infeasible" and (s["upper"] or math.inf) < math.inf}
+    asked = {s["seed"] for s in own}
     first = good[0] if good else runs[0]
     return CellOutcome(
         cell=cell,
@@ -152,6 +166,7 @@ def _cell(cell: Cell, runs: list[dict[str, Any]], ledger: Ledger, keys: set[str]
         d=first["d"],
         d_z=first["d_z"],
         marks=_marks(marks, svms),
+        ends=tuple((r["seed"], r["status"]) for r in runs),
     )
 
 

@@ -1,7 +1,7 @@
 """The plan of a study: a TOML file, checked as a whole before anything runs."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise, product
 from math import prod
@@ -13,6 +13,7 @@ from marginflow.norms import parse_norm
 from marginflow.problem.named import FAMILIES, parameters
 from marginflow.problem.problem import Problem
 from marginflow.study.cell import Cell, Settings, Unit
+from marginflow.study.code import version
 from marginflow.study.schema import Section, is_number, is_whole, parse, whole_numbers
 
 
@@ -35,6 +36,7 @@ class Plan:
         cells: the grid, in the plan's order.
         first, seeds: every cell is run for seeds first..first+seeds-1.
         batch: seeds of one unit of work.
+        version: of the code that runs it, or that ran it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Plan:
     first: int
     seeds: int
     batch: int
+    version: str = field(default_factory=version)
 
     @property
     def runs(self) -> int:
@@ -58,7 +61,7 @@ class Plan:
         last = self.first + self.seeds
         cuts = [self.first, *range((self.first // self.batch + 1) * self.batch, last, self.batch), last]
         spans = [(a, b - a) for a, b in pairwise(cuts)]
-        return tuple(Unit(cell, first, count) for cell in self.cells for first, count in spans)
+        return tuple(Unit(cell, first, count, self.version) for cell in self.cells for first, count in spans)
 
 
 def read_plan(path: Path) -> Plan:
@@ -249,7 +252,7 @@ def _refuse_impossible(source: str, cells: tuple[Cell, ...], seed: int) -> None:
             raise InputError(
                 f"{source}: problem, model: the cell {cell.label} is impossible: {error}"
             ) from None
-        for norm in cell.norms(model.norm):
+        for norm in cell.norms:
             if parse_norm(norm).diagonal and not model.diagonal:
                 raise InputError(
                     f"{source}: svm.norms: got {norm!r} with parameterization {cell.parameterization}; "

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import scipy
 
-from marginflow import __version__
 from marginflow.diagnose.ratio import ratio, weights_in
 from marginflow.diagnose.spectrum import dual_spectrum
 from marginflow.errors import InputError
@@ -21,6 +20,7 @@ from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.study.blas import kernels, one_thread
 from marginflow.study.cell import Cell, Unit
+from marginflow.study.code import version
 from marginflow.study.record import MarkRow, RunRow, SvmRow, to_arrays
 from marginflow.svm.solution import Solution, SvmStatus
 from marginflow.svm.solve import solve_many
@@ -53,12 +53,12 @@ def run_unit(unit: Unit) -> Finished:
     """Run a batch; a run that raises an error becomes a row with its reason.
 
     Raises:
-        InputError: the plan was made by another version of marginflow than the one running here.
+        InputError: the plan was made by other code of marginflow than that running here.
         KeyboardInterrupt: Ctrl-C; nothing of the batch is kept.
     """
-    if unit.version != __version__:
+    if unit.version != version():
         raise InputError(
-            f"worker {worker_name()}: has marginflow {__version__}; expected {unit.version}, as the "
+            f"worker {worker_name()}: has marginflow {version()}; expected {unit.version}, as the "
             "coordinator; install the same version everywhere"
         )
     start = time.thread_time()
@@ -109,7 +109,7 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
         loss=settings.loss,  # type: ignore[arg-type]
         rtol=settings.rtol,
     )
-    norms = [parse_norm(norm) for norm in cell.norms(model.norm)]
+    norms = [parse_norm(norm) for norm in cell.norms]
     solved = [solve_many(problems, norm, settings.tol) for norm in norms]
     interrupted = any(path.ended == "interrupted" for path in paths)
     if interrupted or any(solution.interrupted for batch in solved for solution in batch):
