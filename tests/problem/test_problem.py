@@ -183,3 +183,9 @@ def test_selection_of_padding_is_refused():
     masked = mf.Problem(problem.X, problem.z, problem.scores, mask=mask)
     with pytest.raises(mf.InputError, match="sample 0 has no token 2"):
         masked.constraints([2, 0])
+
+
+def test_repr_says_what_it_is():
+    problem = mf.Problem([X0[0], X0[1][:2], X0[2]], Z0, [S0[0], S0[1][:2], S0[2]], name="mine")
+    assert repr(problem) == "Problem(mine: 3 samples of 2..4 tokens, d = 5, d_z = 2)"
+    assert repr(problem.constraints()) == "Constraints(7 of rank one on W of 5 x 2, 3 samples)"

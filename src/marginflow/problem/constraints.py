@@ -56,6 +56,10 @@ class Constraints:
     def __len__(self) -> int:
         return len(self.a)
 
+    def __repr__(self) -> str:
+        d, d_z = self.shape
+        return f"Constraints({len(self)} of rank one on W of {d} x {d_z}, {len(self.z)} samples)"
+
     @property
     def shape(self) -> tuple[int, int]:
         """The shape (d, d_z) of W."""

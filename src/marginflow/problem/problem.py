@@ -88,6 +88,12 @@ class Problem:
         object.__setattr__(problem, "v", frozen(v))
         return problem
 
+    def __repr__(self) -> str:
+        low, high = int(self.lengths.min()), int(self.lengths.max())
+        tokens = f"{low}" if low == high else f"{low}..{high}"
+        name = f"{self.name}: " if self.name else ""
+        return f"Problem({name}{self.n} samples of {tokens} tokens, d = {self.d}, d_z = {self.d_z})"
+
     def _fill(
         self, X: Floats, z: Any, scores: Floats, mask: Bools, *, name: str, rounding: Floats | None = None
     ) -> None:
