@@ -49,7 +49,7 @@ class Certified:
     """A certificate with the weights and multipliers it was computed from, scaled to stand for themselves.
 
     Attributes:
-        W: margins at least 1 up to rounding, unless upper is inf.
+        W: margins at least 1 up to rounding; zero when upper is inf.
         dual: (C,) with N_d(adjoint(dual)) <= 1, so that its sum is the lower bound.
     """
 
@@ -87,6 +87,8 @@ def certify(
     if margin > 0.0:
         upper = rounding.up(norm.value_upper(W) / margin)
         W = W / margin
+    else:
+        W = np.zeros_like(W)
     lower, multipliers = 0.0, np.zeros(len(constraints))
     for guess in (dual, ray):
         if guess is not None:

@@ -152,10 +152,10 @@ def _near(factors: list[Floats], weights: Floats) -> bool:
     makes lambda + d exact, and |d_c| <= sum_k |X_ck| |M lambda|_inf / (1 - alpha).
     """
     M = np.prod(factors, axis=0)
-    M = M / np.abs(M).max()
     rows, columns = M.shape
-    if columns <= rows or M.size > _ENTRIES:
+    if columns <= rows or M.size > _ENTRIES or not M.any():
         return False
+    M = M / np.abs(M).max()
     X = np.linalg.pinv(M)
     # One rounding for the product in M, one for its scaling, one for a itself being a rounded difference.
     unit = rounding.gamma(columns + 6)

@@ -54,7 +54,8 @@ def least_norm(R: Floats, h: Floats, *, steps: int | None = None) -> LeastNorm:
         leaving = int(ratios.argmin()) if active else -1
         shortest = float(ratios[leaving]) if active else np.inf
         z2 = float(z @ z)
-        independent = z2 > 1e-31
+        # Orthogonalised twice, z is right to a few units of 1e-17: below that a row counts as dependent.
+        independent = z2 > 5e-31
         full = (h[entering] - n @ w) / z2 if independent else np.inf
         t = min(shortest, max(full, 0.0))
         if t == np.inf:

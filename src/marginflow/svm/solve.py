@@ -240,9 +240,11 @@ def _why_inaccurate(
     M = constraints.adjoint(certified.dual)
     size = norm.dual_value(certified.dual @ constraints.diagonal if norm.diagonal else M)
     plain = norm.value(certified.W) * size / float(certified.dual.sum()) - 1.0 if size else math.inf
-    if plain <= tol:
+    if plain <= max(tol, 1e-14):
         return (
             f"the bounds meet to {max(plain, 0.0):.1e} before rounding and to {gap:.1e} with it: "
-            "the constraints nearly contradict each other, and this is what float64 can prove"
+            "this is what float64 can prove about constraints so nearly contradicting each other"
+            if gap > 1e-12
+            else f"the bounds meet to {gap:.1e}, which is as near as float64 brings them"
         )
     return f"the solver stopped at a certified gap of {gap:.1e} where {tol:.1e} was asked"

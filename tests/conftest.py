@@ -1,0 +1,1 @@
+"""Makes `bank` importable from every test folder."""
