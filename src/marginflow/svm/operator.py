@@ -8,6 +8,7 @@ from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.face_newton import Pairing, pad
+from marginflow.svm.nuclear import solve_nuclear
 from marginflow.svm.spectral import Progress, solve_spectral
 
 
@@ -132,4 +133,7 @@ def solve_operator(
     start: Candidate | None = None,
 ) -> Candidate:
     """Minimise the operator norm; arguments and result as `solve_nuclear`."""
+    if min(constraints.shape) == 1:
+        # One singular value: all unitarily invariant norms are the Euclidean one.
+        return solve_nuclear(constraints, tol, progress=progress, start=start)
     return solve_spectral(constraints, OperatorNorm(), tol, progress=progress, start=start)
