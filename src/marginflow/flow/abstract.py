@@ -1,0 +1,188 @@
+"""What a parameterisation is: how the weights are made of parameters, and all that a step needs of it.
+
+W = phi(theta) with phi linear or quadratic; the flow is theta' = phi'(theta)* G, G the pull of the loss on W.
+docs/parameterization.md shows how to add one; the formulas are derived in docs/flow.md.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from marginflow.arrays import Floats, as_floats
+from marginflow.errors import InputError, UndefinedError
+
+
+Arrays = dict[str, Floats]
+
+
+class AbstractResolvent(ABC):
+    """The linear algebra of one step at fixed theta, G and a = 1 / (gamma h), with A0 = a - d theta'/d theta."""
+
+    @abstractmethod
+    def solve(self, right: Floats) -> Floats:
+        """A0^-1 `right`, both shaped as theta."""
+
+    @abstractmethod
+    def ahead(self, dtheta: Floats) -> Floats:
+        """The change of the weights (phi'(theta) + phi''(theta)[theta'] / a) dtheta."""
+
+    @abstractmethod
+    def matrix(self, x: Floats, z: Floats) -> Floats:
+        """(B, A, A) entry (c, e): the logit of token x_c, query z_c in `ahead`(A0^-1 phi'(theta)* x_e z_e').
+
+        `x` is (B or 1, A, d) and `z` (B or 1, A, d_z); diagonal weights see x * z.
+        """
+
+
+class AbstractLift(ABC):
+    """phi for tokens of one size; every array has the runs of a batch as its first axis."""
+
+    @abstractmethod
+    def weights(self, theta: Floats) -> Floats:
+        """phi(theta): (B, d, d_z), or the diagonal (B, d)."""
+
+    @abstractmethod
+    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
+        """phi'(theta) dtheta, shaped as the weights."""
+
+    @abstractmethod
+    def rate(self, theta: Floats, G: Floats) -> Floats:
+        """theta' = phi'(theta)* G, shaped as theta; linear in G."""
+
+    @abstractmethod
+    def resolvent(self, theta: Floats, dtheta: Floats, G: Floats, a: Floats) -> AbstractResolvent:
+        """The linear algebra of a step from theta, where theta' is `dtheta`; `a` is (B,)."""
+
+    @abstractmethod
+    def distance(self, theta: Floats, error: Floats) -> Floats:
+        """(B,) the size of a small change `error` of theta relative to the parameters."""
+
+    @abstractmethod
+    def drift(self, theta: Floats, start: Floats) -> Floats:
+        """(B,) |C(theta) - C(start)| / |theta|^2 for the conserved quantity C; 0 if it is exact or absent."""
+
+    @abstractmethod
+    def pack(self, arrays: Arrays) -> Floats:
+        """theta of one run (no batch axis) from arrays of the right shapes."""
+
+    @abstractmethod
+    def unpack(self, theta: Floats) -> Arrays:
+        """The named arrays of one run."""
+
+
+class AbstractParameterization(ABC):
+    """What the user names: which arrays are trained, how they start, and what to expect of their flow."""
+
+    @property
+    @abstractmethod
+    def word(self) -> str:
+        """What the command line calls it."""
+
+    @property
+    @abstractmethod
+    def norm(self) -> str:
+        """The norm of W (of its diagonal, for diagonal weights) that its flow is expected to minimise."""
+
+    @property
+    @abstractmethod
+    def conserved(self) -> str:
+        """What the flow conserves, for people; "" for nothing."""
+
+    @property
+    @abstractmethod
+    def diagonal(self) -> bool:
+        """True when W = diag(beta)."""
+
+    @property
+    @abstractmethod
+    def degree(self) -> int:
+        """phi(c theta) = c^degree phi(theta)."""
+
+    @abstractmethod
+    def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
+        """The trained arrays by name; the order is that of an `init` tuple."""
+
+    @abstractmethod
+    def lift(self, d: int, d_z: int) -> AbstractLift:
+        """phi for tokens in `d` and queries in `d_z` dimensions."""
+
+    @abstractmethod
+    def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
+        """The start U diag(k q) V' with singular directions U (d, r), V (d_z, r) and factors k, q (r,)."""
+
+    def draw(self, d: int, d_z: int, rng: np.random.Generator, scale: float) -> Arrays:
+        """A generic start: `scale` times standard normal entries, drawn in the order of `shapes`."""
+        return {name: scale * rng.standard_normal(s) for name, s in self.shapes(d, d_z).items()}
+
+    def start(self, arrays: Any, d: int, d_z: int) -> Arrays:
+        """Check a start given by the user: a tuple in the order of `shapes`, a dict, or one bare array.
+
+        Raises:
+            InputError: missing or unknown names, wrong shapes, numbers that are not finite, or all zero where
+                the flow of this parameterisation stands still.
+        """
+        shapes = self.shapes(d, d_z)
+        listing = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        if isinstance(arrays, dict):
+            named = arrays
+        elif isinstance(arrays, tuple | list) and len(shapes) > 1:
+            if len(arrays) != len(shapes):
+                raise InputError(f"init: got {len(arrays)} arrays; expected {listing}")
+            named = dict(zip(shapes, arrays, strict=True))
+        elif len(shapes) == 1:
+            single = arrays[0] if isinstance(arrays, tuple) and len(arrays) == 1 else arrays
+            named = {name: single for name in shapes}
+        else:
+            raise InputError(f"init: got one array; expected {listing}")
+        if set(named) != set(shapes):
+            raise InputError(f"init: got arrays {sorted(map(str, named))}; expected {listing}")
+        out = {name: as_floats(f"init {name}", named[name]) for name in shapes}
+        for name, shape in shapes.items():
+            if out[name].shape != shape:
+                raise InputError(f"init {name}: got shape {out[name].shape}; expected {shape}")
+        if self.degree > 1 and not any(array.any() for array in out.values()):
+            raise InputError(
+                f"init: {' and '.join(shapes)} are all zero, a saddle where the flow stands still; "
+                "give a start with a nonzero entry"
+            )
+        return out
+
+
+def relative(theta: Floats, error: Floats) -> Floats:
+    """(B,) |error| / |theta|, Euclidean."""
+    axes = tuple(range(1, theta.ndim))
+    size = (theta * theta).sum(axis=axes)
+    return np.sqrt((error * error).sum(axis=axes) / np.maximum(size, 1e-300))
+
+
+def require_square(d: int, d_z: int) -> None:
+    """Diagonal weights need tokens and queries of one dimension."""
+    if d != d_z:
+        raise UndefinedError(
+            f"diagonal weights: got tokens in {d} and queries in {d_z} dimensions; "
+            "expected the same number; use W or (K, Q)"
+        )
+
+
+def basis(U: Any, V: Any, k: Any, q: Any) -> tuple[Floats, Floats, Floats, Floats]:
+    """Check the arrays of an aligned start."""
+    U, V = as_floats("U", U, 2), as_floats("V", V, 2)
+    k, q = as_floats("k", k, 1), as_floats("q", q, 1)
+    if not U.shape[1] == V.shape[1] == len(k) == len(q):
+        raise InputError(
+            f"aligned start: got {U.shape[1]} columns of U, {V.shape[1]} of V, {len(k)} factors k and {len(q)} q; "
+            "expected one number of each"
+        )
+    for name, M in (("U", U), ("V", V)):
+        if not np.allclose(M.T @ M, np.eye(M.shape[1]), atol=1e-8):
+            raise InputError(f"{name}: the columns are not orthonormal; take them from an SVD or a QR")
+    return U, V, k, q
+
+
+def diagonal_basis(U: Any, V: Any, k: Any, q: Any) -> tuple[Floats, Floats]:
+    """The factors of an aligned start of diagonal weights: U and V must be columns of the identity, the same."""
+    U, V, k, q = basis(U, V, k, q)
+    if U.shape != V.shape or not np.array_equal(U, V) or not np.array_equal(U, U.round()):
+        raise InputError("aligned start of diagonal weights: expected U = V made of columns of the identity")
+    return np.asarray(np.abs(U) @ k), np.asarray(np.abs(U) @ q)

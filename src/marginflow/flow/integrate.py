@@ -1,0 +1,205 @@
+"""The door of the flow room: from a start to a verdict, for one run or for many at once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from marginflow.errors import InputError
+from marginflow.flow.abstract import AbstractParameterization
+from marginflow.flow.force import Loss
+from marginflow.flow.loop import Progress as Progress, Record, Settings, first_state, run
+from marginflow.flow.tokens import Tokens
+from marginflow.flow.trajectory import Trajectory
+from marginflow.flow.verdict import judge
+from marginflow.problem.problem import Problem
+
+
+Until = Literal["margin", "verdict"]
+
+LARGEST_MARGIN: Final = 1e15
+"""Beyond this float64 cannot tell the logits of two constraints apart at all."""
+
+
+def integrate(
+    problem: Problem,
+    parameterization: AbstractParameterization,
+    *,
+    seed: int = 0,
+    scale: float = 0.1,
+    init: Any = None,
+    until_margin: float = 1e6,
+    until: Until = "margin",
+    loss: Loss = "exponential",
+    rtol: float = 1e-6,
+    max_steps: int = 100_000,
+    progress: Callable[[Progress], None] | None = None,
+) -> Trajectory:
+    """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
+
+    Args:
+        problem: tokens, queries and scores.
+        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`.
+        seed, scale: of the start `scale` times standard normal; unused with `init`.
+        init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
+        until_margin: stop when the least margin over the tokens really selected reaches this.
+        until: "verdict" stops earlier, as soon as the verdict is certain.
+        loss: "exponential" exp(-u) or "logistic" log(1 + exp(-u)) of the output times the label.
+        rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
+        max_steps: steps after which to give up, undecided.
+        progress: called now and then with a `Progress`.
+
+    Returns:
+        The trajectory with its verdict; interrupted by Ctrl-C, what was reached.
+
+    Raises:
+        InputError: an option or a start that cannot be used.
+        UndefinedError: diagonal weights for tokens and queries of different dimensions.
+    """
+    return integrate_many(
+        problem,
+        parameterization,
+        seeds=[seed],
+        inits=None if init is None else [init],
+        scale=scale,
+        until_margin=until_margin,
+        until=until,
+        loss=loss,
+        rtol=rtol,
+        max_steps=max_steps,
+        progress=progress,
+    )[0]
+
+
+def integrate_many(
+    problem: Problem | Sequence[Problem],
+    parameterization: AbstractParameterization,
+    *,
+    seeds: Sequence[int] | None = None,
+    inits: Sequence[Any] | None = None,
+    scale: float = 0.1,
+    until_margin: float = 1e6,
+    until: Until = "margin",
+    loss: Loss = "exponential",
+    rtol: float = 1e-6,
+    max_steps: int = 100_000,
+    progress: Callable[[Progress], None] | None = None,
+) -> list[Trajectory]:
+    """Run many flows together: one problem from many starts, or one start for each of many problems.
+
+    Args:
+        problem: one problem, or one for each run; problems of one shape share their steps' overhead.
+        seeds: one per run; needed for one problem without `inits`. For many problems 0 for each by default.
+        inits: one start per run, as `init` of `integrate`.
+        parameterization, scale, until_margin, until, loss, rtol, max_steps, progress: as for `integrate`.
+
+    Returns:
+        One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
+    """
+    _check(parameterization, until_margin, until, loss, rtol, max_steps, scale)
+    many = not isinstance(problem, Problem)
+    problems = list(problem) if many else [problem]
+    count = _count(problems, many, seeds, inits)
+    numbers = _seeds(seeds, count, inits is not None)
+    if many:
+        per_run = problems
+    else:
+        per_run = problems * count
+    starts = []
+    for i, p in enumerate(per_run):
+        if inits is not None:
+            arrays = parameterization.start(inits[i], p.d, p.d_z)
+        else:
+            rng = np.random.default_rng(numbers[i])
+            arrays = parameterization.start(
+                parameterization.draw(p.d, p.d_z, rng, scale), p.d, p.d_z
+            )
+        starts.append(parameterization.lift(p.d, p.d_z).pack(arrays))
+    settings = Settings(until_margin, rtol, max_steps, loss)
+    out: list[Trajectory | None] = [None] * count
+    for group in _groups(per_run):
+        members = [per_run[i] for i in group]
+        shared = all(p is members[0] for p in members)
+        tokens = Tokens.of(members[:1] if shared else members, diagonal=parameterization.diagonal)
+        lift = parameterization.lift(members[0].d, members[0].d_z)
+        state = first_state(lift, tokens, np.stack([starts[i] for i in group]), loss)
+        records = [Record() for _ in group]
+        for b, record in enumerate(records):
+            record.add(state, b)
+        run(lift, tokens, state, settings, records, progress)
+        for i, record in zip(group, records, strict=True):
+            snapshots = record.snapshots()
+            made = Trajectory(
+                per_run[i],
+                parameterization,
+                loss,
+                -1 if inits is not None else numbers[i],
+                scale,
+                rtol,
+                snapshots,
+                judge(per_run[i], parameterization, snapshots, loss, record.ended),
+                record.ended,
+            )
+            out[i] = made
+    return [t for t in out if t is not None]
+
+
+def _groups(problems: Sequence[Problem]) -> list[list[int]]:
+    """The runs whose problems have one shape, together."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i, p in enumerate(problems):
+        groups.setdefault((*p.X.shape, p.d_z), []).append(i)
+    return list(groups.values())
+
+
+def _count(
+    problems: Sequence[Problem], many: bool, seeds: Sequence[int] | None, inits: Sequence[Any] | None
+) -> int:
+    lengths = {len(v) for v in (seeds, inits) if v is not None}
+    if many:
+        lengths.add(len(problems))
+    if len(lengths) != 1:
+        raise InputError(
+            f"integrate_many: got {sorted(lengths) or 'no'} problems, seeds and inits; "
+            "expected one number of runs"
+        )
+    return lengths.pop()
+
+
+def _seeds(seeds: Sequence[int] | None, count: int, given: bool) -> list[int]:
+    if seeds is None:
+        return [0] * count
+    out = []
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError(f"seed: got {seed!r}; expected a whole number of at least 0")
+        out.append(int(seed))
+    return out
+
+
+def _check(
+    parameterization: AbstractParameterization,
+    until_margin: float,
+    until: str,
+    loss: str,
+    rtol: float,
+    max_steps: int,
+    scale: float,
+) -> None:
+    if not isinstance(parameterization, AbstractParameterization):
+        raise InputError(
+            f"parameterization: got {parameterization!r}; expected KeyQuery(width), Combined(), "
+            "DiagonalKeyQuery() or Diagonal()"
+        )
+    if until not in ("margin", "verdict"):
+        raise InputError(f"until: got {until!r}; expected 'margin' or 'verdict'")
+    if loss not in ("exponential", "logistic"):
+        raise InputError(f"loss: got {loss!r}; expected 'exponential' or 'logistic'")
+    for name, value, low, high in (
+        ("until_margin", until_margin, 0.0, LARGEST_MARGIN),
+        ("rtol", rtol, 1e-12, 1e-2),
+        ("scale", scale, 0.0, 1e10),
+        ("max_steps", max_steps, 1, 10**9),
+    ):
+        if not (isinstance(value, int | float | np.number) and low <= value <= high):
+            raise InputError(f"{name}: got {value!r}; expected a number between {low:g} and {high:g}")

@@ -1,0 +1,188 @@
+"""One stiffly accurate Rosenbrock step of the coupled parameters and logits (derived in docs/flow.md).
+
+The method is Rodas5P (Steinebach, BIT 63:27, 2023): 8 stages, order 5 with an embedded order 4, L-stable, and of
+full order on the index-1 problem that the flow becomes at large margin.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.linalg.lapack import dgetrf, dgetrs
+
+from marginflow.arrays import Floats, Ints
+from marginflow.flow.abstract import AbstractLift, AbstractResolvent
+from marginflow.flow.force import Force, Logits, Loss, force
+from marginflow.flow.tokens import Tokens
+
+
+GAMMA: Final = 0.21193756319429014
+
+_A: Final = (
+    (),
+    (3.0,),
+    (2.849394379747939, 0.45842242204463923),
+    (-6.954028509809101, 2.489845061869568, -10.358996098473584),
+    (2.8029986275628964, 0.5072464736228206, -0.3988312541770524, -0.04721187230404641),
+    (-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946),
+)
+_C: Final = (
+    (),
+    (-14.155112264123755,),
+    (-17.97296035885952, -2.859693295451294),
+    (147.12150275711716, -1.41221402718213, 71.68940251302358),
+    (165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306),
+    (24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471),
+    (
+        30.91273214028599,
+        -3.1208243349937974,
+        77.79954646070892,
+        34.28646028294783,
+        -19.097331116725623,
+        -28.087943162872662,
+    ),
+    (
+        37.80277123390563,
+        -3.2571969029072276,
+        112.26918849496327,
+        66.9347231244047,
+        -40.06618937091002,
+        -54.66780262877968,
+        -9.48861652309627,
+    ),
+)
+# Stages 7 and 8 start where the one before ended; the step ends at stage 8's start plus its increment.
+STAGE_WEIGHTS: Final = tuple(np.array(row) for row in (*_A, (*_A[5], 1.0), (*_A[5], 1.0, 1.0)))
+STAGE_COUPLINGS: Final = tuple(np.array(row) for row in _C)
+STAGES: Final = 8
+
+ALL_ACTIVE: Final = 64
+"""Tokens in all up to which a step does not look for the ones that act."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Where a batch of flows is, with the force and the rates there.
+
+    Attributes:
+        theta: (B, ...) parameters.
+        s: logits (B, n, T), their own state.
+        force: the force at `s`.
+        G: its pull on the weights.
+        dtheta, ds: d theta/d tau and (B, n, T) ds/d tau.
+    """
+
+    theta: Floats
+    s: Logits
+    force: Force
+    G: Floats
+    dtheta: Floats
+    ds: Floats
+
+
+def point(lift: AbstractLift, tokens: Tokens, theta: Floats, s: Logits, loss: Loss) -> Point:
+    """Evaluate force and rates at (theta, s)."""
+    at = force(s, tokens.scores, loss)
+    G = tokens.pull(at.f)
+    dtheta = lift.rate(theta, G)
+    return Point(theta, s, at, G, dtheta, tokens.push(lift.slope(theta, dtheta)))
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a step proposes.
+
+    Attributes:
+        theta: (B, ...) parameters at the end.
+        ds: (B, n, T) change of the logits.
+        theta_error: (B, ...), ds_error (B, n, T): the end minus the embedded solution.
+        embedded: the force at the embedded solution.
+    """
+
+    theta: Floats
+    ds: Floats
+    theta_error: Floats
+    ds_error: Floats
+    embedded: Force
+
+
+def step(
+    lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints | None, loss: Loss
+) -> Step:
+    """Step every run of the batch by its own `h` (B,).
+
+    `active` (B, A) holds the flat indices of the tokens whose weights matter, padded with any others; None for all.
+    """
+    a = 1.0 / (GAMMA * h)
+    solver = _Solver(lift, tokens, at, a, active)
+    B = len(h)
+    size = at.theta[0].size
+    U = np.empty((STAGES, B, size + at.ds[0].size))
+    U_theta = U[:, :, :size].reshape(STAGES, *at.theta.shape)
+    U_s = U[:, :, size:].reshape(STAGES, *at.ds.shape)
+    theta, ds, here = at.theta, np.zeros_like(at.ds), at
+    stage = at.force
+    for i in range(STAGES):
+        if i == 0:
+            U_theta[0], U_s[0] = solver.solve(at.dtheta, at.ds)
+            continue
+        moved = np.tensordot(STAGE_WEIGHTS[i], U[:i], axes=1)
+        theta = at.theta + moved[:, :size].reshape(at.theta.shape)
+        ds = moved[:, size:].reshape(at.ds.shape)
+        here = point(lift, tokens, theta, at.s.moved(ds), loss)
+        stage = here.force
+        coupled = np.tensordot(STAGE_COUPLINGS[i], U[:i], axes=1)
+        coupled /= h[:, None]
+        right = here.dtheta + coupled[:, :size].reshape(at.theta.shape)
+        U_theta[i], U_s[i] = solver.solve(right, here.ds + coupled[:, size:].reshape(at.ds.shape))
+    return Step(theta + U_theta[-1], ds + U_s[-1], U_theta[-1], U_s[-1], stage)
+
+
+class _Solver:
+    """(a - Jacobian)^-1 of the coupled system, reduced to the tokens that act.
+
+    With u = J_f ds: (1 - J_f M) u = J_f r, d theta = A0^-1 (R_theta + phi'* u), ds = r + push(ahead(A0^-1 phi'* u)),
+    where r is ds for u = 0.
+    """
+
+    def __init__(self, lift: AbstractLift, tokens: Tokens, at: Point, a: Floats, active: Ints | None) -> None:
+        self.lift, self.tokens, self.at, self.active = lift, tokens, at, active
+        self.a = a
+        self.resolvent: AbstractResolvent = lift.resolvent(at.theta, at.dtheta, at.G, a)
+        B = len(a)
+        x, z = tokens.gather(active)
+        M = self.resolvent.matrix(x, z)
+        size = M.shape[1]
+        T = at.ds.shape[2]
+        index = np.arange(size)[None] if active is None else active
+        f, p, sway = (self._take(v) for v in (at.force.f, at.force.p, at.force.sway))
+        pq = p + sway
+        same = (index[:, :, None] // T == index[:, None, :] // T).astype(float)
+        J = -(f[:, :, None] * pq[:, None, :] + p[:, :, None] * f[:, None, :]) * same
+        J.reshape(B, -1)[:, :: size + 1] += f
+        J -= f[:, :, None] * (f[:, None, :] @ J)
+        system = -(J @ np.broadcast_to(M, J.shape))
+        system.reshape(B, -1)[:, :: size + 1] += 1.0
+        # LAPACK reads the transposes, which are Fortran arrays already; solving with trans=1 undoes that.
+        self.factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in system]
+
+    def _take(self, v: Floats) -> Floats:
+        flat = v.reshape(len(v), -1)
+        return flat if self.active is None else np.take_along_axis(flat, self.active, axis=1)
+
+    def solve(self, right_theta: Floats, right_s: Floats) -> tuple[Floats, Floats]:
+        lift, tokens, at = self.lift, self.tokens, self.at
+        column = self.a[:, None, None]
+        free = self.resolvent.solve(right_theta)
+        weights = self.resolvent.ahead(free)
+        weights = weights - lift.slope(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
+        r = right_s / column + tokens.push(weights)
+        right = self._take(at.force.respond(r))
+        solved = np.stack([dgetrs(*lu, b, trans=1)[0] for lu, b in zip(self.factors, right, strict=True)])
+        u = np.zeros_like(r)
+        if self.active is None:
+            u.reshape(solved.shape)[:] = solved
+        else:
+            np.put_along_axis(u.reshape(len(u), -1), self.active, solved, axis=1)
+        extra = self.resolvent.solve(lift.rate(at.theta, tokens.pull(u)))
+        return free + extra, r + tokens.push(self.resolvent.ahead(extra))

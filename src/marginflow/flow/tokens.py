@@ -1,0 +1,105 @@
+"""A batch of problems as arrays, and the two linear maps between weights and logits (theory 3.1, 3.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats, Ints
+from marginflow.problem.problem import Problem
+
+
+LARGEST_ROWS: Final = 1_000_000
+"""Entries up to which x (x) z is kept per token, so that both maps are one matrix product."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """`P` problems of one shape: one for each of `B` runs, or a single one that all runs share.
+
+    Attributes:
+        X: (P, n, T, d) tokens; padding is zero.
+        Z: (P, n, d_z) queries.
+        scores: (P, n, T) scores; padding is zero.
+        mask: (P, n, T) True where a token exists.
+        rows: (P, n T, D) the gradient of every logit in the weights: x_il (x) z_i with D = d d_z, or x_il * z_i
+            with D = d for diagonal weights; None when it would be too large.
+        diagonal: the weights are (B, d), not (B, d, d_z).
+    """
+
+    X: Floats
+    Z: Floats
+    scores: Floats
+    mask: Bools
+    rows: Floats | None
+    diagonal: bool
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem], *, diagonal: bool) -> "Tokens":
+        """Stack `problems`, which have one shape."""
+        X = np.stack([p.X for p in problems])
+        Z = np.stack([p.z for p in problems])
+        P, n, T, d = X.shape
+        rows = None
+        if diagonal:
+            rows = (X * Z[:, :, None, :]).reshape(P, n * T, d)
+        elif X.size * Z.shape[2] <= LARGEST_ROWS:
+            rows = (X[..., None] * Z[:, :, None, None, :]).reshape(P, n * T, d * Z.shape[2])
+        scores = np.stack([p.scores for p in problems])
+        mask = np.stack([p.mask for p in problems])
+        return cls(X, Z, scores, mask, rows, diagonal)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, T)."""
+        return self.X.shape[1], self.X.shape[2]
+
+    @property
+    def shared(self) -> bool:
+        """True when every run of the batch has the same problem."""
+        return len(self.X) == 1
+
+    def keep(self, runs: Bools) -> "Tokens":
+        """The problems of the runs in `runs` (B,)."""
+        if self.shared:
+            return self
+        rows = None if self.rows is None else self.rows[runs]
+        return replace(
+            self, X=self.X[runs], Z=self.Z[runs], scores=self.scores[runs], mask=self.mask[runs], rows=rows
+        )
+
+    def push(self, dW: Floats) -> Floats:
+        """(B, n, T) the logits x'dW z of weights (B, d, d_z), or (B, d) for diagonal ones."""
+        B = len(dW)
+        n, T = self.shape
+        if self.rows is not None:
+            flat = dW.reshape(B, -1)
+            if self.shared:
+                return (flat @ self.rows[0].T).reshape(B, n, T)
+            return (self.rows @ flat[:, :, None]).reshape(B, n, T)
+        seen = self.Z @ dW.transpose(0, 2, 1)
+        return (self.X @ seen[..., None])[..., 0]
+
+    def pull(self, f: Floats) -> Floats:
+        """The adjoint: sum_il f_il x_il z_i' of `f` (B, n, T)."""
+        B = len(f)
+        shape = (B, self.X.shape[3]) if self.diagonal else (B, self.X.shape[3], self.Z.shape[2])
+        if self.rows is not None:
+            flat = f.reshape(B, -1)
+            if self.shared:
+                return (flat @ self.rows[0]).reshape(shape)
+            return (flat[:, None, :] @ self.rows).reshape(shape)
+        mixed = (f[:, :, None, :] @ self.X)[:, :, 0]
+        return mixed.transpose(0, 2, 1) @ self.Z
+
+    def gather(self, active: Ints | None) -> tuple[Floats, Floats]:
+        """Tokens (B, A, d) and queries (B, A, d_z) of the flat indices `active` (B, A); all when None."""
+        P, n, T, d = self.X.shape
+        X = self.X.reshape(P, n * T, d)
+        if active is None:
+            return X, np.repeat(self.Z, T, axis=1)
+        if self.shared:
+            return X[0][active], self.Z[0][active // T]
+        runs = np.arange(P)[:, None]
+        return X[runs, active], self.Z[runs, active // T]

@@ -1,0 +1,276 @@
+"""The result of a flow: where it went, at which times, and what its end means."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints, frozen
+from marginflow.errors import InputError
+from marginflow.flow.abstract import AbstractParameterization
+from marginflow.flow.force import Logits, Loss, log_excess
+from marginflow.npz import read_npz, write_npz
+from marginflow.problem.problem import Problem
+
+
+FORMAT: Final = 1
+
+
+class FlowStatus(Enum):
+    """What can be said of the end of a flow; the value is the sentence for the user."""
+
+    minimal_loss = "The loss goes to its minimum: every sample ends on its optimal token."
+    trapped = "Trapped: the loss stays above its minimum, with a wrong token selected for good."
+    undecided = "Undecided: where this flow ends is not settled yet."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A status with the numbers it rests on.
+
+    Attributes:
+        status: what is said.
+        reason: one sentence with the numbers, for the user.
+        proof: "barrier" (theorem of docs/flow.md, minimal loss), "svm" (the stable-selection rule, trap) or "".
+        log_excess: log(L - L*) at the end of the run.
+        log_barrier: the value below which the theorem applies.
+        wrong: samples that are not on their optimal token, with the token each is on.
+        better_margin: certified least margin of the better tokens at the SVM of the selection; nan if not asked.
+        closeness: norm / (least margin x that SVM's value) of the weights, >= 1; nan if not asked.
+        leaves: (sample, token) that a selection which is not stable will move to, or None.
+    """
+
+    status: FlowStatus
+    reason: str
+    proof: str = ""
+    log_excess: float = np.nan
+    log_barrier: float = np.nan
+    wrong: tuple[tuple[int, int], ...] = ()
+    better_margin: float = np.nan
+    closeness: float = np.nan
+    leaves: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshots:
+    """The states kept of one run, `S` of them; each holds all that a run needs to go on to the same bits.
+
+    Attributes:
+        theta: (S, ...) parameters as the integrator holds them.
+        high, low: (S, n, T) logits as an unevaluated sum, counted from the top token of each sample.
+        f: (S, n, T) the force on the logits, of unit length.
+        log_time: (S,) log t; -inf at the start.
+        tau: (S,) the clock of unit force.
+        h, last_error: (S,) what the step controller knows.
+        steps, evaluations: (S,) int, spent so far; an evaluation is one force with its rates.
+        drift: (S,) the largest relative drift of the conserved quantity so far.
+        start: (...) theta at the start.
+    """
+
+    theta: Floats
+    high: Floats
+    low: Floats
+    f: Floats
+    log_time: Floats
+    tau: Floats
+    h: Floats
+    last_error: Floats
+    steps: Ints
+    evaluations: Ints
+    drift: Floats
+    start: Floats
+
+    def __len__(self) -> int:
+        return len(self.log_time)
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """One run of a gradient flow; `i` counts its snapshots, -1 is the last.
+
+    Attributes:
+        problem, parameterization, loss: what was run.
+        seed, scale: of the start drawn; `seed` is -1 for a given start.
+        rtol: the relative accuracy asked for.
+        snapshots: the states kept.
+        verdict: the status and what it rests on.
+        ended: why the integration stopped: "margin", "verdict", "steps", "floor", "stalled", "interrupted".
+    """
+
+    problem: Problem
+    parameterization: AbstractParameterization
+    loss: Loss
+    seed: int
+    scale: float
+    rtol: float
+    snapshots: Snapshots
+    verdict: Verdict
+    ended: str = field(default="margin")
+
+    def __len__(self) -> int:
+        return len(self.snapshots)
+
+    @property
+    def status(self) -> FlowStatus:
+        """What can be said of the end of the flow."""
+        return self.verdict.status
+
+    @property
+    def reason(self) -> str:
+        """Why, in one sentence with numbers."""
+        return self.verdict.reason
+
+    @property
+    def steps(self) -> int:
+        """Steps tried."""
+        return int(self.snapshots.steps[-1])
+
+    @property
+    def evaluations(self) -> int:
+        """Forces evaluated."""
+        return int(self.snapshots.evaluations[-1])
+
+    @property
+    def log_time(self) -> Floats:
+        """(S,) log t, t the time of the gradient flow of the mean loss; -inf at the start."""
+        return self.snapshots.log_time
+
+    @property
+    def conserved_drift(self) -> float:
+        """The largest |C - C(0)| / |theta|^2 met, C the conserved quantity; the flow is never projected onto it."""
+        return float(self.snapshots.drift[-1])
+
+    @property
+    def optimal(self) -> Ints:
+        """(n,) the optimal tokens."""
+        return self.problem.optimal
+
+    @cached_property
+    def margin(self) -> Floats:
+        """(S,) the least margin of the optimal tokens over all others; negative where some sample is wrong."""
+        s = self.snapshots
+        rows = np.arange(self.problem.n)
+        top = self.problem.optimal
+        rows_high, rows_low = s.high[:, rows, top][..., None], s.low[:, rows, top][..., None]
+        lead = (rows_high - s.high) + (rows_low - s.low)
+        counts = np.zeros(self.problem.mask.shape, dtype=bool)
+        constraints = self.problem.constraints()
+        counts[constraints.sample, constraints.token] = True
+        return frozen(np.where(counts, lead, np.inf).min(axis=(1, 2)))
+
+    @cached_property
+    def log_excess(self) -> Floats:
+        """(S,) log(L - L*), from the carried logits (theory 3.3)."""
+        problem, s = self.problem, self.snapshots
+        logits = Logits(s.high, s.low)
+        scores, optimal, mask = problem.scores[None], problem.optimal[None], problem.mask[None]
+        return frozen(log_excess(logits, scores, optimal, mask, self.loss))
+
+    @property
+    def floor(self) -> float:
+        """The absolute error that float64 leaves in exponents (log time, log excess) at the last snapshot."""
+        high = np.where(self.problem.mask, self.snapshots.high[-1], 0.0)
+        return float(np.finfo(float).eps * np.abs(high).max())
+
+    def parameters(self, i: int = -1) -> dict[str, Floats]:
+        """The trained arrays at snapshot `i`, by name: K (d, m), Q (d_z, m) | W | k, q (d,) | beta (d,)."""
+        lift = self.parameterization.lift(self.problem.d, self.problem.d_z)
+        return lift.unpack(self.snapshots.theta[i])
+
+    def W(self, i: int = -1) -> Floats:
+        """(d, d_z) the attention weights at snapshot `i`; the full matrix also for diagonal weights."""
+        lift = self.parameterization.lift(self.problem.d, self.problem.d_z)
+        weights = lift.weights(self.snapshots.theta[i][None])[0]
+        return np.diag(weights) if weights.ndim == 1 else weights
+
+    def selected(self, i: int = -1) -> Ints:
+        """(n,) the token of largest logit of each sample at snapshot `i`."""
+        s = self.snapshots
+        return np.asarray((s.high[i] + s.low[i]).argmax(axis=1))
+
+    def dual(self, i: int = -1) -> Floats:
+        """(C,) >= 0, the pull of `problem.constraints()` at snapshot `i`: multipliers up to a positive factor."""
+        c = self.problem.constraints()
+        return np.maximum(-self.snapshots.f[i][c.sample, c.token], 0.0)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to an .npz file, atomically; `load` reads it back, to the same bits."""
+        p, s, v = self.problem, self.snapshots, self.verdict
+        head = {} if p.y is None or p.v is None else {"problem_y": p.y, "problem_v": p.v}
+        about = {
+            "format": FORMAT,
+            "parameterization": self.parameterization.word,
+            "loss": self.loss,
+            "seed": self.seed,
+            "scale": self.scale,
+            "rtol": self.rtol,
+            "ended": self.ended,
+            "name": p.name,
+            "verdict": {**vars(v), "status": v.status.name},
+        }
+        named = {f"final_{name}": array for name, array in self.parameters(-1).items()}
+        write_npz(
+            path,
+            flow=np.array(json.dumps(about)),
+            X=p.X,
+            z=p.z,
+            scores=p.scores,
+            mask=p.mask,
+            margin=self.margin,
+            log_excess=self.log_excess,
+            **{f"snapshot_{key}": value for key, value in vars(s).items()},
+            **named,
+            **head,
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Trajectory":
+        """Read a saved run.
+
+        Raises:
+            InputError: not a saved run, or of a format that this version does not know.
+        """
+        from marginflow.flow.parameterization import PARAMETERIZATIONS, KeyQuery
+
+        data = read_npz(path)
+        try:
+            about = json.loads(str(data["flow"]))
+            if about["format"] != FORMAT:
+                raise InputError(
+                    f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again"
+                )
+            problem = Problem(
+                data["X"], data["z"], data["scores"], mask=data["mask"], name=str(about["name"])
+            )
+            if "problem_y" in data:
+                object.__setattr__(problem, "y", frozen(data["problem_y"]))
+                object.__setattr__(problem, "v", frozen(data["problem_v"]))
+            keep = {key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__}
+            kind = PARAMETERIZATIONS[about["parameterization"]]
+            made = KeyQuery(keep["theta"].shape[2]) if kind is KeyQuery else kind()
+            said = about["verdict"]
+            said["status"] = FlowStatus[said["status"]]
+            said["wrong"] = tuple((int(i), int(t)) for i, t in said["wrong"])
+            said["leaves"] = tuple(said["leaves"]) if said["leaves"] else None
+            return cls(
+                problem,
+                made,
+                about["loss"],
+                int(about["seed"]),
+                float(about["scale"]),
+                float(about["rtol"]),
+                Snapshots(**keep),
+                Verdict(**said),
+                str(about["ended"]),
+            )
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path}: not a saved run ({type(error).__name__}: {error}); expected a file that "
+                "`marginflow flow --save` wrote"
+            ) from None
