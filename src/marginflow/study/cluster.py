@@ -1,12 +1,14 @@
 """The engine `dask`: a Dask cluster of our own on this machine, or any running scheduler by its address."""
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from marginflow.errors import InputError
+from marginflow.study import interrupts
 from marginflow.study.cell import Unit
 from marginflow.study.engine import DEATHS, AbstractEngine, Lost
 
@@ -93,27 +95,27 @@ class Cluster(AbstractEngine):
         import dask
         from distributed import Client, LocalCluster
 
-        with dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}):
-            if self.scheduler is None:
-                with (
-                    LocalCluster(
-                        n_workers=self.count,
-                        threads_per_worker=1,
-                        processes=True,
-                        host="127.0.0.1",
-                        dashboard_address=None,
-                        silence_logs=50,
-                    ) as cluster,
-                    Client(cluster) as client,
-                ):
-                    yield client
-                return
-            try:
-                client = Client(self.scheduler, timeout=PATIENCE)
-            except (OSError, ValueError, TimeoutError) as error:
-                raise InputError(
-                    f"--scheduler: no Dask scheduler answers at {self.scheduler!r} ({error}); "
-                    "expected an address such as tcp://127.0.0.1:8786"
-                ) from None
-            with client:
-                yield client
+        with ExitStack() as stack:
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1}))
+            # Dask starts workers, also later ones, from threads that are made here.
+            with interrupts.held():
+                target: Any = self.scheduler
+                if target is None:
+                    target = stack.enter_context(
+                        LocalCluster(
+                            n_workers=self.count,
+                            threads_per_worker=1,
+                            processes=True,
+                            host="127.0.0.1",
+                            dashboard_address=None,
+                            silence_logs=logging.CRITICAL,
+                        )
+                    )
+                try:
+                    client = Client(target, timeout=PATIENCE)
+                except (OSError, ValueError, TimeoutError) as error:
+                    raise InputError(
+                        f"--scheduler: no Dask scheduler answers at {self.scheduler!r} ({error}); "
+                        "expected an address such as tcp://127.0.0.1:8786"
+                    ) from None
+            yield stack.enter_context(client)

@@ -1,7 +1,6 @@
 """The engine `processes`: a pool of the standard library that survives the death of its workers."""
 
 import os
-import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
@@ -13,6 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
+from marginflow.study import interrupts
 from marginflow.study.cell import Unit
 from marginflow.study.engine import DEATHS, AbstractEngine, Lost
 
@@ -72,7 +72,7 @@ class _Pool:
 
     def submit(self, work: "Work", unit: Unit) -> "Future[Finished]":
         # The pool starts a worker here when it needs one; the worker inherits both settings.
-        with _one_thread_for_children(), _interrupts_held():
+        with _one_thread_for_children(), interrupts.held():
             return self._executor.submit(work, unit)
 
     def __enter__(self) -> "_Pool":
@@ -97,16 +97,6 @@ def _end_with(life: Connection) -> None:
     except (EOFError, OSError):
         pass
     os._exit(0)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C reaches the whole terminal; workers inherit a mask that leaves it to the coordinator."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
