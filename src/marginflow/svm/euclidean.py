@@ -81,7 +81,7 @@ def _solve(
 def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | None) -> None:
     rows = search.rows
     y = np.zeros(len(rows))
-    for burst in _BURSTS:
+    for burst in _BURSTS if len(rows) <= _MANY else _BURSTS[1:]:
         y = _gradient(rows, y, burst, search)
         if progress is not None:
             progress(search.steps["gradient"], search.gap)
@@ -89,7 +89,7 @@ def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | N
             return
         if search.gap <= tol / 4:
             return
-        written = rows.written_out() if len(rows) <= _ONE_BY_ONE else None
+        written = rows.written_out() if len(rows) * rows.dimension <= _ONE_BY_ONE else None
         if written is not None:
             exact = least_norm(written, rows.h)
             search.steps["active_set"] = exact.steps
@@ -235,8 +235,11 @@ def _gap(rows: Rows, w: Floats, y: Floats) -> float:
     return abs(float(np.linalg.norm(w)) / worst / lower - 1.0)
 
 
-_BURSTS: Final = (100, 400, 2000, 10000)
+_BURSTS: Final = (25, 100, 400, 2000, 10000)
 """Gradient steps before each attempt at pivoting."""
+
+_MANY: Final = 5000
+"""Beyond so many constraints a pivot costs more than the gradient steps that save one."""
 
 _GRAM: Final = 400
 """Up to so many rows the Gram matrix is cheaper than the structured products."""
@@ -248,5 +251,5 @@ _CHOLESKY: Final = 3000
 
 _CONJUGATE: Final = 2000
 
-_ONE_BY_ONE: Final = 3000
-"""Most constraints handed to the one-at-a-time method."""
+_ONE_BY_ONE: Final = 1_000_000
+"""Most entries of a problem handed to the one-at-a-time method."""
