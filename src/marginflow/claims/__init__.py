@@ -1,0 +1,1 @@
+"""Statements about where training ends, each a small experiment that can fail."""

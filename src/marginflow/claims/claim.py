@@ -1,0 +1,191 @@
+"""A statement with a prediction, a measurement and a reason for its tolerance."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+
+Relation = Literal["=", "<=", ">="]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One number against its prediction.
+
+    Attributes:
+        what: the quantity, in words.
+        predicted: the number, or the bound, that the theory gives.
+        measured: what the run gave.
+        tolerance: how far `measured` may be from (or on the wrong side of) `predicted`.
+        reason: where the tolerance comes from.
+        relation: "=", or "<=" and ">=" for bounds.
+    """
+
+    what: str
+    predicted: float
+    measured: float
+    tolerance: float
+    reason: str
+    relation: Relation = "="
+
+    @property
+    def holds(self) -> bool:
+        """False also for whatever is not a finite number."""
+        if not all(map(math.isfinite, (self.predicted, self.measured, self.tolerance))):
+            return False
+        excess = self.measured - self.predicted
+        if self.relation == "<=":
+            return excess <= self.tolerance
+        if self.relation == ">=":
+            return -excess <= self.tolerance
+        return abs(excess) <= self.tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "what": self.what,
+            "predicted": self.predicted,
+            "measured": self.measured,
+            "tolerance": self.tolerance,
+            "relation": self.relation,
+            "holds": self.holds,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What evaluating a claim gave: its checks, the decisive one first, and what else a reader may want."""
+
+    checks: tuple[Check, ...]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim after its run.
+
+    Attributes:
+        name, source, statement: the claim's.
+        checks: every number; empty when the claim could not be evaluated.
+        details: further numbers, plain Python values.
+        failure: why the claim could not be evaluated, else "".
+        cpu: CPU seconds taken.
+    """
+
+    name: str
+    source: str
+    statement: str
+    checks: tuple[Check, ...]
+    details: dict[str, Any]
+    failure: str
+    cpu: float
+
+    @property
+    def headline(self) -> Check:
+        """The check to quote: the first that fails, else the first."""
+        nothing = Check("could not be evaluated", math.nan, math.nan, math.nan, self.failure)
+        failing = [check for check in self.checks if not check.holds]
+        return (failing or list(self.checks) or [nothing])[0]
+
+    @property
+    def holds(self) -> bool:
+        """True when the claim was evaluated and every check holds."""
+        return bool(self.checks) and all(check.holds for check in self.checks)
+
+    @property
+    def predicted(self) -> float:
+        """The headline's prediction."""
+        return self.headline.predicted
+
+    @property
+    def measured(self) -> float:
+        """The headline's measurement."""
+        return self.headline.measured
+
+    @property
+    def tolerance(self) -> float:
+        """The headline's tolerance."""
+        return self.headline.tolerance
+
+    @property
+    def reason(self) -> str:
+        """The derivation of the headline's tolerance, or why there is none."""
+        return self.headline.reason
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "statement": self.statement,
+            "what": self.headline.what,
+            "predicted": self.predicted,
+            "measured": self.measured,
+            "tolerance": self.tolerance,
+            "relation": self.headline.relation,
+            "holds": self.holds,
+            "reason": self.reason,
+            "checks": [check.to_dict() for check in self.checks],
+            "details": plain(self.details),
+            "failure": self.failure,
+            "cpu": self.cpu,
+        }
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that can fail.
+
+    Attributes:
+        name: what the user types.
+        statement: one sentence.
+        source: "paper, abstract", "derived, docs/theory.md 5.1", ...
+        problem: the data it is tried on.
+        evaluate: runs the experiment.
+    """
+
+    name: str
+    statement: str
+    source: str
+    problem: str
+    evaluate: Callable[[], Evidence]
+
+    def run(self) -> ClaimResult:
+        """Evaluate; an error is a claim that does not hold, with the error as the reason."""
+        started = time.process_time()
+        checks: tuple[Check, ...] = ()
+        details: dict[str, Any] = {}
+        failure = ""
+        try:
+            evidence = self.evaluate()
+            checks, details = evidence.checks, evidence.details
+        except Exception as error:
+            # Whatever went wrong in one claim must not hide the verdict on the others.
+            failure = f"could not be evaluated: {type(error).__name__}: {error}"
+        return ClaimResult(
+            self.name,
+            self.source,
+            self.statement,
+            checks,
+            {"problem": self.problem} | details,
+            failure,
+            time.process_time() - started,
+        )
+
+
+def plain(value: Any) -> Any:
+    """`value` with NumPy arrays and numbers turned into lists and Python numbers, at any depth."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return value

@@ -1,0 +1,105 @@
+"""The runs behind the claims, each made once however many claims read it."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.flow.integrate import integrate
+from marginflow.flow.parameterization import (
+    AbstractParameterization,
+    Combined,
+    Diagonal,
+    DiagonalKeyQuery,
+    KeyQuery,
+)
+from marginflow.flow.trajectory import Trajectory
+from marginflow.problem.named import family, load
+from marginflow.problem.planted import Planted
+from marginflow.problem.problem import Problem
+from marginflow.svm.solution import Solution
+from marginflow.svm.solve import solve
+
+
+RTOL = 1e-8
+"""The integration tolerance of claims that compare with a number; the default 1e-6 elsewhere."""
+
+
+@cache
+def problem(name: str) -> Problem:
+    """The named problem."""
+    return load(name)
+
+
+def known(name: str) -> dict[str, float]:
+    """The closed-form SVM values of a planted problem."""
+    made = family(name)
+    if not isinstance(made, Planted):
+        raise ValueError(f"{name} has no closed form")
+    return made.values
+
+
+@cache
+def solution(name: str, norm: str) -> Solution:
+    """The certified SVM solution of a named problem."""
+    return solve(problem(name), norm, 1e-10)
+
+
+@cache
+def run(
+    name: str,
+    word: str,
+    *,
+    margin: float,
+    seed: int = 0,
+    scale: float = 0.1,
+    width: int = 0,
+    rtol: float = 1e-6,
+) -> Trajectory:
+    """A run of the named problem from a random start; `width` 0 means min(d, d_z)."""
+    data = problem(name)
+    return integrate(
+        data,
+        parameterization(word, data, width),
+        seed=seed,
+        scale=scale,
+        until_margin=margin,
+        rtol=rtol,
+    )
+
+
+def run_from(
+    data: Problem, model: AbstractParameterization, init: dict[str, Any], *, margin: float, rtol: float = 1e-6
+) -> Trajectory:
+    """A run from given arrays."""
+    arrays = {key: np.asarray(value, dtype=np.float64) for key, value in init.items()}
+    return integrate(data, model, init=arrays, until_margin=margin, rtol=rtol)
+
+
+def parameterization(word: str, data: Problem, width: int = 0) -> AbstractParameterization:
+    """The parameterisation called `word`: kq, w, diag-kq or diag."""
+    models: dict[str, AbstractParameterization] = {
+        "kq": KeyQuery(width=width or min(data.d, data.d_z)),
+        "w": Combined(),
+        "diag-kq": DiagonalKeyQuery(),
+        "diag": Diagonal(),
+    }
+    return models[word]
+
+
+def late(path: Trajectory, low: float, high: float = np.inf) -> Sequence[int]:
+    """The snapshots whose least margin lies in [low, high]."""
+    return [i for i, margin in enumerate(path.margin) if low <= margin <= high]
+
+
+def at_margin(path: Trajectory, i: int = -1) -> Floats:
+    """W / m_min of a snapshot."""
+    return np.asarray(path.W(i) / path.margin[i])
+
+
+def forget() -> None:
+    """Drop every run, so that the next claim makes its own (for tests that change the code under it)."""
+    for cached in (problem, solution, run):
+        cached.cache_clear()
