@@ -20,7 +20,6 @@ from marginflow.svm.first_order import Norm, Point, lower_bound, upper_bound
 from marginflow.svm.presolve import Operator
 
 
-
 STEPS = 8
 RIDGE = 1e-13  # relative; duplicated constraints leave only the sum of their duals determined
 
@@ -84,9 +83,10 @@ class Pairing:
         return out
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """<A_k, Psi(A_l)> by products of vectors: (a f a)(z g z) + (a g a)(z f z) + (a f z)(z k a) + transpose.
+        """<A_k, Psi(A_l)> by products of vectors; no d x d_z matrix is formed.
 
-        No d x d_z matrix is formed, and what involves queries only is computed once per pair of samples.
+        (a_k f a_l)(z_k g z_l) + (a_k g a_l)(z_k f z_l) + (a_k f z_l)(z_k k a_l) + (a_k k z_l)(z_k f a_l), where
+        what involves queries only is computed once per pair of samples.
         """
         p = len(self.k)
         # zero weights are left out: f or g lives on the face alone
@@ -133,7 +133,6 @@ def face_newton(A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most
         point = Point(W, dual, upper, lower_bound(A, dual, norm.dual_value(B)))
         misses = misses + 1 if point.gap > 0.5 * best.gap else 0
         best = best.or_better(point)
-        if __import__('os').environ.get('V'): print('   newton', step, point.gap, 'r', face.rank, 'J', (dual>0).sum())
         if best.gap <= tol or misses == 3 or point.gap > 5.0 * best.gap or step == STEPS:
             break
         lam, slack = dual * A.h, margins / A.h - 1.0

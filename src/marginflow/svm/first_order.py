@@ -185,7 +185,7 @@ def _step(state: _State, norm: Norm) -> tuple[Floats, float, Floats]:
 
 
 def _restart_if_due(state: _State, hat: Floats, before: Floats, total: int) -> None:
-    """Restart at u^ once the fixed-point residual |u^ - u|_P has dropped enough (docs/svm-nuclear.md, 2.3)."""
+    """Restart at u^ once the residual |u^ - u|_P has dropped enough (docs/svm-nuclear.md, section 2)."""
     dW, ddual, dmargins, _ = state.split(hat - before)
     w = state.weight
     square = w * float(np.vdot(dW, dW)) + float(ddual @ ddual) / w - 2.0 / state.L * float(ddual @ dmargins)
@@ -195,7 +195,7 @@ def _restart_if_due(state: _State, hat: Floats, before: Floats, total: int) -> N
     if state.k <= CHECK:
         state.first = residual
     elif (
-        residual <= 0.4 * state.first
+        residual <= 0.5 * state.first
         or (residual <= 0.8 * state.first and residual > state.last)
         or state.k >= 0.36 * total
     ):

@@ -28,15 +28,14 @@ def interior_point(A: Operator, norm: Norm, start: Point, tol: float, hopeless: 
     """
     state = _start(A, start)
     best = own = Point(state.X[: A.shape[0], A.shape[0] :], state.dual, np.inf, 0.0)
-    stale = 0
-    for step in range(STEPS):
+    stale = step = 0
+    for step in range(STEPS):  # noqa: B007 -- returned
         W = state.X[: A.shape[0], A.shape[0] :]
         upper = upper_bound(A, norm.value(W), A.margins(W))
         lower = lower_bound(A, state.dual, norm.dual_value(state.B))
         stale = 0 if upper < own.upper or lower > 1.01 * own.lower else stale + 1
         own = own.or_better(Point(W, state.dual, upper, lower))
         best = start.or_better(own)
-        if __import__("os").environ.get('V'): print('   ipm', step, own.gap, own.upper, own.lower, state.mu)
         if best.gap <= tol or best.lower > hopeless or stale > 6:
             break
         try:
@@ -58,8 +57,8 @@ class _State:
 
     @property
     def mu(self) -> float:
-        S_trace = 0.5 * float(np.trace(self.X)) - float(np.vdot(self.X[: len(self.B), len(self.B) :], self.B))
-        return (S_trace + float(self.slack @ self.dual)) / (len(self.X) + len(self.dual))
+        """The mean complementarity (<X, S> + x . lambda) / (d + d_z + C)."""
+        return (_inner(self.X, self.B) + float(self.slack @ self.dual)) / (len(self.X) + len(self.dual))
 
 
 def _start(A: Operator, guess: Point) -> _State:
@@ -89,39 +88,50 @@ def _inverse(B: Floats) -> Floats:
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class _Direction:
+    X: Floats
+    slack: Floats
+    dual: Floats
+    B: Floats
+
+
 def _advance(A: Operator, state: _State) -> _State:
     """One predictor-corrector step (Mehrotra)."""
-    d = A.shape[0]
-    X, x, dual, T = state.X, state.slack, state.dual, state.inverse
+    X, x, dual, T, mu = state.X, state.slack, state.dual, state.inverse, state.mu
     factor = _factor(_schur(A, X, T, x / dual))
-    mu = state.mu
-    inverse_margins = A.margins(T[:d, d:]) - 1.0 / dual
-
-    def direction(target, second, second_slack):
-        rhs = A.h - target * inverse_margins + A.margins(second[:d, d:]) - second_slack
-        ddual = cho_solve(factor, rhs, check_finite=False)
-        dB = A.adjoint(ddual)
-        dX = target * T - X + _sym(X @ _lift(dB) @ T) - second
-        dx = target / dual - x - x * ddual / dual - second_slack
-        return dX, dx, ddual, dB
-
-    zero, zeros = np.zeros_like(X), np.zeros_like(x)
-    dX, dx, ddual, dB = direction(0.0, zero, zeros)
-    primal, dual_length = _lengths(state, dX, dx, ddual, dB)
-    ahead = _inner(X + primal * dX, state.B + dual_length * dB) + float(
-        (x + primal * dx) @ (dual + dual_length * ddual)
-    )
-    ratio = max(ahead, 0.0) / (len(X) + len(x)) / mu
-    target = mu * min(ratio**3 if ratio < 1 else 1.0, 1.0)
-    # dX dS = -dX lift(dB), the second-order part of X S
-    second = _sym(dX @ -_lift(dB) @ T)
-    dX, dx, ddual, dB = direction(target, second, dx * ddual / dual)
-    primal, dual_length = _lengths(state, dX, dx, ddual, dB)
-    back = 0.9 + 0.09 * min(primal, dual_length)
+    predictor = _direction(A, state, factor, 0.0, np.zeros_like(X), np.zeros_like(x))
+    primal, dual_length = _lengths(state, predictor)
+    ahead = _inner(X + primal * predictor.X, state.B + dual_length * predictor.B)
+    ahead += float((x + primal * predictor.slack) @ (dual + dual_length * predictor.dual))
+    ratio = min(max(ahead, 0.0) / (len(X) + len(x)) / mu, 1.0)
+    # The corrector makes up for dX dS and dx dlambda, which the linearisation leaves out.
+    second = _sym(predictor.X @ -_lift(predictor.B) @ T)
+    step = _direction(A, state, factor, mu * ratio**3, second, predictor.slack * predictor.dual / dual)
+    primal, dual_length = _lengths(state, step)
+    back = 0.9 + 0.09 * min(primal, dual_length, 1.0)
     primal, dual_length = min(1.0, back * primal), min(1.0, back * dual_length)
-    dual = dual + dual_length * ddual
+    dual = dual + dual_length * step.dual
     B = A.adjoint(dual)
-    return _State(X + primal * dX, x + primal * dx, dual, B, _inverse(B))
+    return _State(X + primal * step.X, x + primal * step.slack, dual, B, _inverse(B))
+
+
+def _direction(
+    A: Operator,
+    state: _State,
+    factor: tuple[Floats, bool],
+    target: float,
+    second: Floats,
+    second_slack: Floats,
+) -> _Direction:
+    """The HKM direction towards X S = target I and x lambda = target, less the second-order parts."""
+    d, X, x, dual, T = A.shape[0], state.X, state.slack, state.dual, state.inverse
+    rhs = A.h - A.margins(target * T[:d, d:] - second[:d, d:]) + target / dual - second_slack
+    ddual = cho_solve(factor, rhs, check_finite=False)
+    dB = A.adjoint(ddual)
+    dX = target * T - X + _sym(X @ _lift(dB) @ T) - second
+    dx = target / dual - x - x * ddual / dual - second_slack
+    return _Direction(dX, dx, ddual, dB)
 
 
 def _schur(A: Operator, X: Floats, T: Floats, diagonal: Floats) -> Floats:
@@ -151,17 +161,16 @@ def _factor(H: Floats) -> tuple[Floats, bool]:
     raise np.linalg.LinAlgError("the Schur complement is not positive definite")
 
 
-def _lengths(state: _State, dX: Floats, dx: Floats, ddual: Floats, dB: Floats) -> tuple[float, float]:
+def _lengths(state: _State, step: _Direction) -> tuple[float, float]:
     """The longest primal and dual steps that stay in the cone."""
     L = np.linalg.cholesky(state.X)
-    half = np.linalg.solve(L, dX)
-    lowest = float(np.linalg.eigvalsh(_sym(np.linalg.solve(L, half.T)))[0])
-    ratio = float((dx / state.slack).min())
-    primal = 1.0 / max(-lowest, -ratio, 1e-300)
-    L = np.linalg.cholesky(state.inverse)
-    lowest = float(np.linalg.eigvalsh(_sym(L.T @ -_lift(dB) @ L))[0])
-    ratio = float((ddual / state.dual).min())
-    return min(primal, 1e10), min(1.0 / max(-lowest, -ratio, 1e-300), 1e10)
+    half = np.linalg.solve(L, step.X)
+    primal = float(np.linalg.eigvalsh(_sym(np.linalg.solve(L, half.T)))[0])
+    L = np.linalg.cholesky(state.inverse)  # S = L^-T L^-1
+    dual = float(np.linalg.eigvalsh(_sym(L.T @ -_lift(step.B) @ L))[0])
+    primal = min(primal, float((step.slack / state.slack).min()), -1e-10)
+    dual = min(dual, float((step.dual / state.dual).min()), -1e-10)
+    return -1.0 / primal, -1.0 / dual
 
 
 def _lift(B: Floats) -> Floats:

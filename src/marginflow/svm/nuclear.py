@@ -108,4 +108,4 @@ def solve_nuclear(
         The best primal and dual found, whether or not the tolerance was met, and the ray that proves the
         data infeasible where there is one.
     """
-    return solve_spectral(constraints, Nuclear(), tol, progress=progress, start=start, interior=True)
+    return solve_spectral(constraints, Nuclear(), tol, progress=progress, start=start, semidefinite=True)

@@ -1,6 +1,7 @@
 """Row scaling, exact reductions and the constraint operator in batched layout (design 6, "Presolve")."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -98,16 +99,19 @@ def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
     sizes = np.unique(-(-longest // np.arange(1, 1 + min(longest, 32))))
     work = [int((-(-counts // t)).sum()) * (t + 3) for t in sizes]
     t = int(sizes[int(np.argmin(work))])
-    owners = [np.flatnonzero(counts > layer * t) for layer in range(-(-longest // t))]
-    ends = np.cumsum([len(owner) for owner in owners])
-    place = np.zeros((len(owners), n), dtype=np.intp)
-    place[np.repeat(np.arange(len(owners)), np.diff(ends, prepend=0)), np.concatenate(owners)] = np.arange(ends[-1])
+    # Layer k holds the constraints kt, ..., kt + t - 1 of every sample that has so many.
+    layers = [np.flatnonzero(counts > k * t) for k in range(-(-longest // t))]
+    ends = np.cumsum([len(samples) for samples in layers])
+    row = np.zeros((len(layers), n), dtype=np.intp)
+    for k, samples in enumerate(layers):
+        row[k, samples] = np.arange(ends[k] - len(samples), ends[k])
     within = np.arange(len(a)) - np.repeat(np.cumsum(counts) - counts, counts)
-    slot = place[within // t, sample] * t + within % t
-    batch = np.zeros((int(ends[-1]) * t, a.shape[1]))
+    slot = row[within // t, sample] * t + within % t
+    batch: Floats = np.zeros((int(ends[-1]) * t, a.shape[1]))
     batch[slot] = a
-    layers = tuple(slice(int(i), int(j)) for i, j in zip(ends[:-1], ends[1:], strict=True))
-    return Operator(a, sample, queries, h, batch.reshape(-1, t, a.shape[1]), slot, np.concatenate(owners), layers)
+    further = tuple(slice(int(i), int(j)) for i, j in pairwise(ends))
+    batch = batch.reshape(-1, t, a.shape[1])
+    return Operator(a, sample, queries, h, batch, slot, np.concatenate(layers), further)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +151,8 @@ class Presolved:
 def presolve(constraints: Constraints) -> Presolved:
     """Scale every row to unit length and drop the dimensions that no constraint sees.
 
-    The rows must not be zero (`zero_row` finds those first). Row scaling is essential: without it data whose
-    rows differ by 1e10 stall at a gap near 1 (design 6).
+    The rows must not be zero (`rows.zero_row` finds those first). Row scaling is essential: without it data
+    whose rows differ by 1e10 stall at a gap near 1 (design 6).
     """
     rows = np.linalg.norm(constraints.a, axis=1)
     lengths = np.linalg.norm(constraints.z, axis=1)
@@ -169,10 +173,3 @@ def _compress(rows: Floats) -> tuple[Floats, Floats]:
     """(Q, rows Q) with orthonormal columns Q that span the rows: exact, since a'W z only sees Q'W."""
     basis, coordinates = np.linalg.qr(rows.T)
     return basis, np.ascontiguousarray(coordinates.T)
-
-
-def zero_row(constraints: Constraints) -> int | None:
-    """The first constraint 0 >= 1, which no W satisfies; None when there is none."""
-    zero = ~constraints.a.any(axis=1)
-    zero |= ~constraints.z.any(axis=1)[constraints.sample]
-    return int(zero.argmax()) if zero.any() else None

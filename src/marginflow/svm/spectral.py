@@ -1,7 +1,12 @@
-"""The loop that the nuclear and the operator norm share: first-order steps until a finisher takes over."""
+"""The course of a solve, shared by the nuclear and the operator norm (docs/svm-nuclear.md, section 1).
+
+First-order steps run until Newton's method on the face finishes in a few steps. Where neither gets anywhere,
+interior points and a dense least-squares correction take over.
+"""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,17 +14,20 @@ from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.face_newton import CurvedNorm, face_newton
-from marginflow.svm.first_order import Norm, Point, iterate, lower_bound, upper_bound
+from marginflow.svm.first_order import Point, iterate, lower_bound, upper_bound
 from marginflow.svm.interior_point import interior_point
-from marginflow.svm.presolve import Operator, presolve, zero_row
+from marginflow.svm.presolve import Operator, presolve
+from marginflow.svm.rows import zero_row
 
 
 Progress = Callable[[int, float], object]
 
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
+POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (design 6)
-DENSE = 1_000_000  # entries of a dense system of binding rows
 INTERIOR = 3000  # constraints above which the interior point's C x C matrix is too large
+DENSE = 1_000_000  # entries of a dense system of binding rows
+STEPS = 20_000  # first-order steps
 
 
 def solve_spectral(
@@ -29,89 +37,146 @@ def solve_spectral(
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
-    interior: bool = False,
-    steps: int = 20_000,
+    semidefinite: bool = False,
 ) -> Candidate:
-    """Minimise N(W) subject to the constraints; see `solve_nuclear`."""
-    zero = zero_row(constraints)
+    """Minimise N(W) subject to the constraints to a gap of tol/4, by the search's own bounds.
+
+    Args:
+        constraints: C >= 1 of them, W is (d, d_z).
+        norm: the norm and its faces.
+        tol: the relative gap that the certificate should reach.
+        progress: called as progress(iteration, gap) a few times per second.
+        start: a solution of similar constraints.
+        semidefinite: whether `interior_point` solves this norm.
+    """
+    zero = zero_row(constraints, diagonal=False)
     if zero is not None:
         ray = np.zeros(len(constraints))
         ray[zero] = 1.0
         return Candidate(np.zeros(constraints.shape), ray, ray)
     reduced = presolve(constraints)
     A = reduced.operator
-    target, hopeless = tol / 4.0, HOPELESS * float(A.h.max())
-    best = Point(np.zeros(A.shape), np.zeros(len(A)), np.inf, 0.0)
-    counts = {"first_order": 0}
-    ray: Floats | None = None
-    polish_below, polished, told = 0.03, 0, time.monotonic()
-    patience = 100 + len(A) if interior and len(A) <= INTERIOR else 0
+    search = _Search(A, norm, tol / 4.0)
     interrupted = False
     try:
-        for total, point, grown in iterate(A, norm):
-            best = best.or_better(point)
-            counts["first_order"] = total
-            if best.gap <= target or total >= steps:
-                break
-            if best.gap < polish_below or (best.gap < 0.03 and total >= 2 * polished):
-                best, newton = face_newton(A, norm, best, target, most=NEWTON)
-                counts["newton"] = counts.get("newton", 0) + newton
-                if best.gap <= target:
-                    break
-                polish_below, polished = best.gap / 5.0, total
-            if total % 50 == 0 and best.gap > 0.5:
-                ray = _ray(A, norm, (best.dual, grown), hopeless)
-                if ray is not None:
-                    break
-            if patience and total >= patience:
-                patience = 0
-                best, counts["interior_point"] = interior_point(A, norm, best, target, hopeless)
-                best = _tighten(A, norm, best)
-                if best.gap > target:
-                    best, newton = face_newton(A, norm, best, target, most=NEWTON)
-                    counts["newton"] = counts.get("newton", 0) + newton
-                ray = _ray(A, norm, (best.dual,), hopeless)
-                if best.gap <= target or ray is not None:
-                    break
-            if progress is not None and time.monotonic() - told > 0.3:
-                told = time.monotonic()
-                progress(total, best.gap)
+        warm = None
+        if (
+            start is not None
+            and start.W.shape == constraints.shape
+            and start.dual.shape == reduced.size.shape
+        ):
+            warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size)
+        if warm is not None:
+            search.best = warm
+            search.polish()
+        if not search.settled:
+            _run(search, warm, progress, semidefinite)
     except KeyboardInterrupt:
         interrupted = True
     return Candidate(
-        reduced.restore(best.W),
-        reduced.restore_dual(best.dual),
-        None if ray is None else reduced.restore_dual(ray),
-        counts,
+        reduced.restore(search.best.W),
+        reduced.restore_dual(search.best.dual),
+        None if search.ray is None else reduced.restore_dual(search.ray),
+        search.counts,
         interrupted,
     )
 
 
-def _ray(A: Operator, norm: Norm, directions: tuple[Floats, ...], hopeless: float) -> Floats | None:
-    """A direction along which the dual grows without bound, if one of `directions` proves it."""
-    for dual in directions:
-        if lower_bound(A, dual, norm.dual_value(A.adjoint(dual))) > hopeless:
-            return dual
-    return None
+def _run(search: "_Search", warm: Point | None, progress: Progress | None, semidefinite: bool) -> None:
+    """First-order steps, with attempts to finish on the way."""
+    A = search.A
+    polish_below, polished, told = POLISH, 0, time.monotonic()
+    # The interior point costs as much as some C first-order steps: worth it once they have not been enough.
+    patience = 100 + len(A) if semidefinite and len(A) <= INTERIOR else STEPS
+    for total, point, grown in iterate(A, search.norm, warm):
+        search.best = search.best.or_better(point)
+        search.counts["first_order"] = total
+        if search.settled or total >= STEPS:
+            break
+        gap = search.best.gap
+        if gap < polish_below or (gap < POLISH and total >= 2 * polished):
+            search.polish()
+            polish_below, polished = search.best.gap / 5.0, total
+        if total % 50 == 0 and gap > 0.5:
+            search.look_for_ray(search.best.dual, grown)
+        if total >= patience and not search.settled:
+            patience = STEPS
+            search.interior()
+        if search.settled:
+            break
+        if progress is not None and time.monotonic() - told > 0.3:
+            told = time.monotonic()
+            progress(total, search.best.gap)
+    if not search.settled:
+        search.best = _tighten(A, search.norm, search.best)
 
 
-def _tighten(A: Operator, norm: Norm, point: Point) -> Point:
+@dataclass
+class _Search:
+    """The best point so far, and the finishers that may improve it."""
+
+    A: Operator
+    norm: CurvedNorm
+    target: float
+    best: Point = field(init=False)
+    ray: Floats | None = None
+    counts: dict[str, int] = field(default_factory=lambda: {"first_order": 0})
+
+    def __post_init__(self) -> None:
+        self.best = Point(np.zeros(self.A.shape), np.zeros(len(self.A)), np.inf, 0.0)
+        self.hopeless = HOPELESS * float(self.A.h.max())
+
+    @property
+    def settled(self) -> bool:
+        return self.best.gap <= self.target or self.ray is not None
+
+    def polish(self) -> None:
+        self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=NEWTON)
+        self.counts["newton"] = self.counts.get("newton", 0) + steps
+
+    def interior(self) -> None:
+        self.best, steps = interior_point(self.A, self.norm, self.best, self.target, self.hopeless)
+        self.counts["interior_point"] = steps
+        self.best = _tighten(self.A, self.norm, self.best)
+        self.look_for_ray(self.best.dual)
+        if not self.settled:
+            self.polish()
+
+    def look_for_ray(self, *directions: Floats) -> None:
+        """Keep a direction in which the dual grows without bound, if one of these is."""
+        for dual in directions:
+            if lower_bound(self.A, dual, self.norm.dual_value(self.A.adjoint(dual))) > self.hopeless:
+                self.ray = dual
+                return
+
+
+def _warm(A: Operator, norm: CurvedNorm, W: Floats, dual: Floats) -> Point | None:
+    """The start in this problem's scale, or None when it does not separate the data."""
+    margins = A.margins(W)
+    B = A.adjoint(dual)
+    value, dual_value = norm.value(W), norm.dual_value(B)
+    upper, lower = upper_bound(A, value, margins), lower_bound(A, dual, dual_value)
+    if not (upper < np.inf and lower > 0.0):
+        return None
+    return Point(W * (upper / value), dual / dual_value, upper, lower)
+
+
+def _tighten(A: Operator, norm: CurvedNorm, point: Point) -> Point:
     """Make the binding margins equal by the least change of W, through a dense least-squares solution.
 
-    Where the data are nearly infeasible W is so long that its last digits decide the least margin, and their
-    Gram matrix is singular in float64 while the rows are not.
+    Where the data are nearly infeasible W is so long that its last digits decide the least margin, and the
+    Gram matrix of the binding rows is singular in float64 while the rows are not.
     """
     margins = A.margins(point.W)
     binding = float(point.dual @ margins)
     if not binding > 0.0:
         return point
     length = float(point.dual @ A.h) / binding
-    W, slack = length * point.W, length * margins / A.h - 1.0
-    lam = point.dual * A.h
+    lam, slack = point.dual * A.h, length * margins / A.h - 1.0
     J = np.flatnonzero(lam > lam.mean() * slack)
-    if len(J) * W.size > DENSE:
+    if len(J) * point.W.size > DENSE:
         return point
     rows = (A.a[J][:, :, None] * A.queries[A.sample[J]][:, None, :]).reshape(len(J), -1)
     change = np.linalg.lstsq(rows, A.h[J] - length * margins[J], rcond=None)[0]
-    W = W + change.reshape(W.shape)
+    W = length * point.W + change.reshape(point.W.shape)
     return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
