@@ -148,3 +148,15 @@ def test_solve_many_is_solve_for_each(norm):
     assert [done for done, _ in calls] == [1, 2, 3]
     for problem, solution in zip(problems, many, strict=True):
         assert solution.value == pytest.approx(mf.solve(problem, norm).value, rel=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["nuclear", "operator"])
+def test_starting_from_an_earlier_solution(norm):
+    problem = bank.sphere(8, 5, 9)
+    cold = mf.solve(problem, norm)
+    moved = mf.Problem(problem.X * 1.001, problem.z, problem.scores)
+    warm = mf.solve(moved, norm, start=cold)
+    assert warm.status is mf.SvmStatus.optimal
+    assert warm.value * 1.001 == pytest.approx(cold.value, rel=2e-9)
+    with pytest.raises(mf.InputError, match="start"):
+        mf.solve(bank.sphere(8, 6, 9), norm, start=cold)

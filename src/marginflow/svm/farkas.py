@@ -33,13 +33,14 @@ def prove(constraints: Constraints, diagonal: bool, ray: Floats) -> Farkas | Non
     ray = ray / ray.sum()
     for support, M in _systems(constraints, diagonal, ray):
         weights = ray[support] / ray[support].sum()
-        exact = _rational(M, weights)
-        if exact is not None:
-            return _farkas(constraints, support, exact, "exactly, in rational arithmetic")
-        if _near(M, weights):
+        # Few constraints: rational arithmetic is quick. Many: the cheap proof first.
+        if len(support) > _QUICK and _near(M, weights):
             return _farkas(
                 constraints, support, weights, "up to rounding, and exactly for multipliers next to these"
             )
+        exact = _rational(M, weights)
+        if exact is not None:
+            return _farkas(constraints, support, exact, "exactly, in rational arithmetic")
     return None
 
 
@@ -167,6 +168,8 @@ def _near(factors: list[Floats], weights: Floats) -> bool:
     shift = np.abs(X).sum(axis=1) * (rounding.up(float(residual.max()), columns + 4) / (1.0 - alpha))
     return bool((shift * (1.0 + rounding.gamma(rows + 8)) < weights).all())
 
+
+_QUICK: Final = 16
 
 _COLUMNS: Final = 64
 """Most constraints combined in rational arithmetic; elimination on more would take seconds."""

@@ -261,7 +261,8 @@ def _solve(
                 progress(steps["interior"], best.gap)
         if iterate is not None and _EXACT < best.gap < _NEAR:
             best.offer(*program.vertex(iterate))
-        if best.gap > tol / 4 and rows.dense.size <= _SIMPLEX:
+        hopeless = best.upper == np.inf and best.lower > _DOUBTFUL * float(rows.h.max())
+        if best.gap > tol / 4 and not hopeless and rows.dense.size <= _SIMPLEX:
             steps["simplex"] = 1
             best.offer(*program.simplex())
     except KeyboardInterrupt:
@@ -336,6 +337,9 @@ _EXACT: Final = 1e-13
 
 _SIMPLEX: Final = 300_000
 """Most entries of a program handed to HiGHS."""
+
+_DOUBTFUL: Final = 1e8
+"""The same without weights that separate: HiGHS would find none either."""
 
 _HOPELESS: Final = 1e13
 """Lower bound, in units of max h, at which the multipliers are handed on as a candidate proof."""

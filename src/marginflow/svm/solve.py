@@ -34,6 +34,9 @@ _SOLVERS: Final = {
 }
 """One line per norm; any other diagonal norm goes to `marginflow.svm.lp`."""
 
+_WARM: Final = ("nuclear", "operator")
+"""Norms whose solvers can set out from an earlier solution."""
+
 
 def solve(
     problem: Problem | Constraints,
@@ -42,6 +45,7 @@ def solve(
     selection: Any = None,
     *,
     against: Against = "all",
+    start: Solution | None = None,
     progress: Progress | None = None,
 ) -> Solution:
     """Minimise N(W) subject to (x_selected - x_l)' W z_i >= 1 for every other token l (theory 3.4).
@@ -52,6 +56,8 @@ def solve(
         tol: certified relative gap asked for.
         selection: (n,) token selected in each sample; the optimal ones when None.
         against: which tokens constrain: "all" others, only "worse" or only "better" ones.
+        start: a solution of a similar problem with as many constraints, from which the nuclear and the
+            operator solver set out; the others need none.
         progress: called with (iterations, gap) by long solves. Ctrl-C ends a solve with the bounds reached.
 
     Returns:
@@ -79,7 +85,7 @@ def solve(
     if chosen.diagonal:
         # Raises UndefinedError where a diagonal model makes no sense, also when nothing constrains.
         _ = constraints.diagonal
-    return _solve(constraints, chosen, float(tol), progress, source)
+    return _solve(constraints, chosen, float(tol), start, progress, source)
 
 
 def solve_many(
@@ -104,10 +110,11 @@ def _solve(
     constraints: Constraints,
     norm: AbstractNorm,
     tol: float,
+    start: Solution | None,
     progress: Progress | None,
     source: dict[str, Any],
 ) -> Solution:
-    candidate = _candidate(constraints, norm, tol, progress)
+    candidate = _candidate(constraints, norm, tol, start, progress)
     certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray)
     certified, status, reason = _judge(constraints, norm, tol, candidate, certified, source)
     value = norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
@@ -187,13 +194,25 @@ def _slip(
 
 
 def _candidate(
-    constraints: Constraints, norm: AbstractNorm, tol: float, progress: Progress | None
+    constraints: Constraints,
+    norm: AbstractNorm,
+    tol: float,
+    start: Solution | None,
+    progress: Progress | None,
 ) -> Candidate:
     if len(constraints) == 0:
         d, d_z = constraints.shape
         return Candidate(np.zeros(d if norm.diagonal else (d, d_z)), np.zeros(0))
     if norm.name in _SOLVERS:
         home, name = _SOLVERS[norm.name]
+        if norm.name in _WARM and start is not None:
+            if len(start.dual) != len(constraints) or start.W.shape != constraints.shape:
+                raise InputError(
+                    f"start: got {len(start.dual)} constraints on W {start.W.shape}; "
+                    f"expected {len(constraints)} on {constraints.shape}"
+                )
+            warm = Candidate(start.W, start.dual)
+            return _solver(home, name)(constraints, tol, progress=progress, start=warm)
         return _solver(home, name)(constraints, tol, progress=progress)
     return _solver("marginflow.svm.lp", "solve_lp")(constraints, norm, tol, progress=progress)
 
