@@ -13,6 +13,7 @@ SRC = Path(__file__).parents[1] / "src" / "marginflow"
 FLOORS = {
     "errors": 0,
     "arrays": 0,
+    "blas": 0,
     "rounding": 0,
     "norms": 0,
     "npz": 0,

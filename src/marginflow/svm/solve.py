@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, frozen
+from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
@@ -106,6 +107,7 @@ def solve_many(
     return solutions
 
 
+@one_thread()
 def _solve(
     constraints: Constraints,
     norm: AbstractNorm,
