@@ -1,7 +1,7 @@
 """`marginflow flow`: train to the end and say where the training went."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,9 +30,11 @@ def flow(
     ] = None,
     until_margin: Annotated[float, typer.Option(help="Stop when the acting margins reach this.")] = 1e6,
     until: Annotated[
-        str, typer.Option(help="margin, or verdict: stop as soon as the verdict is certain.")
+        Literal["margin", "verdict"], typer.Option(help="verdict: stop as soon as the verdict is certain.")
     ] = "margin",
-    loss: Annotated[str, typer.Option(help="exponential or logistic.")] = "exponential",
+    loss: Annotated[
+        Literal["exponential", "logistic"], typer.Option(help="Of the output times the label.")
+    ] = "exponential",
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,

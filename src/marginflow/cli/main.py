@@ -3,12 +3,12 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 from typer.exceptions import TyperException
 
-from marginflow.cli import claims, demo, describe, flow, report, svm
+from marginflow.cli import claims, demo, describe, figure, flow, report, study, svm
 from marginflow.errors import InputError, UndefinedError
 
 
@@ -20,15 +20,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for name, verb in {
+VERBS: dict[str, Callable[..., int]] = {
     "demo": demo.demo,
     "describe": describe.describe,
     "svm": svm.svm,
     "flow": flow.flow,
     "claims": claims.claims,
     "report": report.report,
-}.items():
+    "figure": figure.figure,
+}
+for name, verb in VERBS.items():
     app.command(name)(verb)
+app.add_typer(study.app, name="study")
 
 
 def _show_version(wanted: bool) -> None:
