@@ -85,7 +85,7 @@ class Pairing:
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
         """<A_k, Psi(A_l)> by products of vectors; no d x d_z matrix is formed.
 
-        (a_k f a_l)(z_k g z_l) + (a_k g a_l)(z_k f z_l) + (a_k f z_l)(z_k k a_l) + (a_k k z_l)(z_k f a_l), where
+        (a_k f a_l)(z_k g z_l) + (a_k g a_l)(z_k f z_l) + (a_k f z_l)(z_k k a_l) + (a_k k z_l)(z_k f a_l);
         what involves queries only is computed once per pair of samples.
         """
         p = len(self.k)
@@ -148,7 +148,7 @@ def face_newton(A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most
         W = W + U @ (face.psi(U.T @ A.adjoint(dual) @ Vt.T) + free) @ Vt
         dual = np.maximum(dual, 0.0)
         B = A.adjoint(dual)
-        if not (np.isfinite(W).all() and B.any()):
+        if not (0.0 < float(np.abs(W).max()) < 1e100 and 0.0 < float(np.abs(B).max()) < 1e100):
             break
     return best, step
 
