@@ -144,18 +144,24 @@ def _pivot(search: _Search, y: Floats, tol: float) -> bool:
     slack = rows.margins(rows.adjoint(y)) - rows.h
     inside = y - slack > 0.0
     fewest, patience = len(rows) + 1, 3
+    # Signs are decided on rough solutions where a fine one costs hundreds of matrix-free products.
+    rough = int(inside.sum()) > _CHOLESKY
     for _ in range(_PIVOTS):
-        found = _on_support(rows, inside, search)
+        found = _on_support(rows, inside, y, rough, search)
         search.steps["pivots"] += 1
         if found is None:
             return False
         w, y = found
         slack = rows.margins(w) - rows.h
-        wrong = np.where(inside, y < 0.0, slack < -1e-13 * (rows.h + np.abs(slack).max()))
+        noise = _ROUGH if rough else 1e-13
+        wrong = np.where(
+            inside, y < -noise * y.max() * rough, slack < -noise * (rows.h + np.abs(slack).max())
+        )
         search.offer(w, np.maximum(y, 0.0))
         count = int(wrong.sum())
-        if count == 0:
+        if count == 0 and not rough:
             return search.gap <= tol / 4
+        rough = rough and count > 0
         if count < fewest:
             fewest, patience = count, 3
         else:
@@ -164,11 +170,13 @@ def _pivot(search: _Search, y: Floats, tol: float) -> bool:
             inside = inside ^ wrong
         else:
             inside = inside.copy()
-            inside[np.flatnonzero(wrong)[-1]] ^= True
+            inside[np.flatnonzero(wrong)[-1:]] ^= True
     return False
 
 
-def _on_support(rows: Rows, inside: Bools, search: _Search) -> tuple[Floats, Floats] | None:
+def _on_support(
+    rows: Rows, inside: Bools, start: Floats, rough: bool, search: _Search
+) -> tuple[Floats, Floats] | None:
     """The least w with equality on the rows `inside`, and its multipliers; None when they are dependent."""
     keep = np.flatnonzero(inside)
     y = np.zeros(len(rows))
@@ -178,6 +186,7 @@ def _on_support(rows: Rows, inside: Bools, search: _Search) -> tuple[Floats, Flo
         return None
     support = rows.restrict(keep)
     if len(keep) <= _CHOLESKY:
+        multipliers = np.zeros(len(keep))
         try:
             factor = cho_factor(support.gram(), lower=True, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:
@@ -186,33 +195,34 @@ def _on_support(rows: Rows, inside: Bools, search: _Search) -> tuple[Floats, Flo
         def inverse(b: Floats) -> Floats:
             return np.asarray(cho_solve(factor, b, check_finite=False))
     else:
+        multipliers = start[keep]
+        target = _ROUGH * float(np.linalg.norm(support.h))
 
         def inverse(b: Floats) -> Floats:
-            return _conjugate_gradients(support, b, search)
+            return _conjugate_gradients(
+                support, b, target if rough else 1e-6 * float(np.linalg.norm(b)), search
+            )
 
-    multipliers = inverse(support.h)
     w = support.adjoint(multipliers)
-    for _ in range(2):
+    for _ in range(1 if rough else 3):
         # Additive correction: w keeps the digits that the multipliers lose to the conditioning.
-        residual = support.h - support.margins(w)
-        step = inverse(residual)
+        step = inverse(support.h - support.margins(w))
         multipliers = multipliers + step
         w = w + support.adjoint(step)
-    residual = support.h - support.margins(w)
-    if not np.abs(residual).max() <= 1e-9 * np.abs(support.h).max():
+    residual = float(np.abs(support.h - support.margins(w)).max())
+    if not residual <= (1e-4 if rough else 1e-9) * float(support.h.max()):
         return None
     y[keep] = multipliers
     return w, y
 
 
-def _conjugate_gradients(support: Rows, b: Floats, search: _Search) -> Floats:
-    """Solve R R' y = b to eleven digits without forming the matrix."""
+def _conjugate_gradients(support: Rows, b: Floats, target: float, search: _Search) -> Floats:
+    """Solve R R' y = b to a residual of length `target` without forming the matrix."""
     y = np.zeros_like(b)
     r, p = b.copy(), b.copy()
     rr = float(r @ r)
-    target = 1e-22 * rr
     for _ in range(_CONJUGATE):
-        if rr <= target:
+        if rr <= target * target:
             break
         q = support.margins(support.adjoint(p))
         alpha = rr / float(p @ q)
@@ -250,6 +260,9 @@ _CHOLESKY: Final = 3000
 """Largest support whose Gram matrix is factored; beyond it conjugate gradients are faster."""
 
 _CONJUGATE: Final = 2000
+
+_ROUGH: Final = 1e-6
+"""Relative residual at which the signs of a large support are read off."""
 
 _ONE_BY_ONE: Final = 1_000_000
 """Most entries of a problem handed to the one-at-a-time method."""
