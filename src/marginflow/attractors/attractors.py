@@ -1,0 +1,181 @@
+"""The list of possible ends and what may be missing from it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from marginflow.arrays import Ints
+from marginflow.attractors.rule import Decision
+from marginflow.attractors.shares import Share
+from marginflow.flow.parameterization import AbstractParameterization
+from marginflow.problem.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Attractor:
+    """One end: tokens that an open set of starts selects in the limit.
+
+    Attributes:
+        decision: the SVM and the margins that show it.
+        optimal: whether it is the minimal loss.
+        excess: its loss above the minimal one.
+        tied: other selections that differ only by tokens of equal score and are ends as well.
+        shares: of the sampled starts, one for each scale; () when none were run.
+    """
+
+    decision: Decision
+    optimal: bool
+    excess: float
+    tied: tuple[Decision, ...] = ()
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def selected(self) -> Ints:
+        """(n,) the token of each sample."""
+        return self.decision.selected
+
+    @property
+    def value(self) -> float:
+        """The norm of its SVM solution: late weights are margin times value long."""
+        assert self.decision.solution is not None
+        return self.decision.solution.value
+
+    @property
+    def gap(self) -> float:
+        """The certified relative gap of `value`."""
+        assert self.decision.solution is not None
+        return self.decision.solution.certificate.gap
+
+    @property
+    def stability(self) -> float:
+        """The least better-token margin; above 1, and inf for the minimal loss."""
+        return self.decision.stability
+
+    @property
+    def share(self) -> float | None:
+        """The share of all sampled starts that ended here."""
+        total = sum(s.total for s in self.shares)
+        return sum(s.count for s in self.shares) / total if total else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of `marginflow attractors --json`."""
+        return {
+            "selected": self.selected,
+            "optimal": self.optimal,
+            "excess": self.excess,
+            "value": self.value,
+            "gap": self.gap,
+            "stability": self.stability,
+            "stability_lower": self.decision.stability_lower,
+            "share": self.share,
+            "shares": [
+                {"scale": s.scale, "count": s.count, "total": s.total, "interval": s.interval}
+                for s in self.shares
+            ],
+            "tied": [d.selected for d in self.tied],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Attractors:
+    """Every selection that passes the rule, by excess.
+
+    Attributes:
+        problem, parameterization: what was asked.
+        attractors: the ends found.
+        undecided: selections that no bound decides.
+        complete: every selection was decided and the rule is proved to apply.
+        incomplete_because: why it is not complete; () when it is.
+        separable: whether weights exist that select every optimal token; None for undecided.
+        infinite: every run must go to infinity; False means that a run may also end at finite weights, or
+            share a sample's attention among tokens, which no list of selections shows.
+        visited: selections and partial selections looked at.
+        elsewhere: sampled runs that ended in no attractor, with the rule's reason.
+        missing: with sampled runs, a 95 % bound of the share of starts whose end they did not show.
+        interrupted: Ctrl-C ended the search.
+    """
+
+    problem: Problem
+    parameterization: AbstractParameterization
+    attractors: tuple[Attractor, ...]
+    undecided: tuple[Decision, ...]
+    complete: bool
+    incomplete_because: tuple[str, ...]
+    separable: bool | None
+    infinite: bool
+    visited: int
+    elsewhere: tuple[Decision, ...] = ()
+    missing: float | None = None
+    interrupted: bool = False
+    scales: tuple[float, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.attractors)
+
+    def find(self, selected: Any) -> Attractor | None:
+        """The end that `selected` (n,) belongs to, equal up to tokens of equal score; None if there is none."""
+        key = score_class(self.problem, self.problem.selection(selected))
+        return next((a for a in self.attractors if score_class(self.problem, a.selected) == key), None)
+
+    @property
+    def only_minimal_loss(self) -> bool:
+        """Proved: no selection but the optimal one is an attracting end."""
+        return self.complete and len(self.attractors) == 1 and self.attractors[0].optimal
+
+    @property
+    def zero_loss(self) -> float:
+        """The exponential loss at W = 0, where small starts begin."""
+        weight = self.problem.mask / self.problem.lengths[:, None]
+        return float(np.exp(-(weight * self.problem.scores).sum(axis=1)).mean())
+
+    def below(self, loss: float) -> tuple[Attractor, ...]:
+        """The ends whose loss is below `loss`: a run that starts there can meet no other, for loss only falls."""
+        least = float(np.exp(self.problem.log_minimal_loss))
+        return tuple(a for a in self.attractors if least + a.excess < loss)
+
+    @property
+    def sentence(self) -> str:
+        """What the list says about training, no more than was proved."""
+        if self.only_minimal_loss:
+            return "the minimal loss is the only attracting selection of tokens" + (
+                "" if self.infinite else "; ends at finite weights are not excluded"
+            )
+        count = f"{len(self)} attracting selections" if len(self) != 1 else "1 attracting selection"
+        if not self.complete:
+            return f"{count} found; the list may be incomplete: {'; '.join(self.incomplete_because)}"
+        reach = self.below(self.zero_loss)
+        if len(reach) == 1 and reach[0].optimal and self.infinite:
+            return f"{count}; only the minimal loss lies below the loss of zero weights, near small starts"
+        return f"{count}, {len(reach)} of them below the loss of zero weights, near small starts"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object of `marginflow attractors --json`."""
+        return {
+            "complete": self.complete,
+            "attractors": [a.to_dict() for a in self.attractors],
+            "separable": self.separable,
+            "incomplete_because": self.incomplete_because,
+            "undecided": [{"selected": d.selected, "reason": d.reason} for d in self.undecided],
+            "infinite": self.infinite,
+            "below_zero_loss": len(self.below(self.zero_loss)),
+            "elsewhere": [{"selected": d.selected, "reason": d.reason} for d in self.elsewhere],
+            "missing": self.missing,
+            "visited": self.visited,
+            "problem": self.problem.name,
+            "parameterization": self.parameterization.word,
+            "norm": self.parameterization.norm,
+            "sentence": self.sentence,
+        }
+
+
+def score_class(problem: Problem, selected: Ints) -> tuple[float, ...]:
+    """The scores of the selected tokens: equal for selections that differ only among ties."""
+    return tuple(problem.scores[np.arange(problem.n), selected].tolist())
+
+
+def excess(problem: Problem, selected: Ints) -> float:
+    """(1/n) sum_i exp(-gamma_selected) - exp(-gamma_optimal): the exponential loss in the limit, above L*."""
+    rows = np.arange(problem.n)
+    best, own = problem.scores[rows, problem.optimal], problem.scores[rows, selected]
+    return float((np.exp(-best) * np.expm1(best - own)).mean())

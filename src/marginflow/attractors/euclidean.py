@@ -1,0 +1,220 @@
+"""Rejecting thousands of selections at a time for the Euclidean norms (docs/attractors.md, Pruning).
+
+A partial selection S is kept as two dual guesses: against its worse tokens, and against its worse and better
+ones. An attractor solves both problems at once, so V_all(S) <= V(alpha) <= V_worse(S) + I for every attractor
+alpha that extends S, V the squared value and I a bound of what the open samples can add. Both sides are bounded
+by any multipliers and any separating weights, so nothing here has to converge: a few projected gradient steps in
+single precision, rounding included in the bounds, reject nearly everything.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from marginflow.arrays import Bools, Floats, Ints
+from marginflow.attractors.candidates import Candidates
+from marginflow.attractors.growth import Growth
+
+
+Singles = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Partial selections of the first k samples of an order.
+
+    Attributes:
+        alpha: (B, k) the token of each sample, in that order.
+        dual: (2, B, k, T) multipliers against the worse tokens, and against worse and better ones.
+        children: (B, T) the tokens of the next sample that are still possible.
+    """
+
+    alpha: Ints
+    dual: Singles
+    children: Bools
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    @property
+    def depth(self) -> int:
+        """How many samples have a token."""
+        return self.alpha.shape[1]
+
+    def part(self, rows: slice) -> "Nodes":
+        """Some of the nodes."""
+        return Nodes(self.alpha[rows], self.dual[:, rows], self.children[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class EuclideanScreen:
+    """The token Gram matrix and step sizes of one problem, samples in the order of the search.
+
+    Attributes:
+        candidates: the possible tokens, in the order of the search.
+        gram: (n T, n T) inner products of the matrices x_il z_i' (of x_il * z_i for diagonal weights).
+        step: (n,) step size of each sample's multipliers.
+        growth: bounds on what open samples add; None where there is no bound.
+    """
+
+    candidates: Candidates
+    gram: Singles
+    step: Singles
+    growth: Growth | None
+
+    @classmethod
+    def of(cls, candidates: Candidates, growth: Growth | None) -> "EuclideanScreen":
+        """Choose precision and steps for `candidates`."""
+        rows = candidates.rows
+        n, T, p = rows.shape
+        flat = rows.reshape(n * T, p)
+        gram = flat @ flat.T
+        size = np.square(rows - rows.mean(axis=1, keepdims=True)).sum(axis=2).max(axis=1)
+        size = np.maximum(size, 1e-300)
+        # Single precision is enough to reject unless samples differ in scale by orders of magnitude.
+        kind = np.float32 if size.max() <= 1e3 * size.min() and 1e-6 < size.max() < 1e6 else np.float64
+        step = 1.0 / (size * _curvature(candidates, gram, size))
+        return cls(candidates, gram.astype(kind), step.astype(kind), growth)
+
+    def root(self) -> Nodes:
+        """The empty selection."""
+        n, T = self.candidates.rows.shape[:2]
+        return Nodes(
+            np.zeros((1, 0), dtype=np.intp),
+            np.zeros((2, 1, 0, T), dtype=self.gram.dtype),
+            self.candidates.possible[:1].copy() if n else np.ones((1, T), dtype=bool),
+        )
+
+    def expand(self, nodes: Nodes) -> Nodes:
+        """The children of `nodes`, their multipliers started from the parent's."""
+        n, T = self.candidates.rows.shape[:2]
+        parent, token = np.nonzero(nodes.children)
+        k = nodes.depth
+        alpha = np.concatenate([nodes.alpha[parent], token[:, None]], axis=1)
+        dual = np.zeros((2, len(parent), k + 1, T), dtype=nodes.dual.dtype)
+        dual[:, :, :k] = nodes.dual[:, parent]
+        following = self.candidates.possible[k + 1] if k + 1 < n else np.zeros(T, dtype=bool)
+        return Nodes(alpha, dual, np.tile(following, (len(parent), 1)))
+
+    def relax(self, nodes: Nodes, steps: int) -> Nodes:
+        """Take at most `steps` gradient steps and drop the nodes that no attractor extends."""
+        k = nodes.depth
+        T = self.candidates.rows.shape[1]
+        gram = np.ascontiguousarray(self.gram[: k * T, : k * T])
+        leaf = k == self.candidates.rows.shape[0]
+        alpha, children = nodes.alpha, nodes.children
+        allowed = self._allowed(alpha)
+        dual = point = nodes.dual
+        step = self.step[:k, None]
+        taken = 0
+        check = 8 if leaf else 4
+        t = 1.0
+        while True:
+            for _ in range(check):
+                _, slack = _slack(point, alpha, gram)
+                np.multiply(slack, step, out=slack)
+                slack += point
+                np.maximum(slack, 0.0, out=slack)
+                new = slack
+                new *= allowed
+                following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * t * t))
+                point = new - dual
+                point *= (t - 1.0) / following
+                point += new
+                dual, t = new, following
+            taken += check
+            dead, alive = self._judge(alpha, dual, allowed, gram, children)
+            children = children & alive
+            if not leaf:
+                dead |= ~children.any(axis=1)
+            stop = taken >= steps or bool(dead.all())
+            if stop or dead.mean() > 0.1:
+                keep = ~dead
+                alpha, children = alpha[keep], children[keep]
+                dual, point, allowed = dual[:, keep], point[:, keep], allowed[:, keep]
+            if stop:
+                return Nodes(alpha, dual, children)
+            check = 4 if taken < 40 else 20
+            if taken % 40 == 0:
+                t, point = 1.0, dual
+
+    def _allowed(self, alpha: Ints) -> Singles:
+        """(2, B, k, T) one where a token constrains: the worse ones; the worse and the better ones."""
+        k = alpha.shape[1]
+        worse = self.candidates.worse[np.arange(k), alpha]
+        better = self.candidates.better[np.arange(k), alpha]
+        return np.stack([worse, worse | better]).astype(self.gram.dtype)
+
+    def _judge(
+        self, alpha: Ints, dual: Singles, allowed: Singles, gram: Singles, children: Bools
+    ) -> tuple[Bools, Bools]:
+        """(B,) nodes without an attractor below them, and (B, T) children that may have one."""
+        force, slack = _slack(dual, alpha, gram)
+        total = dual.sum(axis=(2, 3), dtype=np.float64)
+        # |force|_1 = 2 total; an inner product of kT terms carries gamma_kT rounding, products one more.
+        unit = float(np.finfo(gram.dtype).eps)
+        error = (gram.shape[0] + 8) * unit * float(np.abs(gram).max(initial=0.0)) * 2.0 * total
+        square = 2.0 * error * total
+        pulled = np.einsum("abkt,abkt->ab", force, slack, dtype=np.float64)
+        # slack = logit - selected logit + 1; the force sums to zero over a sample: <force, slack> = |W|^2.
+        norm2 = np.maximum(pulled, 0.0)
+        high, low = norm2[0] + square[0], norm2[1] + square[1]
+        margin = 1.0 - np.where(allowed[0] > 0, slack[0], -np.inf).max(axis=(1, 2)).astype(np.float64)
+        empty = ~np.isfinite(margin)
+        margin = np.where(empty, 1.0, margin - error[0] - unit)
+        upper = np.where(empty, 0.0, np.where(margin > 0.0, high / np.maximum(margin, 1e-30) ** 2, np.inf))
+        lower = np.where(total[1] > 0.0, total[1] ** 2 / np.maximum(low, 1e-300), 0.0) * (1.0 - 1e-9)
+        separated = lower > upper * (1.0 + 1e-9)
+        if gram.shape[0] == self.gram.shape[0]:
+            return separated, children
+        alive = np.ones(children.shape, dtype=bool)
+        rows = np.flatnonzero(separated)
+        if self.growth is not None and len(rows):
+            primal = force[0, rows].astype(np.float64) / margin[rows, None, None]
+            scale = np.where(low[rows] > 0, total[1, rows] / np.maximum(low[rows], 1e-300), 0.0)
+            tight = force[1, rows].astype(np.float64) * scale[:, None, None]
+            bound = self.growth.bound(primal, tight, square[0, rows], square[1, rows])
+            alive[rows] = lower[rows, None] + bound.least < (upper[rows, None] + bound.most) * (1.0 + 1e-9)
+        return np.zeros(len(alpha), dtype=bool), alive
+
+
+def _slack(dual: Singles, alpha: Ints, gram: Singles) -> tuple[Singles, Singles]:
+    """The signed force on every token, and 1 - (selected logit - logit) for every token."""
+    count, k = alpha.shape
+    T = dual.shape[3]
+    force = -dual
+    at = ((np.arange(count)[:, None] * k + np.arange(k)) * T + alpha).ravel()
+    at = np.concatenate([at, at + count * k * T])
+    flat = force.reshape(-1)
+    flat[at] = dual.sum(axis=3).ravel()
+    logits = force.reshape(-1, k * T) @ gram
+    own = logits.reshape(-1)[at].reshape(2, count, k, 1)
+    own -= 1.0
+    out = logits.reshape(dual.shape)
+    out -= own
+    return force, out
+
+
+def _curvature(candidates: Candidates, gram: Floats, size: Floats) -> float:
+    """The largest eigenvalue of the scaled constraint Gram matrix, over a sample of selections."""
+    n, T = candidates.worse.shape[:2]
+    draw = np.random.default_rng(0)
+    largest = 0.0
+    for _ in range(_SAMPLED):
+        alpha = np.array(
+            [draw.choice(np.flatnonzero(row)) if row.any() else 0 for row in candidates.possible]
+        )
+        difference = np.zeros((n * T, n * T))
+        for i in range(n):
+            block = -np.eye(T)
+            block[:, alpha[i]] += 1.0
+            other = candidates.worse[i, alpha[i]] | candidates.better[i, alpha[i]]
+            difference[i * T : (i + 1) * T, i * T : (i + 1) * T] = block * other[:, None] / np.sqrt(size[i])
+        largest = max(largest, float(np.linalg.eigvalsh(difference @ gram @ difference.T)[-1]))
+    return max(largest, 1e-300)
+
+
+_SAMPLED: Final = 12
+"""Selections whose curvature is looked at; a step too long only means that a bound does not reject."""

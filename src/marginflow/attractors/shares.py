@@ -1,0 +1,58 @@
+"""Which listed end each of many starts meets, with intervals that count what was not seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv
+
+from marginflow.arrays import Ints
+
+
+@dataclass(frozen=True)
+class Share:
+    """`count` of `total` independent starts of standard deviation `scale`."""
+
+    scale: float
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """The share seen."""
+        return self.count / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the true share."""
+        return wilson(self.count, self.total)
+
+
+def wilson(count: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The score interval (Wilson 1927) of a proportion."""
+    centre = (count + z * z / 2) / (total + z * z)
+    half = z * np.sqrt(count * (total - count) / total + z * z / 4) / (total + z * z)
+    low = 0.0 if count == 0 else max(0.0, float(centre - half))
+    return low, 1.0 if count == total else min(1.0, float(centre + half))
+
+
+def upper(count: int, total: int, level: float = 0.95) -> float:
+    """The upper Clopper-Pearson bound: larger shares give at most `count` with probability under 1 - level."""
+    return 1.0 if count >= total else float(betaincinv(count + 1, total - count, level))
+
+
+def missing(ends: list[tuple[Ints, bool]]) -> float:
+    """A 95 % bound of the share of starts whose end the runs have not shown.
+
+    The first half of the runs makes the list, the second half is a fresh sample against it: how many of them
+    end elsewhere is binomial, whatever the ends are.
+
+    Args:
+        ends: the tokens of each run and whether it ended in an attractor at all.
+    """
+    half = len(ends) // 2
+    seen = {tuple(tokens.tolist()) for tokens, ended in ends[:half] if ended}
+    fresh = ends[half:]
+    if not fresh:
+        return 1.0
+    outside = sum(not ended or tuple(tokens.tolist()) not in seen for tokens, ended in fresh)
+    return upper(outside, len(fresh))
