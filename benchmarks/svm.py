@@ -3,7 +3,7 @@
 Every run is a fresh process, so that memory is its own; every gap is certified by marginflow from the weights
 and multipliers that the solver returned, whatever it said about them. Prints a Markdown table.
 
-    python benchmarks/svm.py [--quick] [--cap SECONDS] [--only NORM]
+    python benchmarks/svm.py [--quick] [--cap SECONDS] [--only NORM] | --ranks
 """
 
 import argparse
@@ -238,16 +238,42 @@ def fresh(solver: str, row: Row, cap: float) -> dict[str, float] | str:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def ranks() -> None:
+    """The rank table of peers.md 1.1 on data of the same kind: nuclear optima, five seeds each."""
+    print("| n, T, d | mean rank | largest certified gap | least value kept | largest bound on the rest |")
+    print("|---|---|---|---|---|")
+    for n, T, d in ((5, 5, 10), (5, 5, 20), (5, 15, 20), (10, 5, 10), (10, 5, 20), (15, 5, 15), (15, 5, 20)):
+        found = [mf.solve(_head_problem(n, T, d, seed), "nuclear") for seed in range(5)]
+        evidence = [solution.rank_evidence for solution in found]
+        mean = np.mean([e.rank for e in evidence])
+        gap = max(solution.certificate.gap for solution in found)
+        kept, dropped = min(e.kept for e in evidence), max(e.dropped for e in evidence)
+        print(f"| {n}, {T}, {d} | {mean:.1f} | {gap:.1e} | {kept:.1e} | {dropped:.1e} |", flush=True)
+
+
+def _head_problem(n: int, T: int, d: int, seed: int) -> mf.Problem:
+    """Unit tokens, queries and head, labels of either sign (theory 2.1)."""
+    rng = np.random.default_rng(seed)
+    X, z, v = rng.standard_normal((n, T, d)), rng.standard_normal((n, d)), rng.standard_normal(d)
+    X /= np.linalg.norm(X, axis=2, keepdims=True)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    return mf.Problem.from_head(X, z, rng.choice([-1.0, 1.0], n), v / np.linalg.norm(v))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes only")
     parser.add_argument("--cap", type=float, default=200.0, help="seconds per run")
     parser.add_argument("--only", help="one norm")
+    parser.add_argument("--ranks", action="store_true", help="the rank table instead of the timings")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         solver, norm, *size = arguments.one
         print(json.dumps(one(solver, norm, tuple(map(int, size)))))
+        return
+    if arguments.ranks:
+        ranks()
         return
     print("| norm | n, T, d | constraints | solver | CPU s | ratio | memory MB | certified gap |")
     print("|---|---|---|---|---|---|---|---|")

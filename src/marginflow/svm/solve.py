@@ -116,7 +116,12 @@ def _solve(
     progress: Progress | None,
     source: dict[str, Any],
 ) -> Solution:
-    candidate = _candidate(constraints, norm, tol, start, progress)
+    try:
+        candidate = _candidate(constraints, norm, tol, start, progress)
+    except np.linalg.LinAlgError:
+        # A solver that broke down has found nothing; what is known without it still gets its bounds.
+        shape: tuple[int, ...] = constraints.shape[:1] if norm.diagonal else constraints.shape
+        candidate = Candidate(np.zeros(shape), np.zeros(len(constraints)))
     certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray)
     certified, status, reason = _judge(constraints, norm, tol, candidate, certified, source)
     value = norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
