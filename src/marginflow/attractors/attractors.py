@@ -114,7 +114,7 @@ class Attractors:
         return len(self.attractors)
 
     def find(self, selected: Any) -> Attractor | None:
-        """The end that `selected` (n,) belongs to, equal up to tokens of equal score; None if there is none."""
+        """The end that `selected` (n,) belongs to, up to tokens of equal score; None if there is none."""
         key = score_class(self.problem, self.problem.selection(selected))
         return next((a for a in self.attractors if score_class(self.problem, a.selected) == key), None)
 
@@ -130,7 +130,7 @@ class Attractors:
         return float(np.exp(-(weight * self.problem.scores).sum(axis=1)).mean())
 
     def below(self, loss: float) -> tuple[Attractor, ...]:
-        """The ends whose loss is below `loss`: a run that starts there can meet no other, for loss only falls."""
+        """The ends below `loss`: a run that starts at that loss can meet no other, for loss only falls."""
         least = float(np.exp(self.problem.log_minimal_loss))
         return tuple(a for a in self.attractors if least + a.excess < loss)
 

@@ -31,6 +31,7 @@ def attractors(
     seed: int = 0,
     tol: float = 1e-9,
     limit: int | None = None,
+    until_margin: float = 1e8,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Attractors:
@@ -43,6 +44,7 @@ def attractors(
         sample: integrate this many starts at each of `scales` and count where they end; none when None.
         scales, seed: standard deviations and first seed of the sampled starts.
         tol: certified relative gap of each SVM.
+        until_margin: where the tokens of a sampled run are read; factored weights leave bad ones slowly.
         limit: partial selections to look at before the search is given up as incomplete; by default 3e7 for
             the Euclidean norms and 2e4 for the others, whose every selection costs a solve.
         processes: share the search for the Euclidean norms among this many processes.
@@ -82,7 +84,7 @@ def attractors(
         why.append("interrupted")
     ends = _Ends(problem, parameterization, tol, decisions)
     if sample:
-        ends.run(sample, scales, seed, progress)
+        ends.run(sample, scales, seed, until_margin, progress)
     undecided = tuple(d for d in ends.decisions.values() if d.verdict is Verdict.undecided)
     if undecided:
         why.append(f"{len(undecided)} selection(s) undecided")
@@ -181,7 +183,14 @@ class _Ends:
         self.total = 0
         self.elsewhere: tuple[Decision, ...] = ()
 
-    def run(self, sample: int, scales: Sequence[float], seed: int, progress: Progress | None) -> None:
+    def run(
+        self,
+        sample: int,
+        scales: Sequence[float],
+        seed: int,
+        until_margin: float,
+        progress: Progress | None,
+    ) -> None:
         """Integrate `sample` starts at each scale and enter where they end."""
         from marginflow.flow.integrate import integrate_many
 
@@ -192,7 +201,7 @@ class _Ends:
                 self.parameterization,
                 seeds=list(range(seed, seed + sample)),
                 scale=float(scale),
-                until_margin=_UNTIL,
+                until_margin=until_margin,
             )
             if progress is not None:
                 progress(f"{sample} runs from scale {scale:g} done")
@@ -240,6 +249,3 @@ _SOLVES: Final = 20_000
 
 _WORTH_SHARING: Final = 200_000
 """Fewer selections than this are searched faster than processes start."""
-
-_UNTIL: Final = 1e4
-"""Margin at which a run's tokens are read (theory 9: 2 of 720 runs still moved later)."""

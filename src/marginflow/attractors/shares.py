@@ -36,7 +36,7 @@ def wilson(count: int, total: int, z: float = 1.959963984540054) -> tuple[float,
 
 
 def upper(count: int, total: int, level: float = 0.95) -> float:
-    """The upper Clopper-Pearson bound: larger shares give at most `count` with probability under 1 - level."""
+    """Clopper and Pearson: a larger share gives at most `count` with probability under 1 - level."""
     return 1.0 if count >= total else float(betaincinv(count + 1, total - count, level))
 
 

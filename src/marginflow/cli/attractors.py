@@ -1,0 +1,117 @@
+"""`marginflow attractors`: every place where training can end, before any training."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marginflow.cli.flow import parse_parameterization
+from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
+
+
+if TYPE_CHECKING:
+    from marginflow.attractors.attractors import Attractors
+
+
+def attractors(
+    data: DataArgument,
+    parameterization: Annotated[
+        str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")
+    ] = "kq",
+    width: Annotated[
+        int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(help="Also integrate this many starts per scale and count where they end.")
+    ] = None,
+    scale: Annotated[
+        list[float] | None, typer.Option(help="Standard deviation of the starts; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="First seed of the starts.")] = 0,
+    until_margin: Annotated[float, typer.Option(help="Where the tokens of a sampled run are read.")] = 1e8,
+    tol: Annotated[float, typer.Option(help="Certified relative gap of each SVM.")] = 1e-9,
+    limit: Annotated[
+        int | None, typer.Option(help="Partial selections to look at before giving up as incomplete.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
+    ] = None,
+    json: JsonFlag = False,
+) -> int:
+    """List the selections of tokens where training can end, and how often sampled starts meet each.
+
+    Example: marginflow attractors sphere:n=4,T=4,d=8,seed=2 --parameterization w
+    """
+    from marginflow.attractors.find import attractors as find
+    from marginflow.problem.named import load
+
+    problem = load(data)
+    model = parse_parameterization(parameterization, problem, width)
+    if figure is not None:
+        output_path(figure, data)
+    with progress(f"attractors {parameterization}") as show:
+        found = find(
+            problem,
+            model,
+            sample=sample,
+            scales=tuple(scale) if scale else (0.1,),
+            seed=seed,
+            tol=tol,
+            limit=limit,
+            until_margin=until_margin,
+            processes=min(2, os.cpu_count() or 1),
+            progress=show,
+        )
+    if figure is not None:
+        from marginflow.attractors.pictures import draw_shares
+
+        draw_shares(found, figure)
+    if json:
+        print_json(found.to_dict())
+    else:
+        print(_text(found))
+        if figure is not None:
+            print(f"saved            {figure}")
+    if found.interrupted:
+        return 130
+    return 0
+
+
+def _text(found: "Attractors") -> str:
+    lines = [
+        f"{found.problem.name}, {found.parameterization.word}: {found.visited} partial selections looked at",
+        found.sentence,
+        f"complete         {'yes' if found.complete else 'no: ' + '; '.join(found.incomplete_because)}",
+        f"finite ends      {'excluded' if found.infinite else 'not excluded'}",
+    ]
+    header = ["selected", "loss", "excess", f"{found.parameterization.norm} value", "gap", "stability"]
+    header += [f"share at {s:g}" for s in found.scales]
+    rows = []
+    for end in found.attractors[:_SHOWN]:
+        row = [
+            ",".join(map(str, end.selected.tolist())),
+            "minimal" if end.optimal else "trap",
+            number(end.excess),
+            number(end.value, 10),
+            f"{end.gap:.0e}",
+            "no better token" if end.optimal else f"{number(end.stability)} > 1",
+        ]
+        for s in end.shares:
+            low, high = s.interval
+            row.append(f"{s.value:.3f} [{low:.3f}, {high:.3f}]")
+        rows.append(row)
+    lines += ["", table(header, rows)]
+    if len(found) > _SHOWN:
+        lines.append(f"... and {len(found) - _SHOWN} more (--json lists all)")
+    lines += [f"undecided: {d.selected.tolist()}: {d.reason}" for d in found.undecided[:_SHOWN]]
+    if found.elsewhere:
+        lines.append(
+            f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}"
+        )
+    if found.missing is not None:
+        lines.append(f"at most {found.missing:.3f} of the starts end in ways the runs did not show (95 %)")
+    return "\n".join(lines)
+
+
+_SHOWN = 20
