@@ -118,32 +118,36 @@ def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
 class Presolved:
     """A scaled, reduced problem and the way back to the user's.
 
-    With W = left W~ right' and lambda_c = dual~_c / size_c the two problems have the same N(W) and
-    N_d(A* lambda) up to one common factor each (derived in docs/svm-nuclear.md).
+    W = left W~ right' / unit and lambda_c = dual~_c / (unit size_c) have the margins margin~_c / h_c, the norm
+    N(W~) / unit and the dual matrix of the reduced problem (docs/svm-nuclear.md, section 1).
 
     Attributes:
         operator: the scaled constraints a_c' W~ z_c >= h_c, geometric mean of h = 1.
         left: (d, C) orthonormal columns, or None when the rows were not reduced.
         right: (d_z, n) orthonormal columns, or None.
-        size: (C,) |a_c| |z_c| relative to its geometric mean.
+        size: (C,) |a_c| |z_c| / unit.
+        unit: the geometric mean of |a_c| |z_c|.
     """
 
     operator: Operator
     left: Floats | None
     right: Floats | None
     size: Floats
+    unit: float
 
     def restore(self, W: Floats) -> Floats:
-        """(d, d_z) the user's W, up to a positive factor, of the reduced `W`."""
+        """(d, d_z) the user's W of the reduced `W`."""
+        W = W / self.unit
         W = W if self.left is None else self.left @ W
         return W if self.right is None else W @ self.right.T
 
     def restore_dual(self, dual: Floats) -> Floats:
-        """(C,) the user's lambda, up to a positive factor, of the scaled `dual`."""
-        return dual / self.size
+        """(C,) the user's lambda of the scaled `dual`."""
+        return dual / self.size / self.unit
 
     def reduce(self, W: Floats) -> Floats:
-        """The reduced part of the user's `W`."""
+        """The reduced W of the user's `W`."""
+        W = W * self.unit
         W = W if self.left is None else self.left.T @ W
         return W if self.right is None else W @ self.right
 
@@ -166,7 +170,9 @@ def presolve(constraints: Constraints) -> Presolved:
         left, a = _compress(a)
     if len(z) < z.shape[1]:
         right, z = _compress(z)
-    return Presolved(batched(a, constraints.sample, z, 1.0 / size), left, right, size)
+    return Presolved(
+        batched(a, constraints.sample, z, 1.0 / size), left, right, size, float(np.exp(logs.mean()))
+    )
 
 
 def _compress(rows: Floats) -> tuple[Floats, Floats]:

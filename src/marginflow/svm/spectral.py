@@ -16,7 +16,7 @@ from marginflow.svm.candidate import Candidate
 from marginflow.svm.face_newton import CurvedNorm, face_newton
 from marginflow.svm.first_order import Point, iterate, lower_bound, upper_bound
 from marginflow.svm.interior_point import interior_point
-from marginflow.svm.presolve import Operator, presolve
+from marginflow.svm.presolve import Operator, Presolved, presolve
 from marginflow.svm.rows import zero_row
 
 
@@ -65,7 +65,7 @@ def solve_spectral(
             and start.W.shape == constraints.shape
             and start.dual.shape == reduced.size.shape
         ):
-            warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size)
+            warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size * reduced.unit)
         if warm is not None:
             search.best = warm
             search.polish()
@@ -74,7 +74,7 @@ def solve_spectral(
     except KeyboardInterrupt:
         interrupted = True
     return Candidate(
-        reduced.restore(search.best.W),
+        _restored(constraints, reduced, search),
         reduced.restore_dual(search.best.dual),
         None if search.ray is None else reduced.restore_dual(search.ray),
         search.counts,
@@ -162,21 +162,50 @@ def _warm(A: Operator, norm: CurvedNorm, W: Floats, dual: Floats) -> Point | Non
 
 
 def _tighten(A: Operator, norm: CurvedNorm, point: Point) -> Point:
-    """Make the binding margins equal by the least change of W, through a dense least-squares solution.
-
-    Where the data are nearly infeasible W is so long that its last digits decide the least margin, and the
-    Gram matrix of the binding rows is singular in float64 while the rows are not.
-    """
-    margins = A.margins(point.W)
-    binding = float(point.dual @ margins)
-    if not binding > 0.0:
+    """`point` with its binding margins made equal."""
+    corrected = _correction(A, point.dual, A.margins(point.W) / A.h)
+    if corrected is None:
         return point
-    length = float(point.dual @ A.h) / binding
-    lam, slack = point.dual * A.h, length * margins / A.h - 1.0
-    J = np.flatnonzero(lam > lam.mean() * slack)
-    if len(J) * point.W.size > DENSE:
-        return point
-    rows = (A.a[J][:, :, None] * A.queries[A.sample[J]][:, None, :]).reshape(len(J), -1)
-    change = np.linalg.lstsq(rows, A.h[J] - length * margins[J], rcond=None)[0]
-    W = length * point.W + change.reshape(point.W.shape)
+    length, change = corrected
+    W = length * point.W + change
     return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
+
+
+def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -> Floats:
+    """The user's W of the best point, its rounding errors mended where they decide the least margin."""
+    W = reduced.restore(search.best.W)
+    upper, aim = np.inf, search.best.lower / (1.0 - search.target) / reduced.unit
+    best = W
+    for _ in range(3):
+        margins = constraints.margins(W)
+        least = float(margins.min())
+        now = search.norm.value(W) / least if least > 0 else np.inf
+        if now >= upper:
+            break
+        upper, best = now, W
+        corrected = None if now <= aim or now == np.inf else _correction(search.A, search.best.dual, margins)
+        if corrected is None:
+            break
+        W = corrected[0] * W + reduced.restore(corrected[1])
+    return best
+
+
+def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats] | None:
+    """(length, change): length W + change is the nearest to W with binding margins 1; ratio = margin_c / h_c of W.
+
+    A dense least-squares solution: where the data are nearly infeasible W is so long that its last digits
+    decide the least margin, and the Gram matrix of the binding rows is singular in float64 while the rows are
+    not. None when there is nothing to bind or the rows are too many.
+    """
+    lam = dual * A.h
+    binding = float(lam @ ratio)
+    if not binding > 0.0:
+        return None
+    length = float(lam.sum()) / binding
+    J = np.flatnonzero(lam > lam.mean() * (length * ratio - 1.0))
+    d, d_z = A.shape
+    if len(J) * d * d_z > DENSE:
+        return None
+    rows = (A.a[J][:, :, None] * A.queries[A.sample[J]][:, None, :]).reshape(len(J), -1)
+    change = np.linalg.lstsq(rows, A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
+    return length, change.reshape(d, d_z)

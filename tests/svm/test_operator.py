@@ -1,0 +1,140 @@
+"""The operator-norm solver and its Newton step, against closed forms, CVXPY and its own bounds."""
+
+import cvxpy
+import numpy as np
+import pytest
+
+import marginflow as mf
+from marginflow.problem import planted
+from marginflow.svm.face_newton import face_newton
+from marginflow.svm.first_order import iterate
+from marginflow.svm.operator import OperatorNorm, level, solve_operator
+from marginflow.svm.presolve import presolve
+
+
+def unit_sphere(n, T, d, seed=0, d_z=None):
+    """The data of peers.md section 3."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, T, d))
+    X /= np.linalg.norm(X, axis=2, keepdims=True)
+    z = rng.standard_normal((n, d_z or d))
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    scores = np.zeros((n, T))
+    scores[np.arange(n), rng.integers(T, size=n)] = 1.0
+    return mf.Problem(X, z, scores).constraints()
+
+
+def bounds(constraints, candidate):
+    """Upper and lower bound of the operator value, from W and lambda alone."""
+    margin = constraints.margins(candidate.W).min()
+    upper = np.linalg.norm(candidate.W, 2) / margin if margin > 0 else np.inf
+    B = constraints.adjoint(candidate.dual)
+    return upper, candidate.dual.sum() / np.linalg.svd(B, compute_uv=False).sum()
+
+
+@pytest.mark.parametrize(
+    ("shape", "value"),
+    [((6, 8, 10), 1.8452448392), ((50, 10, 40), 1.6413202814), ((100, 20, 100), 1.4571700512)],
+)
+def test_random_instances(shape, value):
+    constraints = unit_sphere(*shape)
+    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    assert upper - lower <= 1e-9 * upper
+    assert upper == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("family", "value"),
+    [
+        (planted.single(), 1 / 15),
+        (planted.angle(0.5), 2 / (np.sqrt(1.5) + np.sqrt(0.5))),
+        (planted.angle(0.1), 2 / (np.sqrt(1.1) + np.sqrt(0.9))),
+        (planted.orthogonal(4), 1.0),
+        (planted.orthogonal(2, 2.0), 1.0),
+        (planted.rank_infeasible(), np.sqrt(2.0)),
+        (planted.nearly_infeasible(), 2e9),
+    ],
+    ids=lambda x: x.problem.name if isinstance(x, planted.Planted) else "",
+)
+def test_closed_forms(family, value):
+    constraints = family.problem.constraints()
+    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    assert upper == pytest.approx(value, rel=1e-9)
+    assert lower == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_against_cvxpy(seed):
+    constraints = unit_sphere(5, 4, 6, seed, d_z=3 + seed)
+    W = cvxpy.Variable(constraints.shape)
+    rows = cvxpy.sum(cvxpy.multiply(constraints.a @ W, constraints.queries), axis=1)
+    want = cvxpy.Problem(cvxpy.Minimize(cvxpy.sigma_max(W)), [rows >= 1]).solve(solver="CLARABEL")
+    assert bounds(constraints, solve_operator(constraints, 1e-9))[0] == pytest.approx(want, rel=1e-6)
+
+
+def test_level_is_the_simplex_threshold():
+    s = np.array([0.1, 0.5, 2.0, 3.0])
+    theta = level(s, 1.5)
+    assert np.maximum(s - theta, 0).sum() == pytest.approx(1.5)
+    assert level(s, s.sum()) == 0.0
+
+
+def test_prox_is_the_minimiser():
+    rng = np.random.default_rng(0)
+    norm = OperatorNorm()
+    for shape in ((4, 7), (7, 4)):
+        Y = rng.standard_normal(shape)
+        W, value = norm.prox(Y, 0.7)
+        assert value == pytest.approx(norm.value(W))
+        # Moreau: (Y - W) / tau is in the subdifferential of the norm at W
+        B = (Y - W) / 0.7
+        assert norm.dual_value(B) == pytest.approx(1.0)
+        assert np.vdot(B, W) == pytest.approx(value)
+        assert not norm.prox(Y, norm.dual_value(Y) + 1e-9)[0].any()
+
+
+@pytest.mark.parametrize("d_z", [None, 7, 31])
+def test_newton_is_quadratic(d_z):
+    A = presolve(unit_sphere(20, 8, 20, d_z=d_z)).operator
+    norm = OperatorNorm()
+    for _, point, _ in iterate(A, norm):
+        if point.gap < 1e-4:
+            break
+    polished, steps = face_newton(A, norm, point, 1e-12, most=4000)
+    assert polished.gap <= 1e-12
+    assert steps <= 4
+
+
+def test_a_single_column_is_the_euclidean_problem():
+    rng = np.random.default_rng(3)
+    a = rng.standard_normal((12, 5)) + 1.0
+    constraints = mf.Constraints(a, [0] * 12, [[2.0]])
+    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    assert upper - lower <= 1e-9 * upper
+
+
+def test_infeasible_data_give_a_ray():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((24, 4))
+    constraints = mf.Constraints(np.r_[a, -a[3:4]], [*range(24), 3], rng.standard_normal((24, 5)))
+    ray = solve_operator(constraints, 1e-9).ray
+    assert (ray >= 0).all()
+    assert ray.sum() > 1e9 * np.linalg.norm(constraints.adjoint(ray))
+
+
+def test_ctrl_c_and_warm_start():
+    constraints = unit_sphere(20, 8, 20)
+
+    def interrupt(iteration, gap):
+        raise KeyboardInterrupt
+
+    cold = solve_operator(constraints, 1e-9)
+    warm = solve_operator(constraints, 1e-9, start=cold)
+    assert warm.iterations["first_order"] == 0
+    assert bounds(constraints, warm)[0] == pytest.approx(bounds(constraints, cold)[0], rel=1e-9)
+    with pytest.MonkeyPatch.context() as patch:
+        import marginflow.svm.spectral as spectral
+
+        clock = iter(range(10**6))
+        patch.setattr(spectral.time, "monotonic", lambda: float(next(clock)))
+        assert solve_operator(constraints, 1e-9, progress=interrupt).interrupted
