@@ -190,7 +190,7 @@ def test_more_constraints_than_unknowns():
 
 
 def test_optima_without_strict_complementarity():
-    # W* = e1 e1', B* = I: singular values of B are 1 off the support of W, and some binding rows carry no dual.
+    # W* = e1 e1', B* = I: singular values of B are 1 off the support of W, and binding rows carry no dual.
     a = np.array([[1.0, 0, 0], [1, 1, 0], [1, -1, 0], [1, 0, 1]])
     z = np.array([[1.0, 0, 0], [1, 1, 0], [1, -1, 0], [1, 0, -1]])
     constraints = mf.Constraints(a, np.arange(4), z)
@@ -229,7 +229,7 @@ def test_ctrl_c_returns_the_best_so_far():
 
 
 def tf_as_svm(seed, n, T, d):
-    """The data of the TF-as-SVM notebooks: unit Gaussian rows, labels +-1, the best token by label times head."""
+    """The data of the TF-as-SVM notebooks: unit rows, labels +-1, the best token by label times head."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, T, d))
     X /= np.linalg.norm(X, axis=2, keepdims=True)

@@ -118,8 +118,8 @@ def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
 class Presolved:
     """A scaled, reduced problem and the way back to the user's.
 
-    W = left W~ right' / unit and lambda_c = dual~_c / (unit size_c) have the margins margin~_c / h_c, the norm
-    N(W~) / unit and the dual matrix of the reduced problem (docs/svm-nuclear.md, section 1).
+    W = left W~ right' / unit and lambda_c = dual~_c / (unit size_c) have margins margin~_c / h_c, the
+    norm N(W~) / unit and the dual matrix of the reduced problem (docs/svm-nuclear.md, section 1).
 
     Attributes:
         operator: the scaled constraints a_c' W~ z_c >= h_c, geometric mean of h = 1.

@@ -191,7 +191,7 @@ def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -
 
 
 def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats] | None:
-    """(length, change): length W + change is the nearest to W with binding margins 1; ratio = margin_c / h_c of W.
+    """(length, change) such that length W + change has binding margins 1, `ratio` being margin_c / h_c of W.
 
     A dense least-squares solution: where the data are nearly infeasible W is so long that its last digits
     decide the least margin, and the Gram matrix of the binding rows is singular in float64 while the rows are
@@ -207,5 +207,5 @@ def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats
     if len(J) * d * d_z > DENSE:
         return None
     rows = (A.a[J][:, :, None] * A.queries[A.sample[J]][:, None, :]).reshape(len(J), -1)
-    change = np.linalg.lstsq(rows, A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
+    change: Floats = np.linalg.lstsq(rows, A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
     return length, change.reshape(d, d_z)
