@@ -8,7 +8,7 @@ from marginflow.arrays import Floats
 
 
 def diagonal_path(k: Floats, q: Floats, b: Floats) -> Floats:
-    """(d,) beta = (P e^2b - M e^-2b) / 4 of the flow from k, q (d,), b = integral of the force (theory 3.8)."""
+    """(d,) beta = (P e^2b - M e^-2b) / 4 of the flow from k, q (d,); b integrates the force (theory 3.8)."""
     plus, minus = (k + q) ** 2, (k - q) ** 2
     return np.asarray((plus * np.exp(2 * b) - minus * np.exp(-2 * b)) / 4)
 
@@ -36,15 +36,15 @@ def single_sample(k: Floats, q: Floats, c: Floats, margin: float) -> Floats:
 
 
 def mirror_coordinate(beta: Floats, conserved: Floats) -> Floats:
-    """(d,) grad Phi(beta) = arcsinh(2 beta / |c|) / 2, c = k^2 - q^2 != 0; its rate is the force (theory 3.8)."""
+    """(d,) grad Phi(beta) = arcsinh(2 beta / |c|) / 2, c = k^2 - q^2; its rate is the force (theory 3.8)."""
     return np.asarray(np.arcsinh(2.0 * beta / np.abs(conserved)) / 2.0)
 
 
 def orthogonal_limit(K: Floats, Q: Floats, strengths: Floats) -> Floats:
-    """(n, n) lim W / m_min on orthogonal data from K, Q (n, m): correlations of the rows of K + Q (theory 6.6).
+    """(n, n) lim W / m_min on orthogonal data: correlations of the rows of K + Q (theory 6.6).
 
     Args:
-        K, Q: the start; row i belongs to constraint strengths_i W_ii >= 1.
+        K, Q: (n, m) the start; row i belongs to constraint strengths_i W_ii >= 1.
         strengths: (n,).
     """
     rows = K + Q

@@ -1,4 +1,4 @@
-"""The abstract's contrast: separate keys and queries against one matrix, on data where the answer is known."""
+"""The abstract's contrast: separate keys and queries against one matrix, where the answer is known."""
 
 import math
 
@@ -73,14 +73,16 @@ def _kq_nuclear(name: str, details: dict[str, object]) -> list[Check]:
             expected,
             float(R[-1] - 1),
             3 * last * expected + runs.RTOL,
-            "theory 5.6: sum (1 - rho) w, next term relatively of the size of the share; and rtol of the weights",
+            "theory 5.6: sum (1 - rho) w, next term relatively of the size of the share; and rtol of the "
+            "weights",
         ),
         Check(
             f"{name}: Frobenius norm over margin, over the Frobenius optimum",
             rank_one,
             size(W, "frobenius") / margin / known["frobenius"],
             rank_one * (share + end + runs.RTOL),
-            "the limit has rank one, so its two norms agree; |W|_F lies between (1 - share)|W|_* and |W|_*, and "
+            "the limit has rank one, so its two norms agree; |W|_F lies between (1 - share)|W|_* and "
+            "|W|_*, and "
             "|W|_*/margin between N* and R N*",
         ),
         Check(
@@ -88,7 +90,8 @@ def _kq_nuclear(name: str, details: dict[str, object]) -> list[Check]:
             predicted_cosine,
             cosine(W, frobenius.W),
             2 * share + runs.RTOL,
-            "W_F is a multiple of the dual matrix here (uniform multipliers): cosine = <W, B>/(|W||B|), whose "
+            "W_F is a multiple of the dual matrix here (uniform multipliers): cosine = <W, B>/(|W||B|), "
+            "whose "
             "relative error is at most the share on either side",
         ),
         reached(path, name),
@@ -154,7 +157,8 @@ CLAIMS = (
     ),
     Claim(
         "w-frobenius",
-        "One combined matrix reaches the Frobenius SVM on the same data, with a nuclear norm above the optimum "
+        "One combined matrix reaches the Frobenius SVM on the same data, with a nuclear norm above the "
+        "optimum "
         "by the predicted factor.",
         "paper, abstract (prior results); rate derived, docs/theory.md 5.6",
         ", ".join((RANDOM, *PLANTED)),

@@ -22,9 +22,7 @@ def window(path: Trajectory, low: float, high: float = math.inf) -> list[int]:
     return [i for i, margin in enumerate(path.margin) if low <= margin <= high]
 
 
-def ratio_curve(
-    path: Trajectory, norm: str, low: float, high: float = math.inf
-) -> tuple[Floats, Floats]:
+def ratio_curve(path: Trajectory, norm: str, low: float, high: float = math.inf) -> tuple[Floats, Floats]:
     """Margins and R of the snapshots whose margin lies in [low, high]."""
     chosen = window(path, low, high)
     return path.margin[chosen], np.array([final(path, norm, i).value for i in chosen])
@@ -37,13 +35,13 @@ def limit_spectrum(name: str, norm: str = "nuclear") -> DualSpectrum:
 
 
 def shares(path: Trajectory, spectrum: DualSpectrum, i: int = -1) -> Floats:
-    """(k,) w_j of theory 5.2: the parts of W along the limiting dual's singular directions; their sum is 1."""
+    """(k,) w_j of theory 5.2: the parts of W along the limiting dual's directions; their sum is 1."""
     parts = spectrum.components(path.W(i))
     return np.asarray(parts / parts.sum())
 
 
 def off_support(path: Trajectory, spectrum: DualSpectrum, i: int = -1) -> float:
-    """The sum of the off-support shares: the size of what the leading-order laws neglect, relative to them."""
+    """The sum of the off-support shares: relatively, the size of what leading-order laws neglect."""
     return float(shares(path, spectrum, i)[spectrum.support :].sum())
 
 

@@ -1,12 +1,10 @@
 """The runs behind the claims, each made once however many claims read it."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from marginflow.arrays import Floats
 from marginflow.flow.integrate import integrate
 from marginflow.flow.parameterization import (
     AbstractParameterization,
@@ -57,6 +55,7 @@ def run(
     scale: float = 0.1,
     width: int = 0,
     rtol: float = 1e-6,
+    max_steps: int = 20_000,
 ) -> Trajectory:
     """A run of the named problem from a random start; `width` 0 means min(d, d_z)."""
     data = problem(name)
@@ -67,6 +66,7 @@ def run(
         scale=scale,
         until_margin=margin,
         rtol=rtol,
+        max_steps=max_steps,
     )
 
 
@@ -87,16 +87,6 @@ def parameterization(word: str, data: Problem, width: int = 0) -> AbstractParame
         "diag": Diagonal(),
     }
     return models[word]
-
-
-def late(path: Trajectory, low: float, high: float = np.inf) -> Sequence[int]:
-    """The snapshots whose least margin lies in [low, high]."""
-    return [i for i, margin in enumerate(path.margin) if low <= margin <= high]
-
-
-def at_margin(path: Trajectory, i: int = -1) -> Floats:
-    """W / m_min of a snapshot."""
-    return np.asarray(path.W(i) / path.margin[i])
 
 
 def forget() -> None:
