@@ -70,8 +70,8 @@ class Nuclear(AbstractNorm):
         return rounding.spectral_up(W)[1] * scale
 
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
-        scale, M = _scaled(M)
-        return rounding.up((rounding.spectral_up(M)[0] + _operator_of_error(error, scale)) * scale)
+        scale, M, E = _scaled_pair(M, error)
+        return rounding.up((rounding.spectral_up(M)[0] + _operator_of_error(E)) * scale)
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class Operator(AbstractNorm):
         return rounding.spectral_up(W)[0] * scale
 
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
-        scale, M = _scaled(M)
+        scale, M, E = _scaled_pair(M, error)
         # |E|_* <= sqrt(rank) |E|_F
-        spread = math.sqrt(min(M.shape)) * _frobenius_of_error(error, scale)
+        spread = math.sqrt(min(M.shape)) * rounding.frobenius_up(E)
         return rounding.up((rounding.spectral_up(M)[1] + spread) * scale, 4)
 
 
@@ -118,8 +118,8 @@ class Frobenius(AbstractNorm):
         return self.dual_upper(W)
 
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
-        scale, M = _scaled(M)
-        return rounding.up((rounding.frobenius_up(M) + _frobenius_of_error(error, scale)) * scale)
+        scale, M, E = _scaled_pair(M, error)
+        return rounding.up((rounding.frobenius_up(M) + rounding.frobenius_up(E)) * scale)
 
 
 @dataclass(frozen=True)
@@ -216,15 +216,15 @@ def _singular_values(M: Floats) -> Floats:
     return np.asarray(np.linalg.svd(M, compute_uv=False)) * scale
 
 
-def _frobenius_of_error(error: Floats | None, scale: float) -> float:
-    return 0.0 if error is None else rounding.frobenius_up(error / scale)
+def _scaled_pair(M: Floats, error: Floats | None) -> tuple[float, Floats, Floats]:
+    """The same for `M` and the bound of its error, zero when None: entries of both below 1."""
+    E = np.zeros_like(M) if error is None else error
+    power = max((rounding.exponent(X) for X in (M, E) if X.any()), default=0)
+    return math.ldexp(1.0, power), np.ldexp(M, -power), np.ldexp(E, -power)
 
 
-def _operator_of_error(error: Floats | None, scale: float) -> float:
+def _operator_of_error(E: Floats) -> float:
     """|E| <= sqrt(|E|_1 |E|_inf), from row and column sums."""
-    if error is None:
-        return 0.0
-    E = error / scale
     columns, rows = float(E.sum(axis=0).max(initial=0.0)), float(E.sum(axis=1).max(initial=0.0))
     return rounding.up(math.sqrt(columns * rows), sum(E.shape) + 4)
 

@@ -2,7 +2,7 @@
 
 Everything rests on the standard model fl(x op y) = (x op y)(1 + e), |e| <= u = 2**-53, which IEEE 754 grants,
 and on gamma(k) = k u / (1 - k u) for an inner product of k terms summed in any order (Higham, Accuracy and
-Stability of Numerical Algorithms, ch. 3). Arguments are scaled by powers of two so that nothing overflows, and
+Stability of Numerical Algorithms, ch. 3). Arguments are scaled by powers of two so that nothing overflows;
 what underflows is covered by `TINY`.
 """
 
@@ -80,8 +80,8 @@ def _skew(U: Floats, rows: int) -> float:
     k = U.shape[1]
     gram = U.T @ U
     gram[np.diag_indices(k)] -= 1.0
-    # | |U|'|U| |_F <= |U|_F^2, which is k up to a relative error far below 1.
-    return up(frobenius_up(gram) + gamma(rows + 2) * 1.01 * k, 4)
+    # The rounding error of U'U is at most gamma |U|'|U|, and | |U|'|U| |_F <= |U|_F^2.
+    return up(frobenius_up(gram) + gamma(rows + 2) * sum_up(U * U, 1), 4)
 
 
 def _total(x: Floats) -> float:

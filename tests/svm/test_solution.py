@@ -100,3 +100,31 @@ def test_the_dual_is_scaled_to_stand_for_itself(norm):
     assert size == pytest.approx(1.0, abs=1e-9)
     assert size <= 1.0
     assert solution.dual.sum() == pytest.approx(solution.certificate.lower, rel=1e-12)
+
+
+def test_loading_sharpens_what_solving_sharpened(tmp_path):
+    solution = mf.solve(mf.Constraints([[1.0, 0], [-1, 1e-9]], [0, 0], [[1.0]]), "frobenius")
+    solution.save(tmp_path / "a.npz")
+    loaded = mf.Solution.load(tmp_path / "a.npz")
+    assert loaded.status is mf.SvmStatus.optimal
+    assert loaded.certificate.gap <= 1e-12
+
+
+@pytest.mark.parametrize("said", ["optimal", "infeasible"])
+def test_a_status_that_the_arrays_do_not_support_is_not_repeated(tmp_path, said):
+    mf.solve(bank.sphere(3, 4, 5), "nuclear").save(tmp_path / "a.npz")
+    arrays = read_npz(tmp_path / "a.npz")
+    arrays["status"] = np.array(said)
+    arrays["dual"] = arrays["dual"][::-1].copy()
+    write_npz(tmp_path / "b.npz", **arrays)
+    loaded = mf.Solution.load(tmp_path / "b.npz")
+    assert loaded.status is mf.SvmStatus.inaccurate
+    assert "do not support" in loaded.reason
+
+
+@pytest.mark.parametrize("a", [[[1.0, 0], [-1, 0]], [[0.0, 0], [1, 0]], [[1.0, 2], [3, -1], [-2, -1]]])
+def test_infeasible_solutions_stay_so(tmp_path, a):
+    mf.solve(mf.Constraints(a, [0] * len(a), [[1.0]]), "nuclear").save(tmp_path / "a.npz")
+    loaded = mf.Solution.load(tmp_path / "a.npz")
+    assert loaded.status is mf.SvmStatus.infeasible
+    assert loaded.infeasibility > 1e10

@@ -95,7 +95,7 @@ def certify(
             bound, scaled = _lower_bound(constraints, norm, guess, slip, exact)
             if bound > lower:
                 lower, multipliers = bound, scaled
-    certificate = Certificate(lower, max(lower, upper), margin, binding)
+    certificate = Certificate(lower, upper, margin, binding)
     return Certified(certificate, frozen(W), frozen(multipliers))
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from marginflow.norms import Lp
+from marginflow.rounding import up
 
 
 if TYPE_CHECKING:
@@ -27,6 +28,6 @@ def radius(solution: "Solution") -> float:
     excess = (upper - lower) / upper
     if p <= 2.0:
         # |(x - y)/2|^2 (p - 1) <= upper^2 - lower^2
-        return float(2.0 * upper * np.sqrt(excess * (2.0 - excess) / (p - 1.0)))
+        return up(float(2.0 * upper * np.sqrt(excess * (2.0 - excess) / (p - 1.0))), 16)
     # |(x - y)/2|^p <= upper^p - lower^p
-    return float(2.0 * upper * (-np.expm1(p * np.log1p(-excess))) ** (1.0 / p))
+    return up(float(2.0 * upper * (-np.expm1(p * np.log1p(-excess))) ** (1.0 / p)), 64)

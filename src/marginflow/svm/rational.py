@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.problem import Problem
 
 
 LARGEST: Final = 20_000
@@ -25,6 +26,21 @@ def affordable(constraints: Constraints, diagonal: bool) -> bool:
     """Whether margins and dual matrix have few enough terms."""
     d, d_z = constraints.shape
     return len(constraints) * d + (0 if diagonal else len(constraints.z) * d * d_z) <= LARGEST
+
+
+def slip(constraints: Constraints, problem: Problem | None, selection: Ints | None) -> Floats | None:
+    """(C, d) the rounding errors of the differences x_selected - x_l, themselves exact (Knuth's two-sum).
+
+    None where there are none, or where the constraints were given as they are.
+    """
+    if problem is None or selection is None:
+        return None
+    mine = problem.X[constraints.sample, selection[constraints.sample]]
+    theirs = -problem.X[constraints.sample, constraints.token]
+    total = mine + theirs
+    part = total - mine
+    errors = (mine - (total - part)) + (theirs - part)
+    return np.asarray(errors) if errors.any() else None
 
 
 def margins_down(constraints: Constraints, slip: Floats | None, W: Floats) -> Floats:

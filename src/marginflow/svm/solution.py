@@ -14,6 +14,7 @@ from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
+from marginflow.svm import rational
 from marginflow.svm.certificate import Certificate, certify
 
 
@@ -178,21 +179,30 @@ class Solution:
         status = str(arrays["status"])
         if status not in SvmStatus.__members__:
             raise InputError(f"{path}: got status {status!r}; expected one of {list(SvmStatus.__members__)}")
-        certified = certify(constraints, norm, W.diagonal() if norm.diagonal else W, dual)
+        selection = frozen(arrays["selection"]) if problem is not None else None
+        tol = float(arrays["tol"])
+        weights = W.diagonal() if norm.diagonal else W
+        certificate = certify(constraints, norm, weights, dual).certificate
+        if certificate.gap > tol and rational.affordable(constraints, norm.diagonal):
+            slip = rational.slip(constraints, problem, selection)
+            certificate = certify(constraints, norm, weights, dual, slip=slip, exact=True).certificate
+        word, reason = SvmStatus[status], str(arrays["reason"])
+        if not _supported(word, certificate, tol, constraints, norm, dual):
+            word, reason = SvmStatus.inaccurate, f"{path} says {status}, which its arrays do not support"
         return cls(
             constraints=constraints,
             norm=norm,
             W=frozen(W),
             dual=frozen(dual),
-            value=float(arrays["value"]),
-            certificate=certified.certificate,
-            status=SvmStatus[status],
-            reason=str(arrays["reason"]),
-            tol=float(arrays["tol"]),
+            value=norm.value(weights) if certificate.upper < np.inf else float("nan"),
+            certificate=certificate,
+            status=word,
+            reason=reason,
+            tol=tol,
             iterations=dict(zip(arrays["stages"].tolist(), arrays["steps"].tolist(), strict=True)),
             interrupted=bool(arrays["interrupted"]),
             problem=problem,
-            selection=frozen(arrays["selection"]) if problem is not None else None,
+            selection=selection,
             against=str(arrays["against"]) if problem is not None else "all",  # type: ignore[arg-type]
         )
 
@@ -204,6 +214,31 @@ class Solution:
             f"[{c.lower:.12g}, {c.upper:.12g}], gap {c.gap:.1e}; "
             f"W {d} x {d_z}, {len(self.constraints)} constraints)"
         )
+
+
+def _supported(
+    status: SvmStatus,
+    certificate: Certificate,
+    tol: float,
+    constraints: Constraints,
+    norm: AbstractNorm,
+    dual: Floats,
+) -> bool:
+    """Whether weights and multipliers show what `status` says."""
+    if status is SvmStatus.optimal:
+        return certificate.gap <= tol
+    if status is SvmStatus.infeasible:
+        from marginflow.svm.farkas import prove
+
+        return prove(constraints, norm.diagonal, dual) is not None or bool(
+            dual.any() and _zero_rows(dual, constraints)
+        )
+    return True
+
+
+def _zero_rows(dual: Floats, constraints: Constraints) -> bool:
+    rows = dual > 0.0
+    return not constraints.a[rows].any() or not constraints.queries[rows].any()
 
 
 FORMAT: Final = 1

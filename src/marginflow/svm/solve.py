@@ -157,7 +157,7 @@ def _judge(
         return proof
     if rational.affordable(constraints, norm.diagonal):
         # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
-        slip = _slip(constraints, **source)
+        slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
         certified = certify(
             constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True
         )
@@ -181,23 +181,6 @@ def _contradiction(
         return None
     proof = certify(constraints, norm, certified.W, certified.dual, found.multipliers)
     return proof, SvmStatus.infeasible, found.sentence
-
-
-def _slip(
-    constraints: Constraints,
-    problem: Problem | None = None,
-    selection: Any = None,
-    against: Against = "all",
-) -> Floats | None:
-    """(C, d) the rounding errors of the differences x_selected - x_l, themselves exact (Knuth's two-sum)."""
-    if problem is None:
-        return None
-    mine = problem.X[constraints.sample, selection[constraints.sample]]
-    theirs = -problem.X[constraints.sample, constraints.token]
-    total = mine + theirs
-    part = total - mine
-    slip = (mine - (total - part)) + (theirs - part)
-    return np.asarray(slip) if slip.any() else None
 
 
 def _candidate(
