@@ -1,0 +1,160 @@
+"""Brute force over all selections, by other solvers than the package's, equals the pruned list."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog, nnls
+
+from marginflow import Problem
+from marginflow.attractors import attractors
+from marginflow.problem import named
+
+
+def rows(problem, selected, i, wanted, diagonal):
+    own = problem.scores[i, selected[i]]
+    keep = problem.mask[i] & wanted(problem.scores[i], own)
+    a = problem.X[i, selected[i]] - problem.X[i][keep]
+    if diagonal:
+        return a * problem.z[i]
+    return np.einsum("cd,e->cde", a, problem.z[i]).reshape(len(a), problem.d * problem.d_z)
+
+
+def stack(problem, selected, wanted, diagonal):
+    return np.concatenate([rows(problem, selected, i, wanted, diagonal) for i in range(problem.n)])
+
+
+def least_distance(A):
+    """Lawson and Hanson's reduction of min |w| s.t. A w >= 1 to NNLS (theory 3.4); None when infeasible."""
+    scale = np.linalg.norm(A, axis=1).max()
+    E = np.vstack([A.T / scale, np.ones(len(A))])
+    f = np.append(np.zeros(len(E) - 1), 1.0)
+    u, _ = nnls(E, f, maxiter=50 * E.shape[1])
+    rho = E @ u - f
+    return None if -rho[-1] < 1e-12 else -rho[:-1] / rho[-1] / scale
+
+
+def least_l1(A):
+    C, d = A.shape
+    out = linprog(np.ones(2 * d), A_ub=-np.hstack([A, -A]), b_ub=-np.ones(C), method="highs")
+    return out.x[:d] - out.x[d:] if out.status == 0 else None
+
+
+def brute(problem, norm):
+    """{selection: least better margin} of those that pass the rule with room to spare, and of the doubtful."""
+    diagonal = norm in ("l1", "l2")
+    solver = least_l1 if norm == "l1" else least_distance
+    passed, doubtful = set(), set()
+    for selected in itertools.product(*(np.flatnonzero(m) for m in problem.mask)):
+        worse = stack(problem, selected, np.less, diagonal)
+        better = stack(problem, selected, np.greater, diagonal)
+        if len(worse) == 0:
+            continue
+        w = solver(worse)
+        if w is None:
+            continue
+        least = (better @ w).min(initial=np.inf)
+        if abs(least - 1.0) < 1e-5:
+            doubtful.add(tuple(map(int, selected)))
+        elif least > 1.0:
+            passed.add(tuple(map(int, selected)))
+    return passed, doubtful
+
+
+FAMILIES = ("sphere", "gaussian")
+SHAPES = [(3, 3, 5, 0), (4, 3, 8, 0), (3, 4, 6, 3), (5, 2, 4, 0), (2, 6, 7, 0), (4, 4, 8, 0), (3, 4, 3, 2)]
+
+
+def cases(count):
+    for k in range(count):
+        n, T, d, dz = SHAPES[k % len(SHAPES)]
+        yield f"{FAMILIES[k % 2]}:n={n},T={T},d={d},seed={k}" + (f",dz={dz}" if dz else "")
+
+
+def check(spec, word, norm):
+    problem = named.load(spec)
+    if problem.d != problem.d_z and norm in ("l1", "l2"):
+        return 0
+    passed, doubtful = brute(problem, norm)
+    found = attractors(problem, word)
+    listed = {tuple(a.selected.tolist()) for a in found.attractors}
+    undecided = {tuple(d.selected.tolist()) for d in found.undecided}
+    assert listed - doubtful == passed - undecided, spec
+    assert undecided <= doubtful, spec
+    assert found.complete == (not undecided)
+    for a in found.attractors:
+        assert a.gap < 1e-8 and a.decision.stability_lower > 1.0
+        assert a.optimal == (a.excess == 0.0) == bool((a.selected == problem.optimal).all())
+    return len(passed)
+
+
+@pytest.mark.parametrize("word, norm", [("w", "frobenius"), ("diag", "l2")])
+def test_euclidean_lists_equal_brute_force(word, norm):
+    ends = [check(spec, word, norm) for spec in cases(28)]
+    assert max(ends) > 1
+
+
+def test_l1_lists_equal_brute_force():
+    assert max(check(spec, "diag-kq", "l1") for spec in cases(10)) > 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("word, norm", [("w", "frobenius"), ("diag", "l2"), ("diag-kq", "l1")])
+def test_two_hundred_lists_equal_brute_force(word, norm):
+    for spec in cases(200):
+        check(spec, word, norm)
+
+
+def test_nuclear_lists_equal_brute_force_through_a_peer():
+    cvxpy = pytest.importorskip("cvxpy")
+    problem = named.load("sphere:n=3,T=3,d=4,seed=4")
+    found = {tuple(a.selected.tolist()) for a in attractors(problem, "kq").attractors}
+    passed = set()
+    for selected in itertools.product(range(3), repeat=3):
+        worse = stack(problem, selected, np.less, False)
+        if len(worse) == 0:
+            continue
+        W = cvxpy.Variable((problem.d, problem.d_z))
+        flat = cvxpy.reshape(W, (problem.d * problem.d_z,), order="C")
+        program = cvxpy.Problem(cvxpy.Minimize(cvxpy.normNuc(W)), [worse @ flat >= 1])
+        program.solve(solver="CLARABEL")
+        if program.status == "optimal":
+            better = stack(problem, selected, np.greater, False)
+            least = (better @ W.value.ravel()).min(initial=np.inf)
+            assert abs(least - 1.0) > 1e-4
+            if least > 1:
+                passed.add(selected)
+    assert found == passed
+
+
+def test_orthogonal_queries_decouple():
+    """With orthogonal queries the Frobenius problem splits: the ends are the product of each sample's own."""
+    base = named.load("sphere:n=3,T=5,d=6,seed=1")
+    problem = Problem(base.X, np.eye(3), base.scores)
+    own = []
+    for i in range(3):
+        single = Problem(base.X[i : i + 1], np.ones((1, 1)), base.scores[i : i + 1])
+        own.append([int(a.selected[0]) for a in attractors(single, "w").attractors])
+    listed = {tuple(a.selected.tolist()) for a in attractors(problem, "w").attractors}
+    assert listed == set(itertools.product(*own))
+
+
+def test_splitting_the_search_changes_nothing():
+    from marginflow.attractors.candidates import Candidates
+    from marginflow.attractors.search import screen_euclidean
+
+    candidates = Candidates.of(named.load("sphere:n=4,T=4,d=8,seed=3"), False)
+    whole = screen_euclidean(candidates, 10**6)
+    parts = [screen_euclidean(candidates, 10**6, subtree=(r, 3)) for r in range(3)]
+    assert {tuple(s) for s in whole.selections} == {tuple(s) for part in parts for s in part.selections}
+
+
+def test_ragged_and_duplicate_tokens():
+    base = named.load("sphere:n=3,T=4,d=6,seed=2")
+    expected = {tuple(a.selected.tolist()) for a in attractors(base, "w").attractors}
+    X = np.concatenate([base.X, base.X[:, :1]], axis=1)
+    scores = np.concatenate([base.scores, base.scores[:, :1]], axis=1)
+    mask = np.ones((3, 5), dtype=bool)
+    mask[1, 4] = False
+    repeated = Problem(X, base.z, scores, mask=mask)
+    assert {tuple(a.selected.tolist()) for a in attractors(repeated, "w").attractors} == expected
