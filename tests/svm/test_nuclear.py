@@ -198,6 +198,21 @@ def test_optima_without_strict_complementarity():
     assert gap(constraints, candidate) <= 1e-9
 
 
+@pytest.mark.parametrize(("d", "extra"), [(6, 40), (20, 100), (20, 300)])
+def test_planted_degenerate_optima(d, extra):
+    """W* = sum_i u_i v_i' for half the pairs, held by those pairs alone; the other rows bind without dual."""
+    rng = np.random.default_rng(d + extra)
+    U, V = (np.linalg.qr(rng.standard_normal((d, d)))[0][:, : d // 2] for _ in range(2))
+    a, z = rng.standard_normal((extra, d)), rng.standard_normal((extra, d))
+    margins = np.einsum("cd,cd->c", a @ (U @ V.T), z)
+    keep = np.abs(margins) > 0.1
+    a = np.r_[U.T, a[keep] / margins[keep, None]]
+    constraints = mf.Constraints(a, np.arange(len(a)), np.r_[V.T, z[keep]])
+    upper, lower = bounds(constraints, solve_nuclear(constraints, 1e-9))
+    assert upper - lower <= 1e-9 * upper
+    assert lower - 1e-12 * d <= d // 2 <= upper + 1e-12 * d
+
+
 def test_a_warm_start_saves_the_first_order_steps():
     constraints = unit_sphere(20, 8, 20)
     cold = solve_nuclear(constraints, 1e-9)
