@@ -115,13 +115,14 @@ def _text(rows: list[dict[str, Any]]) -> str:
         "norm",
         "norm/margin",
         "certified SVM value",
+        "above it",
         "R-1",
         "nuc/m",
         "fro/m",
     ]
     notes = [
-        "Each run approaches the SVM of its own norm: norm/margin is `above it` by that fraction. R - 1 bounds",
-        "the fraction from the run's own weights alone, without any solver. The contrast on one data set:",
+        "Each run approaches the SVM of its own norm; norm/margin is `above it` by that fraction, which R - 1",
+        "bounds from the run's own weights alone, without any solver. The contrast on one data set:",
     ]
     by = {(r["problem"], r["parameterization"]): r for r in rows}
     for data in ("digits", "sign-orbit"):
