@@ -5,58 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import fake_work
 import psutil
 import pytest
-from plans import FAKE, REAL, batch_bytes, plan
+from plans import REAL, batch_bytes, plan
+from processes_of_tests import SCRIPT, finish, start, wait_for
 
 from marginflow.errors import InputError
-from marginflow.study.code import version
 from marginflow.study.coordinator import run_study
 from marginflow.study.engine import Serial, make_engine
 from marginflow.study.folder import Folder
 from marginflow.study.processes import Processes
-
-
-SCRIPT = Path(__file__).with_name("coordinate.py")
-
-
-def start(folder: Path, engine: str, workers: int, work: str, text: str = FAKE) -> subprocess.Popen[str]:
-    """A coordinator in a process group of its own, at the point where the study begins."""
-    file = folder.with_suffix(".toml")
-    file.write_text(text)
-    words = [sys.executable, SCRIPT, file, folder, engine, str(workers), work, version()]
-    child = subprocess.Popen(
-        [str(word) for word in words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert child.stdout.readline() == "go\n", child.stderr.read()
-    return child
-
-
-def finish(child: subprocess.Popen[str]) -> tuple[int, str, str]:
-    try:
-        out, err = child.communicate(timeout=120)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        raise
-    return child.returncode, out, err
-
-
-def wait_for(condition, what: str, seconds: float = 60.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"no {what} within {seconds:g} s")
 
 
 def workers_of(child: subprocess.Popen[str]) -> list[psutil.Process]:
