@@ -121,7 +121,7 @@ def _text(rows: list[dict[str, Any]]) -> str:
         "fro/m",
     ]
     notes = [
-        "Each run approaches the SVM of its own norm; norm/margin is `above it` by that fraction, which R - 1",
+        "Each run approaches the SVM of its own norm; norm/margin is `above it` by a fraction that R - 1",
         "bounds from the run's own weights alone, without any solver. The contrast on one data set:",
     ]
     by = {(r["problem"], r["parameterization"]): r for r in rows}
