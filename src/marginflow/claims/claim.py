@@ -39,10 +39,10 @@ class Check:
             return False
         excess = self.measured - self.predicted
         if self.relation == "<=":
-            return excess <= self.tolerance
+            return bool(excess <= self.tolerance)
         if self.relation == ">=":
-            return -excess <= self.tolerance
-        return abs(excess) <= self.tolerance
+            return bool(-excess <= self.tolerance)
+        return bool(abs(excess) <= self.tolerance)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -119,7 +119,7 @@ class ClaimResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
+        found = {
             "name": self.name,
             "source": self.source,
             "statement": self.statement,
@@ -131,10 +131,11 @@ class ClaimResult:
             "holds": self.holds,
             "reason": self.reason,
             "checks": [check.to_dict() for check in self.checks],
-            "details": plain(self.details),
+            "details": self.details,
             "failure": self.failure,
             "cpu": self.cpu,
         }
+        return {key: plain(value) for key, value in found.items()}
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ NEXT = (
 def late_run() -> Trajectory:
     """From margin 1e4 near the l1 optimum, with the slowest other coordinate at 1e-3 and the rest far below.
 
-    A generic start takes powers of its margin to come this close (theory 5.6): a late start shows the law alone.
+    A generic start takes powers of its margin to come this close: a late start shows the law alone.
     """
     solution = runs.solution(RANDOM, "l1")
     b = solution.constraints.diagonal.T @ solution.dual
