@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Loss
@@ -32,7 +33,7 @@ def integrate(
     until: Until = "margin",
     loss: Loss = "exponential",
     rtol: float = 1e-6,
-    max_steps: int = 100_000,
+    max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
 ) -> Trajectory:
     """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
@@ -71,6 +72,7 @@ def integrate(
     )[0]
 
 
+@one_thread()
 def integrate_many(
     problem: Problem | Sequence[Problem],
     parameterization: AbstractParameterization,
@@ -82,7 +84,7 @@ def integrate_many(
     until: Until = "margin",
     loss: Loss = "exponential",
     rtol: float = 1e-6,
-    max_steps: int = 100_000,
+    max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Trajectory]:
     """Run many flows together: one problem from many starts, or one start for each of many problems.

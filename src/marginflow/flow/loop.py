@@ -199,20 +199,23 @@ def advance(
         good = (error <= 1.0) & (fraction == 1.0)
         growth = 0.9 * np.maximum(error, 1e-10) ** -0.2
         next_h = h * np.where(good, np.minimum(growth, 5.0), np.clip(growth, 0.1, 0.9))
-        next_h = np.where(good, next_h, np.minimum(next_h, h * fraction))
+        jumped = (error <= 1.0) & (fraction < 1.0)
+        next_h = np.where(jumped, np.minimum(next_h, h * fraction), next_h)
         psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
         spent = log_step_time(h, (state.psi, psi), (state.psi_rate, rate))
+        log_time = np.logaddexp(state.log_time, spent)
+        drift = np.maximum(state.drift, lift.drift(new.theta, state.start))
     after = State(
         new,
         psi,
         rate,
         state.tau + h,
-        np.logaddexp(state.log_time, spent),
+        log_time,
         next_h,
         error,
         state.steps,
         state.evaluations,
-        np.maximum(state.drift, lift.drift(new.theta, state.start)),
+        drift,
         state.start,
     )
     out = merge(good, after, replace(state, h=next_h))
