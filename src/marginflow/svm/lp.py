@@ -1,7 +1,7 @@
 """1 < p < inf: the least p-norm of diagonal weights, by interior points and Newton's method (docs/svm.md)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -35,29 +35,15 @@ def solve_lp(
     rows = unit_rows(constraints, True)
     assert rows.dense is not None
     search = _Search(rows, norm, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
-    steps, newton, interrupted = 0, 0, first.interrupted
-    scale = search.upper
-    if not np.isfinite(scale) or interrupted:
+    interrupted = first.interrupted
+    if not np.isfinite(search.upper) or interrupted:
         return first
-    program = _Powers(rows.dense, rows.h / scale, norm.p)
-    C, d = rows.dense.shape
-    x = np.concatenate((np.maximum(search.beta, 0.0), np.maximum(-search.beta, 0.0))) / scale + 0.1 / d
-    y = np.full(C, 0.1 / C)
-    start = np.concatenate((x, np.full(C, 0.1))), y, np.concatenate((np.full(2 * d, 0.1), y))
+    program = _Powers(rows.dense, rows.h / search.upper, norm.p)
+    l2 = search.beta / search.upper
     try:
-        for point in follow(program, *start, damped=norm.p > 2.0):
-            steps += 1
-            search.offer(point.x[:d] - point.x[d : 2 * d], point.y)
-            if search.gap < _NEAR:
-                newton += 1
-                active = point.y > point.x[2 * d :]
-                search.offer(*_on_active(program, point.y, active))
-                if norm.p > 2.0 and search.gap > _EXACT:
-                    for pair in _on_equalities(program, point.x[:d] - point.x[d : 2 * d], active):
-                        search.offer(*pair)
-            if progress is not None:
-                progress(steps, search.gap)
-            if search.gap <= _EXACT or point.complementarity < 1e-20:
+        for damped, spread in _ATTEMPTS if norm.p <= 2.0 else [(not t, s) for t, s in _ATTEMPTS]:
+            _follow(search, program, l2, damped, spread, progress)
+            if search.gap <= tol / 4:
                 break
     except KeyboardInterrupt:
         interrupted = True
@@ -65,9 +51,39 @@ def solve_lp(
         search.beta * rows.unit,
         search.y / rows.length,
         None,
-        {**first.iterations, "interior": steps, "newton": newton},
+        {**first.iterations, **search.steps},
         interrupted,
     )
+
+
+def _follow(
+    search: "_Search",
+    program: "_Powers",
+    beta: Floats,
+    damped: bool,
+    spread: float,
+    progress: Callable[[int, float], None] | None,
+) -> None:
+    """One run of the interior point method from `beta`, `spread` away from the boundary."""
+    C, d = program.R.shape
+    x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0))) + spread / d
+    y = np.full(C, spread / C)
+    start = np.concatenate((x, np.full(C, spread))), y, np.concatenate((np.full(2 * d, spread), y))
+    for point in follow(program, *start, damped=damped):
+        search.steps["interior"] += 1
+        weights = point.x[:d] - point.x[d : 2 * d]
+        search.offer(weights, point.y)
+        if search.gap < _NEAR:
+            search.steps["newton"] += 1
+            active = point.y > point.x[2 * d :]
+            search.offer(*_on_active(program, point.y, active))
+            if program.power > 2.0 and search.gap > _EXACT:
+                for pair in _on_equalities(program, weights, active):
+                    search.offer(*pair)
+        if progress is not None:
+            progress(search.steps["interior"], search.gap)
+        if search.gap <= _EXACT or point.complementarity < 1e-20:
+            break
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +187,7 @@ class _Search:
     y: Floats
     upper: float = np.inf
     lower: float = 0.0
+    steps: dict[str, int] = field(default_factory=lambda: {"interior": 0, "newton": 0})
 
     def __post_init__(self) -> None:
         self.offer(self.beta, self.y)
@@ -189,6 +206,9 @@ class _Search:
         if size > 0.0 and float(self.rows.h @ y) / size > self.lower:
             self.lower, self.y = float(self.rows.h @ y) / size, y
 
+
+_ATTEMPTS: Final = ((False, 0.1), (True, 0.1), (False, 1.0), (True, 1.0), (False, 0.01), (True, 0.01))
+"""(damped steps, distance from the boundary) of each attempt for p <= 2; the other way about for p > 2."""
 
 _NEAR: Final = 1e-4
 """Relative gap below which Newton's method on the active rows is tried."""
