@@ -118,37 +118,49 @@ def export(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file; default NAME.csv or NAME.parquet here.")
     ] = None,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="A row per cell instead: shares, intervals, quantiles, powers.")
+    ] = False,
     costs: Annotated[
         bool, typer.Option("--costs", help="Add CPU seconds, engine, worker and versions of each run.")
     ] = False,
     out: OutOption = None,
     json: JsonFlag = False,
 ) -> int:
-    """Write one table, a row per run. Without --costs, equal studies give equal files.
+    """Write one table, a row per run or per cell. Without --costs, equal studies give equal files.
 
     Example: marginflow study export out/study-example --csv -o runs.csv
     """
     from marginflow.study.export import table as export_table, to_csv, write_parquet
+    from marginflow.study.outcome import outcome
+    from marginflow.study.summary import summary_table
 
     if csv and parquet:
         raise InputError("export: got --csv and --parquet; expected one of them")
+    if cells and costs:
+        raise InputError("export: got --cells and --costs; expected one of them; costs are per run")
     folder = _existing(study, out)
     plan = folder.plan()
     file = output or Path(f"{plan.name}.{'parquet' if parquet else 'csv'}")
     output_path(file, study, folder.plan_file, folder.ledger_file)
     ledger = folder.read_ledger(plan, _say)
     try:
-        columns, rows = export_table(plan, ledger, costs=costs)
+        if cells:
+            columns, rows = summary_table(outcome(plan, ledger))
+        else:
+            columns, rows = export_table(plan, ledger, costs=costs)
     finally:
         ledger.close()
+    whole = len(plan.cells) if cells else plan.runs
     if parquet:
         write_parquet(columns, rows, file)
     else:
         file.write_text(to_csv(columns, rows), encoding="utf-8")
     if json:
-        print_json({"file": str(file), "runs": len(rows), "of": plan.runs, "columns": list(columns)})
+        kind = "cells" if cells else "runs"
+        print_json({"file": str(file), kind: len(rows), "of": whole, "columns": list(columns)})
     else:
-        print(f"wrote {file} ({len(rows)} of {plan.runs} runs, {len(columns)} columns)")
+        print(f"wrote {file} ({len(rows)} of {whole} {'cells' if cells else 'runs'}, {len(columns)} columns)")
     return 0
 
 
