@@ -41,7 +41,7 @@ def least_l1(A):
 
 
 def brute(problem, norm):
-    """{selection: least better margin} of those that pass the rule with room to spare, and of the doubtful."""
+    """The selections that pass the rule with room to spare, and those too close to call."""
     diagonal = norm in ("l1", "l2")
     solver = least_l1 if norm == "l1" else least_distance
     passed, doubtful = set(), set()

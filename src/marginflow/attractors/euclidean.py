@@ -3,8 +3,8 @@
 A partial selection S is kept as two dual guesses: against its worse tokens, and against its worse and better
 ones. An attractor solves both problems at once, so V_all(S) <= V(alpha) <= V_worse(S) + I for every attractor
 alpha that extends S, V the squared value and I a bound of what the open samples can add. Both sides are
-bounded by any multipliers and any separating weights, so nothing here has to converge: a few projected gradient
-steps in single precision, rounding included in the bounds, reject nearly everything.
+bounded by any multipliers and any separating weights, so nothing here has to converge: a few projected
+gradient steps in single precision, rounding included in the bounds, reject nearly everything.
 """
 
 from dataclasses import dataclass
