@@ -29,6 +29,7 @@ class SvmRow:
             in that direction is predicted to fall as margin^-(1 - rho) (docs/theory.md 5.2). nan for other
             norms.
         ratio: R of the last snapshot in this norm, nan where R is no bound.
+        rank: of the optimal W; -1 where the certificate does not support one.
     """
 
     norm: str
@@ -38,6 +39,7 @@ class SvmRow:
     upper: float
     rho: float
     ratio: float
+    rank: int
 
 
 @dataclass(frozen=True)

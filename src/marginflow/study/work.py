@@ -159,6 +159,7 @@ def _svm(path: Trajectory, solution: Solution) -> SvmRow:
         upper=math.nan if infeasible else solution.certificate.upper,
         rho=math.nan if infeasible else _rho(solution),
         ratio=_ratio(path, solution.norm, -1),
+        rank=-1 if infeasible or solution.rank is None else solution.rank,
     )
 
 
