@@ -103,7 +103,7 @@ def columns_of(path: Trajectory, subject: Subject, law: Law | None, at: Ints) ->
     first = path.parameters(0)
     for i in at:
         W, dual, margin = path.W(i), path.dual(i), float(path.margin[i])
-        margins = leads(path, i)[constraints.sample, constraints.token]
+        margins = constraints.margins(W)
         for name in names:
             norm = parse_norm(name)
             shaped = weights_in(norm, W)

@@ -127,10 +127,6 @@ def spectrum(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     rank = None if own is None else own.rank
     axes = figure.subplots()
     good = np.flatnonzero(run.path.margin > 0)
-    if len(good) == 0:
-        raise InputError(
-            "figure: this run never separates the tokens, so singular values over the margin do not exist"
-        )
     s = np.array([np.linalg.svd(run.path.W(int(i)), compute_uv=False) for i in good])
     s /= run.path.margin[good][:, None]
     for j in range(s.shape[1]):
@@ -175,11 +171,6 @@ def support(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     for run in runs:
         path = run.path
         margins = leads(path, len(path.log_time) - 1)[c.sample, c.token]
-        if margins.min() <= 0:
-            raise InputError(
-                f"figure: a margin of the run with {WORDS[run.word]['short']} is not positive; "
-                "expected runs that separate the tokens"
-            )
         dual = path.dual(-1)
         style = {"color": STYLE[run.word]["color"], "marker": STYLE[run.word]["marker"], "linestyle": "none"}
         axes.plot(margins / margins.min(), dual / dual.sum(), alpha=0.7, **style)
@@ -250,6 +241,7 @@ def save_figure(paths: Sequence[Trajectory], kind: str, output: Path) -> None:
     if len(subjects) != 1:
         raise InputError(f"figure: got runs on {len(subjects)} problems; expected runs on one")
     subject = subjects[0]
+    _refuse_negative_margins(subject, kind)
     height = HEIGHTS.get(kind, 2.4) * (len(subject.solutions) if kind == "norms" else 1)
     draft = output.with_name(f".{output.name}.part")
     # Without a date two runs of the same command give the same bytes.
@@ -262,6 +254,18 @@ def save_figure(paths: Sequence[Trajectory], kind: str, output: Path) -> None:
             draft.replace(output)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _refuse_negative_margins(subject: Subject, kind: str) -> None:
+    if kind in ("time", "attention"):
+        return
+    wrong = [path for path in subject.paths if not path.margin[-1] > 0]
+    if wrong:
+        word = str(WORDS[wrong[0].parameterization.word]["short"])
+        raise InputError(
+            f"figure {kind}: got {len(wrong)} runs ({word} among them) that end with a margin at or below 0, "
+            "which nothing can be divided by; leave them out, or draw --kind time or attention"
+        )
 
 
 def _stretch(axes: "Axes", which: str, values: Sequence[Floats]) -> None:
