@@ -48,7 +48,5 @@ def test_sections_that_code_cites_exist() -> None:
 
 
 def test_marks_are_the_four_explained() -> None:
-    marks = {
-        mark.split(",")[0].split(";")[0].split(" ")[0] for mark in re.findall(r"\*\*\[([^\]]+)\]\*\*", THEORY)
-    }
+    marks = {mark.split(",")[0].split(";")[0].split(" ")[0] for mark in re.findall(r"\*\*\[([^\]]+)\]\*\*", THEORY)}
     assert marks == {"paper", "derived", "measured", "conjecture"}

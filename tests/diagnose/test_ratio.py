@@ -92,12 +92,8 @@ def test_never_below_one(norm: str) -> None:
 def test_scale_of_weights_and_dual_does_not_matter(scale: float) -> None:
     rows = angle(0.3).problem.constraints()
     W, dual = np.array([[1.0, 0.9], [0.2, 0.3]]), np.array([0.7, 1.3])
-    assert ratio(scale * W, dual, rows, "nuclear") == pytest.approx(
-        ratio(W, dual, rows, "nuclear"), rel=1e-13
-    )
-    assert ratio(W, scale * dual, rows, "nuclear") == pytest.approx(
-        ratio(W, dual, rows, "nuclear"), rel=1e-13
-    )
+    assert ratio(scale * W, dual, rows, "nuclear") == pytest.approx(ratio(W, dual, rows, "nuclear"), rel=1e-13)
+    assert ratio(W, scale * dual, rows, "nuclear") == pytest.approx(ratio(W, dual, rows, "nuclear"), rel=1e-13)
 
 
 def test_refuses_what_would_be_no_bound() -> None:

@@ -53,8 +53,7 @@ def _orbit(name: str, details: dict[str, object]) -> list[Check]:
             "a deviation by at most the growth of W itself: eps x steps (about 1e3) stays below 1e-12",
         ),
         Check(
-            f"{name}: singular values against the diagonal flow at equal margin, largest difference over "
-            "margin",
+            f"{name}: singular values against the diagonal flow at equal margin, largest difference over margin",
             0.0,
             _against_diagonal(data, k, q, path),
             1e-6 * float(np.linalg.norm(nuclear.W)),
@@ -109,9 +108,7 @@ def _rotated(details: dict[str, object]) -> list[Check]:
     start = {"K": (U * k) @ R, "Q": (V * q) @ R}
     path = runs.run_from(data, KeyQuery(width=3), start, margin=DEPTH, rtol=runs.RTOL)
     defects = [
-        alignment(p["K"], p["Q"], force_matrix(path, i)).worst
-        for i in range(len(path))
-        if (p := path.parameters(i))
+        alignment(p["K"], p["Q"], force_matrix(path, i)).worst for i in range(len(path)) if (p := path.parameters(i))
     ]
     target = np.diag(1 / strengths)
     details["rotated orthogonal"] = {"defect at the end": defects[-1]}

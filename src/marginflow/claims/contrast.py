@@ -108,8 +108,7 @@ def _random() -> tuple[list[Check], dict[str, object]]:
     worst = float(np.abs(measured / expected - 1).max())
     checks = [
         Check(
-            f"of {len(rows)} problems that both minimise: runs whose norm is not between the optimum and R "
-            "times it",
+            f"of {len(rows)} problems that both minimise: runs whose norm is not between the optimum and R times it",
             0.0,
             float(outside),
             0.0,

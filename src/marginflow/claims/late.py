@@ -65,11 +65,7 @@ def _constants(name: str, details: dict[str, object]) -> list[Check]:
             f"{name}: e t gamma_F^2 for W at margin {MARGIN:g}",
             1.0,
             1.0
-            + float(
-                combined_constant(combined.log_excess[last], combined.log_time[last], 1 / known["frobenius"])[
-                    0
-                ]
-            ),
+            + float(combined_constant(combined.log_excess[last], combined.log_time[last], 1 / known["frobenius"])[0]),
             8 * combined.floor,
             "theory 5.1: corrections are exponentially small in the margin. " + FLOOR,
         ),
@@ -78,8 +74,7 @@ def _constants(name: str, details: dict[str, object]) -> list[Check]:
             1.0 + predicted,
             1.0 + measured,
             3 * share * abs(predicted) + 3 * (math.log(size) / size) ** 2 + 8 * split.floor,
-            "theory 5.6: next terms are the correction times the off-support share, and (log l/l)^2. "
-            + FLOOR,
+            "theory 5.6: next terms are the correction times the off-support share, and (log l/l)^2. " + FLOOR,
         ),
     ]
     if name != "angle:c=0.3":
@@ -122,9 +117,7 @@ def pace_claim() -> Evidence:
         solution = runs.solution(name, "nuclear")
         best = solution.W / solution.constraints.margins(solution.W).min()
         chosen = window(path, 1e6, 3e9)
-        left = np.array(
-            [abs(float(((path.W(i) / path.margin[i] - best) * predicted.slowest).sum())) for i in chosen]
-        )
+        left = np.array([abs(float(((path.W(i) / path.margin[i] - best) * predicted.slowest).sum())) for i in chosen])
         fit = fit_power(path.margin[chosen], left)
         checks.append(
             Check(
@@ -150,9 +143,7 @@ def _slow_start(name: str, margin: float, size: float) -> Trajectory:
     solution = runs.solution(name, "nuclear")
     slowest = pace(solution).slowest
     best = solution.W / solution.constraints.margins(solution.W).min()
-    left, s, right = np.linalg.svd(
-        margin * (best + size * np.linalg.norm(best) * slowest), full_matrices=False
-    )
+    left, s, right = np.linalg.svd(margin * (best + size * np.linalg.norm(best) * slowest), full_matrices=False)
     start = {"K": left * np.sqrt(s), "Q": right.T * np.sqrt(s)}
     return runs.run_from(runs.problem(name), KeyQuery(width=len(s)), start, margin=1e10, rtol=runs.RTOL)
 

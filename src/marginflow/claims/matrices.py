@@ -73,8 +73,7 @@ def _kq_nuclear(name: str, details: dict[str, object]) -> list[Check]:
             expected,
             float(R[-1] - 1),
             3 * last * expected + runs.RTOL,
-            "theory 5.6: sum (1 - rho) w, next term relatively of the size of the share; and rtol of the "
-            "weights",
+            "theory 5.6: sum (1 - rho) w, next term relatively of the size of the share; and rtol of the weights",
         ),
         Check(
             f"{name}: Frobenius norm over margin, over the Frobenius optimum",

@@ -26,9 +26,7 @@ def listing(names: Sequence[str] | None = None) -> tuple[Claim, ...]:
     return tuple(known[name] for name in names) if names else tuple(known.values())
 
 
-def run(
-    names: Sequence[str] | None = None, *, progress: Callable[[str], None] | None = None
-) -> list[ClaimResult]:
+def run(names: Sequence[str] | None = None, *, progress: Callable[[str], None] | None = None) -> list[ClaimResult]:
     """Run claims one after another; runs that several of them read are made once.
 
     Args:

@@ -53,16 +53,12 @@ CLOSED_FORM = (
 def dead_start() -> Evidence:
     """Table 5.3, row 3."""
     beta, R, _ = run_start("dead", MARGIN_AT_3000)
-    rounding = (
-        "k_1 = q_1 = 0 gives a force of exactly 0 on both; 1e-12 is float64's error of a margin of 3000"
-    )
+    rounding = "k_1 = q_1 = 0 gives a force of exactly 0 on both; 1e-12 is float64's error of a margin of 3000"
     return Evidence(
         (
             Check("R of the l1 norm at excess e^-3000", 2.0, R, 1e-12, rounding),
             Check("l1 norm over margin", 1.0, float(np.abs(beta).sum()), runs.RTOL, CLOSED_FORM),
-            Check(
-                "the dead coordinate", 0.0, float(beta[0]), 0.0, "a coordinate without force does not move"
-            ),
+            Check("the dead coordinate", 0.0, float(beta[0]), 0.0, "a coordinate without force does not move"),
         ),
         {"beta_over_margin": beta, "optimal value": VALUE},
     )
@@ -184,8 +180,7 @@ CLAIMS = (
     ),
     Claim(
         "wrong-sign-balanced",
-        "A balanced coordinate (k^2 = q^2) of the wrong sign cannot change it: the norm stays at twice the "
-        "minimum.",
+        "A balanced coordinate (k^2 = q^2) of the wrong sign cannot change it: the norm stays at twice the minimum.",
         "derived, docs/theory.md 5.3",
         "sign-orbit, diagonal k, q",
         wrong_sign,

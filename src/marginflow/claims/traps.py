@@ -53,8 +53,7 @@ def rank_cap() -> Evidence:
                 best.value * float(np.linalg.norm(q)),
                 size,
                 size * (R_side - 1 + 1e-8),
-                "a Euclidean SVM solved apart, certified; R of that SVM at the run's keys, and rtol of the "
-                "weights",
+                "a Euclidean SVM solved apart, certified; R of that SVM at the run's keys, and rtol of the weights",
             ),
             Check(
                 "R at width 1 is |B| over the singular value in use, at a KKT point",

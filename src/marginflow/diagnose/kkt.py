@@ -72,9 +72,7 @@ def factored_residual(
     )
 
 
-def direct_residual(
-    W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm
-) -> DirectResidual:
+def direct_residual(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> DirectResidual:
     """The residuals of theory 3.5 for W (d, d_z) or (d,) and dual (C,); nan where R is."""
     norm = parse_norm(norm)
     W = weights_in(norm, W)

@@ -59,9 +59,7 @@ def factored_constant(log_excess: Floats, log_time: Floats, gamma: float) -> Flo
     return np.expm1(log_excess + log_time + np.log(log_time) + math.log(2.0 * gamma))
 
 
-def factored_correction(
-    log_excess: Floats, gamma: float, rho: Floats, components: Floats, entropy: float
-) -> Floats:
+def factored_correction(log_excess: Floats, gamma: float, rho: Floats, components: Floats, entropy: float) -> Floats:
     """The leading terms of 2 gamma e t log t - 1 (theory 5.6).
 
     sum_off rho (1 - rho) w_j  -  (log l + log 2 gamma - 1 + H) / l, with l = -log e and w_j the shares of W.

@@ -115,8 +115,7 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
         _fits(path, solution)
         if solution.unique is not True:
             warnings.append(
-                f"the {solution.norm.name} optimum is not known to be unique: "
-                "its value is compared, not its direction"
+                f"the {solution.norm.name} optimum is not known to be unique: its value is compared, not its direction"
             )
         for i, row in enumerate(rows):
             row.update(_compared(path, i, solution))
@@ -243,9 +242,7 @@ def _fits(path: Trajectory, solution: Solution) -> None:
     if solution.status is not SvmStatus.optimal:
         raise InputError(f"solution: got status {solution.status.name}; expected an optimal one")
     if solution.W.shape != (path.problem.d, path.problem.d_z):
-        raise InputError(
-            f"solution: got W of shape {solution.W.shape}; expected {(path.problem.d, path.problem.d_z)}"
-        )
+        raise InputError(f"solution: got W of shape {solution.W.shape}; expected {(path.problem.d, path.problem.d_z)}")
 
 
 def _short(value: Any) -> str:
