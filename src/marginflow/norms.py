@@ -134,9 +134,7 @@ class Lp(AbstractNorm):
 
     @property
     def name(self) -> str:
-        return {1.0: "l1", 2.0: "l2", math.inf: "linf"}.get(
-            self.p, f"lp:{float(self.p)!r}".removesuffix(".0")
-        )
+        return {1.0: "l1", 2.0: "l2", math.inf: "linf"}.get(self.p, f"lp:{float(self.p)!r}".removesuffix(".0"))
 
     @property
     def diagonal(self) -> bool:

@@ -62,8 +62,7 @@ def write_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
         _sync_folder(target.parent)
     except OSError as error:
         raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "choose a folder that exists and is writable"
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
         ) from None
     finally:
         draft.unlink(missing_ok=True)
@@ -85,9 +84,7 @@ def read_npz(path: str | os.PathLike[str], *, largest: int = LARGEST_FILE) -> di
             with zipfile.ZipFile(file) as archive:
                 return _read_members(path, archive, largest)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); expected an .npz file"
-        ) from None
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); expected an .npz file") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -98,9 +95,7 @@ def require(path: str | os.PathLike[str], arrays: Mapping[str, Any], *names: str
     """Raise one InputError that names every array of `names` missing in `arrays`."""
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise InputError(
-            f"{path}: got arrays {sorted(arrays)}; expected also {missing}; was it saved by this tool?"
-        )
+        raise InputError(f"{path}: got arrays {sorted(arrays)}; expected also {missing}; was it saved by this tool?")
 
 
 def _read_members(path: Any, archive: zipfile.ZipFile, largest: int) -> dict[str, npt.NDArray[Any]]:

@@ -47,9 +47,7 @@ def test_order_does_not_matter(seed, norm):
     rng = np.random.default_rng(seed)
     problem = bank.sphere(3, 3, 7, seed)
     samples, tokens = rng.permutation(3), rng.permutation(3)
-    shuffled = mf.Problem(
-        problem.X[samples][:, tokens], problem.z[samples], problem.scores[samples][:, tokens]
-    )
+    shuffled = mf.Problem(problem.X[samples][:, tokens], problem.z[samples], problem.scores[samples][:, tokens])
     one, two = mf.solve(problem, norm), mf.solve(shuffled, norm)
     assert two.status is one.status
     if one.status is mf.SvmStatus.optimal:

@@ -27,9 +27,7 @@ def test_lp_two_is_l2():
     assert parse_norm(" Nuclear ").name == "nuclear"
 
 
-@pytest.mark.parametrize(
-    "name", ["", "trace", "lp", "lp:", "lp:x", "lp:1", "lp:.5", "lp:-2", "lp:inf", "lp:nan", "l3"]
-)
+@pytest.mark.parametrize("name", ["", "trace", "lp", "lp:", "lp:x", "lp:1", "lp:.5", "lp:-2", "lp:inf", "lp:nan", "l3"])
 def test_unknown_names_are_one_clear_error(name):
     with pytest.raises(InputError, match="expected"):
         parse_norm(name)

@@ -45,9 +45,7 @@ def _separable(constraints, diagonal):
     length = np.linalg.norm(R, axis=1)
     if not length.all():
         return False
-    found = linprog(
-        np.zeros(R.shape[1]), A_ub=-R / length[:, None], b_ub=-np.ones(len(R)), bounds=(None, None)
-    )
+    found = linprog(np.zeros(R.shape[1]), A_ub=-R / length[:, None], b_ub=-np.ones(len(R)), bounds=(None, None))
     assert found.status in (0, 2)
     return found.status == 0
 
@@ -111,9 +109,7 @@ def test_linear_programs_agree_with_highs(norm, shape):
 
 
 @pytest.mark.parametrize("norm", bank.MATRIX_NORMS)
-@pytest.mark.parametrize(
-    ("n", "T", "d", "d_z"), [(6, 8, 10, 10), (5, 4, 12, 3), (4, 6, 3, 30), (12, 3, 8, 8)]
-)
+@pytest.mark.parametrize(("n", "T", "d", "d_z"), [(6, 8, 10, 10), (5, 4, 12, 3), (4, 6, 3, 30), (12, 3, 8, 8)])
 def test_shapes(norm, n, T, d, d_z):
     solution = mf.solve(bank.sphere(n, T, d, d_z=d_z), norm)
     assert solution.W.shape == (d, d_z)

@@ -64,9 +64,7 @@ def test_a_contradiction_within_one_sample_of_many():
 def test_generic_contradictions_are_proved_by_perturbation():
     """More constraints than unknowns, none of them related: no small rational combination exists."""
     rng = np.random.default_rng(1)
-    constraints = mf.Constraints(
-        rng.standard_normal((400, 9)), np.arange(400) % 40, rng.standard_normal((40, 9))
-    )
+    constraints = mf.Constraints(rng.standard_normal((400, 9)), np.arange(400) % 40, rng.standard_normal((40, 9)))
     found = separability(constraints)
     assert found.separable is False
     assert "next to these" in found.proof

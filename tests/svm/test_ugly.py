@@ -131,9 +131,7 @@ def test_more_constraints_than_entries_and_integer_ties(norm):
 @pytest.mark.parametrize("norm", ["nuclear", "frobenius", "l1", "l2", "linf"])
 def test_degenerate_optimum_without_strict_complementarity(norm):
     # The third constraint is active at the optimum (1, 1) with multiplier zero.
-    problem = mf.Constraints(
-        [[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0, 1, 2], [[1.0, 0], [0, 1.0], [1.0, 1.0]]
-    )
+    problem = mf.Constraints([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0, 1, 2], [[1.0, 0], [0, 1.0], [1.0, 1.0]])
     solution = mf.solve(problem, norm)
     assert solution.status is mf.SvmStatus.optimal
     assert solution.certificate.gap <= 1e-9

@@ -58,9 +58,7 @@ def test_perturbed_weights_are_caught(saved, tmp_path):
 
         def shake(W, size=size):
             noise = size * rng.standard_normal(W.shape)
-            return W + (
-                np.diag(noise.diagonal()) if not (W - np.diag(W.diagonal()[: len(W)])).any() else noise
-            )
+            return W + (np.diag(noise.diagonal()) if not (W - np.diag(W.diagonal()[: len(W)])).any() else noise)
 
         assert "upper bound" in _failed(_forge(saved, tmp_path / "a.npz", W=shake))
     assert "upper bound" in _failed(_forge(saved, tmp_path / "a.npz", W=lambda W: -W))

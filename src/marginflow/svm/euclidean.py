@@ -73,9 +73,7 @@ def _solve(
     except KeyboardInterrupt:
         interrupted = True
     found = None if search.ray is None else search.ray / rows.length
-    return Candidate(
-        (search.w * rows.unit).reshape(shape), search.y / rows.length, found, search.steps, interrupted
-    )
+    return Candidate((search.w * rows.unit).reshape(shape), search.y / rows.length, found, search.steps, interrupted)
 
 
 def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | None) -> None:
@@ -154,9 +152,7 @@ def _pivot(search: _Search, y: Floats, tol: float) -> bool:
         w, y = found
         slack = rows.margins(w) - rows.h
         noise = _ROUGH if rough else 1e-13
-        wrong = np.where(
-            inside, y < -noise * y.max() * rough, slack < -noise * (rows.h + np.abs(slack).max())
-        )
+        wrong = np.where(inside, y < -noise * y.max() * rough, slack < -noise * (rows.h + np.abs(slack).max()))
         search.offer(w, np.maximum(y, 0.0))
         count = int(wrong.sum())
         if count == 0 and not rough:
@@ -174,9 +170,7 @@ def _pivot(search: _Search, y: Floats, tol: float) -> bool:
     return False
 
 
-def _on_support(
-    rows: Rows, inside: Bools, start: Floats, rough: bool, search: _Search
-) -> tuple[Floats, Floats] | None:
+def _on_support(rows: Rows, inside: Bools, start: Floats, rough: bool, search: _Search) -> tuple[Floats, Floats] | None:
     """The least w with equality on the rows `inside`, and its multipliers; None when they are dependent."""
     keep = np.flatnonzero(inside)
     y = np.zeros(len(rows))
@@ -199,9 +193,7 @@ def _on_support(
         target = _ROUGH * float(np.linalg.norm(support.h))
 
         def inverse(b: Floats) -> Floats:
-            return _conjugate_gradients(
-                support, b, target if rough else 1e-6 * float(np.linalg.norm(b)), search
-            )
+            return _conjugate_gradients(support, b, target if rough else 1e-6 * float(np.linalg.norm(b)), search)
 
     w = support.adjoint(multipliers)
     for _ in range(1 if rough else 3):

@@ -35,9 +35,7 @@ def prove(constraints: Constraints, diagonal: bool, ray: Floats) -> Farkas | Non
         weights = ray[support] / ray[support].sum()
         # Few constraints: rational arithmetic is quick. Many: the cheap proof first.
         if len(support) > _QUICK and _near(M, weights):
-            return _farkas(
-                constraints, support, weights, "up to rounding, and exactly for multipliers next to these"
-            )
+            return _farkas(constraints, support, weights, "up to rounding, and exactly for multipliers next to these")
         exact = _rational(M, weights)
         if exact is not None:
             return _farkas(constraints, support, exact, "exactly, in rational arithmetic")

@@ -54,9 +54,7 @@ class Iterate:
     complementarity: float
 
 
-def follow(
-    program: AbstractProgram, x: Floats, y: Floats, z: Floats, *, damped: bool = False
-) -> Iterator[Iterate]:
+def follow(program: AbstractProgram, x: Floats, y: Floats, z: Floats, *, damped: bool = False) -> Iterator[Iterate]:
     """Yield the iterates that start from (x, y, z), x > 0, z > 0; they end when no step can be made.
 
     `damped` shortens steps until they reduce the residual: phi' far from linear needs it, others lose by it.

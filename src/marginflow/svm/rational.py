@@ -54,9 +54,7 @@ def margins_down(constraints: Constraints, slip: Floats | None, W: Floats) -> Fl
     return np.array([np.nextafter(float(m), -np.inf) for m in exact])
 
 
-def dual_matrix(
-    constraints: Constraints, slip: Floats | None, dual: Floats, diagonal: bool
-) -> tuple[Floats, Floats]:
+def dual_matrix(constraints: Constraints, slip: Floats | None, dual: Floats, diagonal: bool) -> tuple[Floats, Floats]:
     """sum_c dual_c A_c rounded to float64, and a bound of that last rounding."""
     d, d_z = constraints.shape
     support = np.flatnonzero(dual)
@@ -85,10 +83,7 @@ def _differences(constraints: Constraints, slip: Floats | None) -> Rows:
     rows = _rational(constraints.a)
     if slip is None:
         return rows
-    return [
-        [x + e for x, e in zip(row, extra, strict=True)]
-        for row, extra in zip(rows, _rational(slip), strict=True)
-    ]
+    return [[x + e for x, e in zip(row, extra, strict=True)] for row, extra in zip(rows, _rational(slip), strict=True)]
 
 
 def _rational(x: Floats) -> Rows:

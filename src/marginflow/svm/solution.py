@@ -155,9 +155,7 @@ class Solution:
         arrays = read_npz(path)
         require(path, arrays, *_SAVED)
         if int(arrays["format"]) != FORMAT:
-            raise InputError(
-                f"{path}: got format {int(arrays['format'])}; expected {FORMAT}; solve and save it again"
-            )
+            raise InputError(f"{path}: got format {int(arrays['format'])}; expected {FORMAT}; solve and save it again")
         norm = parse_norm(str(arrays["norm"]))
         constraints = Constraints(arrays["a"], arrays["sample"], arrays["z"], arrays["token"])
         problem = None
@@ -173,8 +171,7 @@ class Solution:
         W, dual = arrays["W"], arrays["dual"]
         if W.shape != constraints.shape or dual.shape != (len(constraints),):
             raise InputError(
-                f"{path}: got W {W.shape} and dual {dual.shape}; "
-                f"expected {constraints.shape} and ({len(constraints)},)"
+                f"{path}: got W {W.shape} and dual {dual.shape}; expected {constraints.shape} and ({len(constraints)},)"
             )
         status = str(arrays["status"])
         if status not in SvmStatus.__members__:
@@ -230,9 +227,7 @@ def _supported(
     if status is SvmStatus.infeasible:
         from marginflow.svm.farkas import prove
 
-        return prove(constraints, norm.diagonal, dual) is not None or bool(
-            dual.any() and _zero_rows(dual, constraints)
-        )
+        return prove(constraints, norm.diagonal, dual) is not None or bool(dual.any() and _zero_rows(dual, constraints))
     return True
 
 

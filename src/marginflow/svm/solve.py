@@ -78,9 +78,7 @@ def solve(
     elif isinstance(problem, Constraints):
         constraints = problem
         if selection is not None or against != "all":
-            raise InputError(
-                "selection, against: got them with constraints; expected a Problem to choose from"
-            )
+            raise InputError("selection, against: got them with constraints; expected a Problem to choose from")
     else:
         raise InputError(f"problem: got {type(problem).__name__}; expected a Problem or its Constraints")
     if chosen.diagonal:
@@ -158,9 +156,7 @@ def _judge(
     if rational.affordable(constraints, norm.diagonal):
         # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
         slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
-        certified = certify(
-            constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True
-        )
+        certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True)
         if certified.certificate.gap <= tol:
             return certified, SvmStatus.optimal, ""
     if certified.certificate.upper == math.inf and not candidate.interrupted:
@@ -226,10 +222,7 @@ def _without_weights(
         return (
             certified,
             SvmStatus.inaccurate,
-            (
-                "no separating W was found and none is excluded; "
-                f"none has norm below {certified.certificate.lower:.6g}"
-            ),
+            (f"no separating W was found and none is excluded; none has norm below {certified.certificate.lower:.6g}"),
         )
     proof = certify(constraints, norm, certified.W, certified.dual, found.farkas)
     return proof, SvmStatus.infeasible, found.proof

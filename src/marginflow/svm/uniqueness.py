@@ -72,9 +72,7 @@ def uniqueness(solution: "Solution") -> Uniqueness:
         unit = E / np.maximum(length, 1e-12 * length.max(initial=1e-300))[:, None]
         smallest = float(np.linalg.svd(unit, compute_uv=False)[-1])
         if smallest > max(_FULL, 10.0 * theta):
-            return Uniqueness(
-                True, smallest, "smallest singular value of the equations that fix W on the optimal face"
-            )
+            return Uniqueness(True, smallest, "smallest singular value of the equations that fix W on the optimal face")
     other = _move(solution, E, lift)
     return other or Uniqueness(
         None,

@@ -77,9 +77,7 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         InputError: not a saved solution, or one whose arrays do not fit each other.
     """
     arrays = read_npz(path)
-    require(
-        path, arrays, *"format norm W dual sample token a z value lower upper gap status tol digest".split()
-    )
+    require(path, arrays, *"format norm W dual sample token a z value lower upper gap status tol digest".split())
     norm = str(arrays["norm"])
     _check_shapes(path, arrays)
     diagonal, kind = _kind(norm)
@@ -140,9 +138,7 @@ def _check_shapes(path: Any, arrays: Arrays) -> None:
         and sample.dtype.kind == token.dtype.kind == "i"
     )
     if not fits or not all(np.isfinite(x).all() for x in (a, z, W, dual)):
-        raise InputError(
-            f"{path}: its arrays do not fit each other or are not finite; save the solution again"
-        )
+        raise InputError(f"{path}: its arrays do not fit each other or are not finite; save the solution again")
     if "X" in arrays:
         require(path, arrays, "scores", "mask", "selection", "against")
         X, scores, mask, selection = (arrays[name] for name in ("X", "scores", "mask", "selection"))
@@ -171,10 +167,7 @@ def _rebuilt(arrays: Arrays) -> list[tuple[int, int, Exact]]:
     """
     if "X" not in arrays:
         a = arrays["a"]
-        return [
-            (int(i), int(t), Exact.of(row))
-            for i, t, row in zip(arrays["sample"], arrays["token"], a, strict=True)
-        ]
+        return [(int(i), int(t), Exact.of(row)) for i, t, row in zip(arrays["sample"], arrays["token"], a, strict=True)]
     out = []
     against = str(arrays["against"])
     for i, own in enumerate(arrays["selection"].tolist()):
@@ -195,9 +188,7 @@ def _check_list(arrays: Arrays, constraints: list[tuple[int, int, Exact]]) -> Ch
     saved = list(zip(arrays["sample"].tolist(), arrays["token"].tolist(), strict=True))
     wanted = [(i, t) for i, t, _ in constraints]
     if saved == wanted:
-        origin = (
-            "rebuilt from the tokens" if "X" in arrays else "as saved, without tokens to rebuild them from"
-        )
+        origin = "rebuilt from the tokens" if "X" in arrays else "as saved, without tokens to rebuild them from"
         return Check("constraints", True, f"{len(wanted)}, {origin}")
     missing = sorted(set(wanted) - set(saved))[:3]
     extra = sorted(set(saved) - set(wanted))[:3]
