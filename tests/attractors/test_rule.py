@@ -150,9 +150,7 @@ def test_ctrl_c_returns_what_is_known_as_incomplete():
     assert calls and found.interrupted and not found.complete
 
 
-@pytest.mark.parametrize(
-    "options", [{"sample": 0}, {"seed": -1}, {"processes": 0}, {"sample": 2, "scales": (0.0,)}]
-)
+@pytest.mark.parametrize("options", [{"sample": 0}, {"seed": -1}, {"processes": 0}, {"sample": 2, "scales": (0.0,)}])
 def test_bad_options_are_one_error(options):
     with pytest.raises(InputError):
         attractors(named.load("trap:finite"), "w", **options)

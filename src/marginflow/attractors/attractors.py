@@ -70,8 +70,7 @@ class Attractor:
             "stability_lower": self.decision.stability_lower,
             "share": self.share,
             "shares": [
-                {"scale": s.scale, "count": s.count, "total": s.total, "interval": s.interval}
-                for s in self.shares
+                {"scale": s.scale, "count": s.count, "total": s.total, "interval": s.interval} for s in self.shares
             ],
             "tied": [d.selected for d in self.tied],
         }

@@ -80,9 +80,7 @@ def run_ends(
     out = []
     for problem in problems:
         model = _model(word, problem, width)
-        paths = integrate_many(
-            problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss
-        )
+        paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
         known = {}
         for path, seed in zip(paths, seeds, strict=True):
             selected = path.selected(-1)

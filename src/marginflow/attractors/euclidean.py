@@ -203,9 +203,7 @@ def _curvature(candidates: Candidates, gram: Floats, size: Floats) -> float:
     draw = np.random.default_rng(0)
     largest = 0.0
     for _ in range(_SAMPLED):
-        alpha = np.array(
-            [draw.choice(np.flatnonzero(row)) if row.any() else 0 for row in candidates.possible]
-        )
+        alpha = np.array([draw.choice(np.flatnonzero(row)) if row.any() else 0 for row in candidates.possible])
         difference = np.zeros((n * T, n * T))
         for i in range(n):
             block = -np.eye(T)

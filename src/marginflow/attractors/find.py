@@ -59,9 +59,7 @@ def attractors(
     """
     if isinstance(parameterization, str):
         if parameterization not in PARAMETERIZATIONS:
-            raise InputError(
-                f"parameterization: got {parameterization!r}; expected {', '.join(PARAMETERIZATIONS)}"
-            )
+            raise InputError(f"parameterization: got {parameterization!r}; expected {', '.join(PARAMETERIZATIONS)}")
         made = PARAMETERIZATIONS[parameterization]
         parameterization = KeyQuery(min(problem.d, problem.d_z)) if made is KeyQuery else made()
     _check(sample, scales, seed, processes)
@@ -117,9 +115,7 @@ def _check(sample: int | None, scales: Sequence[float], seed: int, processes: in
         raise InputError(f"processes: got {processes}; expected at least 1")
 
 
-def _screen(
-    candidates: Candidates, euclidean: bool, limit: int, processes: int, progress: Progress | None
-) -> Screened:
+def _screen(candidates: Candidates, euclidean: bool, limit: int, processes: int, progress: Progress | None) -> Screened:
     total = candidates.count
 
     def show(visited: int, passed: int) -> None:
@@ -148,9 +144,7 @@ def _screen(
     return out
 
 
-def _reasons(
-    problem: Problem, parameterization: AbstractParameterization, screened: Screened, limit: int
-) -> list[str]:
+def _reasons(problem: Problem, parameterization: AbstractParameterization, screened: Screened, limit: int) -> list[str]:
     why = []
     if screened.interrupted:
         why.append("interrupted")

@@ -106,9 +106,7 @@ def draw_basins(
         assert end.decision.solution is not None
         W = end.decision.solution.beta if model.diagonal else end.decision.solution.W.ravel()
         tip = 0.9 * reach * W / np.abs(W).max()
-        axes.annotate(
-            "", tip, (0.0, 0.0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.2}
-        )
+        axes.annotate("", tip, (0.0, 0.0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.2})
         share = len(here) / len(starts)
         axes.plot([], [], "s", color=colour, label=f"{_name(end)}\n{share:.0%} of this square")
     lost = starts[index < 0]

@@ -43,15 +43,14 @@ def upper(count: int, total: int, level: float = 0.95) -> float:
 def missing(ends: list[tuple[Ints, bool]]) -> float:
     """A 95 % bound of the share of starts whose end the runs have not shown.
 
-    The first half of the runs makes the list, the second half is a fresh sample against it: how many of them
-    end elsewhere is binomial, whatever the ends are.
+    Every other run makes the list, the rest are a fresh sample against it: how many of them end elsewhere is
+    binomial, whatever the ends are.
 
     Args:
         ends: the tokens of each run and whether it ended in an attractor at all.
     """
-    half = len(ends) // 2
-    seen = {tuple(tokens.tolist()) for tokens, ended in ends[:half] if ended}
-    fresh = ends[half:]
+    seen = {tuple(tokens.tolist()) for tokens, ended in ends[::2] if ended}
+    fresh = ends[1::2]
     if not fresh:
         return 1.0
     outside = sum(not ended or tuple(tokens.tolist()) not in seen for tokens, ended in fresh)

@@ -1,0 +1,34 @@
+"""One sentence for `describe` and `flow`: where training can end, when that is cheap to prove."""
+
+from typing import Final
+
+from marginflow.attractors.attractors import Attractors
+from marginflow.attractors.candidates import Candidates
+from marginflow.attractors.find import attractors
+from marginflow.errors import UndefinedError
+from marginflow.flow.parameterization import AbstractParameterization
+from marginflow.problem.problem import Problem
+
+
+def known_ends(problem: Problem, parameterization: AbstractParameterization | str) -> Attractors | None:
+    """The complete list of ends if the problem is small enough to enumerate in about a second; else None.
+
+    Its `sentence` says no more than was proved; `only_minimal_loss` and `below(zero_loss)` are the facts.
+    """
+    diagonal = (
+        parameterization in ("diag", "diag-kq") if isinstance(parameterization, str) else parameterization.diagonal
+    )
+    norm = parameterization if isinstance(parameterization, str) else parameterization.word
+    try:
+        count = Candidates.of(problem, diagonal).count
+    except UndefinedError:
+        return None
+    if count > (_EUCLIDEAN if norm in ("w", "diag") else _SOLVES):
+        return None
+    found = attractors(problem, parameterization)
+    return found if found.complete else None
+
+
+_EUCLIDEAN: Final = 20_000
+_SOLVES: Final = 300
+"""Selections that take about a second."""
