@@ -111,6 +111,10 @@ class AbstractParameterization(ABC):
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """The start U diag(k q) V' with singular directions U (d, r), V (d_z, r) and factors k, q (r,)."""
 
+    def rank_cap(self, d: int, d_z: int) -> int:
+        """The rank that W cannot exceed."""
+        return min(d, d_z)
+
     def draw(self, d: int, d_z: int, rng: np.random.Generator, scale: float) -> Arrays:
         """A generic start: `scale` times standard normal entries, drawn in the order of `shapes`."""
         return {name: scale * rng.standard_normal(s) for name, s in self.shapes(d, d_z).items()}

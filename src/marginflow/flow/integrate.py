@@ -12,7 +12,7 @@ from marginflow.flow.force import Loss
 from marginflow.flow.loop import Progress as Progress, Record, Settings, first_state, run
 from marginflow.flow.tokens import Tokens
 from marginflow.flow.trajectory import Trajectory
-from marginflow.flow.verdict import judge
+from marginflow.flow.verdict import Judge
 from marginflow.problem.problem import Problem
 
 
@@ -100,50 +100,42 @@ def integrate_many(
     """
     _check(parameterization, until_margin, until, loss, rtol, max_steps, scale)
     many = not isinstance(problem, Problem)
-    problems = list(problem) if many else [problem]
-    count = _count(problems, many, seeds, inits)
+    given: list[Problem] = [problem] if isinstance(problem, Problem) else list(problem)
+    count = _count(given, many, seeds, inits)
     numbers = _seeds(seeds, count, inits is not None)
-    if many:
-        per_run = problems
-    else:
-        per_run = problems * count
+    problems = given if many else given * count
+    judges = {id(p): Judge(p, parameterization, loss) for p in given}
     starts = []
-    for i, p in enumerate(per_run):
-        if inits is not None:
-            arrays = parameterization.start(inits[i], p.d, p.d_z)
-        else:
-            rng = np.random.default_rng(numbers[i])
-            arrays = parameterization.start(
-                parameterization.draw(p.d, p.d_z, rng, scale), p.d, p.d_z
-            )
-        starts.append(parameterization.lift(p.d, p.d_z).pack(arrays))
+    for i, p in enumerate(problems):
+        rng = np.random.default_rng(numbers[i])
+        arrays = parameterization.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
+        starts.append(parameterization.lift(p.d, p.d_z).pack(parameterization.start(arrays, p.d, p.d_z)))
     settings = Settings(until_margin, rtol, max_steps, loss)
-    out: list[Trajectory | None] = [None] * count
-    for group in _groups(per_run):
-        members = [per_run[i] for i in group]
+    out: dict[int, Trajectory] = {}
+    for group in _groups(problems):
+        members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
         tokens = Tokens.of(members[:1] if shared else members, diagonal=parameterization.diagonal)
         lift = parameterization.lift(members[0].d, members[0].d_z)
         state = first_state(lift, tokens, np.stack([starts[i] for i in group]), loss)
-        records = [Record() for _ in group]
+        records = [Record(judges[id(p)]) for p in members]
         for b, record in enumerate(records):
             record.add(state, b)
-        run(lift, tokens, state, settings, records, progress)
+        run(lift, tokens, state, settings, records, progress, until == "verdict")
         for i, record in zip(group, records, strict=True):
             snapshots = record.snapshots()
-            made = Trajectory(
-                per_run[i],
+            out[i] = Trajectory(
+                problems[i],
                 parameterization,
                 loss,
                 -1 if inits is not None else numbers[i],
                 scale,
                 rtol,
                 snapshots,
-                judge(per_run[i], parameterization, snapshots, loss, record.ended),
+                record.judge(snapshots, record.ended),
                 record.ended,
             )
-            out[i] = made
-    return [t for t in out if t is not None]
+    return [out[i] for i in range(count)]
 
 
 def _groups(problems: Sequence[Problem]) -> list[list[int]]:

@@ -43,6 +43,10 @@ class KeyQuery(AbstractParameterization):
         """W = K Q'."""
         return _Bilinear(d)
 
+    def rank_cap(self, d: int, d_z: int) -> int:
+        """The width, where it is the smallest."""
+        return min(d, d_z, int(self.width))
+
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """K = [U diag(k), 0], Q = [V diag(q), 0]."""
         U, V, k, q = basis(U, V, k, q)
@@ -79,7 +83,7 @@ class _Bilinear(AbstractLift):
         A0[:, :d, d:] = -G
         A0[:, d:, :d] = -G.transpose(0, 2, 1)
         A0.reshape(B, -1)[:, :: size + 1] = a[:, None]
-        return _Block(d, theta, theta + dtheta / a[:, None, None], np.linalg.inv(A0))
+        return _Block(d, theta, theta + dtheta / a[:, None, None], np.asarray(np.linalg.inv(A0)))
 
     def distance(self, theta: Floats, error: Floats) -> Floats:
         return relative(theta, error)

@@ -12,7 +12,8 @@ from marginflow.flow.clock import log_step_time
 from marginflow.flow.force import Logits, Loss
 from marginflow.flow.rosenbrock import Point, Step, point, step
 from marginflow.flow.tokens import Tokens
-from marginflow.flow.trajectory import Snapshots
+from marginflow.flow.trajectory import FlowStatus, Snapshots
+from marginflow.flow.verdict import Judge
 
 
 FORCE_TOLERANCE: Final = 0.05
@@ -86,9 +87,15 @@ class State:
 class Record:
     """The snapshots of one run as they come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
         self.rows: list[tuple[Any, ...]] = []
         self.ended = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether the verdict on the last snapshot is certain."""
+        return self.judge(self._stack(self.rows[-1:]), "").status is not FlowStatus.undecided
 
     def add(self, state: State, b: int) -> None:
         """Keep run `b` of the batch as it is."""
@@ -112,8 +119,12 @@ class Record:
 
     def snapshots(self) -> Snapshots:
         """All of them, stacked."""
+        return self._stack(self.rows)
+
+    @staticmethod
+    def _stack(rows: list[tuple[Any, ...]]) -> Snapshots:
         names = [f.name for f in fields(Snapshots) if f.name != "start"]
-        columns = list(zip(*self.rows, strict=True))
+        columns = list(zip(*rows, strict=True))
         start = columns.pop()[0]
         return Snapshots(**{n: np.stack(c) for n, c in zip(names, columns, strict=True)}, start=start)
 
@@ -147,12 +158,12 @@ def run(
     settings: Settings,
     records: list[Record],
     progress: Callable[[Progress], None] | None = None,
-    decided: Callable[[Record], bool] | None = None,
+    until_verdict: bool = False,
 ) -> None:
     """Integrate every run of the batch to its end, adding snapshots to its record.
 
-    `decided` is asked at every snapshot whether the run may stop there. A KeyboardInterrupt ends all runs where
-    they are.
+    With `until_verdict` a run also stops at the first snapshot whose verdict is certain. A KeyboardInterrupt ends
+    all runs where they are.
     """
     ids = np.arange(len(records))
     level = np.array([_next_level(float(g)) for g in state.at.force.gap.min(axis=1)])
@@ -166,11 +177,11 @@ def run(
             moved = (state.at.force.top != before.at.force.top).any(axis=1)
             keep = accepted & ((reach >= level) | moved)
             over = _endings(state, reach, tokens.mask, settings)
-            for b in np.flatnonzero(keep | (over != "")):
+            for b in map(int, np.flatnonzero(keep | (over != ""))):
                 record = records[ids[b]]
                 record.add(state, b)
                 level[b] = _next_level(float(reach[b]))
-                if over[b] == "" and decided is not None and decided(record):
+                if over[b] == "" and until_verdict and record.decided:
                     over[b] = "verdict"
                 record.ended = str(over[b])
             go = over == ""
@@ -185,9 +196,7 @@ def run(
             records[i].ended = "interrupted"
 
 
-def advance(
-    lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
-) -> tuple[State, Bools]:
+def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
     at, h = state.at, state.h
     with np.errstate(all="ignore"):
@@ -254,7 +263,9 @@ def crossing(at: Point, new: Point, scores: Floats) -> Floats:
     if not (old != now).any():
         return out
     scores = np.broadcast_to(scores, at.ds.shape)
-    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(scores, old[..., None], axis=2)
+    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(
+        scores, old[..., None], axis=2
+    )
     gain = gain[..., 0]
     before, after = at.force.gap, new.force.gap
     seen_before = before <= before.min(axis=1, keepdims=True) + RESOLVED
@@ -325,6 +336,7 @@ def _map(function: Callable[..., Any], first: Any, *rest: Any) -> Any:
     if isinstance(first, np.ndarray):
         return function(first, *rest)
     parts = {
-        f.name: _map(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest)) for f in fields(first)
+        f.name: _map(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest))
+        for f in fields(first)
     }
     return type(first)(**parts)

@@ -106,9 +106,7 @@ class Step:
     embedded: Force
 
 
-def step(
-    lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints | None, loss: Loss
-) -> Step:
+def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints | None, loss: Loss) -> Step:
     """Step every run of the batch by its own `h` (B,).
 
     `active` (B, A) holds the flat indices of the tokens whose weights matter, padded with any others; None for all.

@@ -1,12 +1,231 @@
 """What the end of a flow means: a theorem for minimal loss, the stable-selection rule for traps (docs/flow.md)."""
 
+from dataclasses import dataclass, field
+from typing import Final
+
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Logits, Loss, log_excess
+from marginflow.flow.tokens import Tokens
 from marginflow.flow.trajectory import FlowStatus, Snapshots, Verdict
+from marginflow.norms import parse_norm
+from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
+from marginflow.svm import stability
+from marginflow.svm.solution import Solution
+
+
+RULE_MARGIN: Final = 1e3
+"""The least lead from which the rule is applied: earlier it was wrong in 2 of 600 runs, later in none (design 7)."""
+
+CLOSE: Final = 1.25
+"""Norm over margin, relative to the SVM of the selection, from which the rule speaks of the run's own direction."""
+
+CLEAR: Final = 1.02
+"""How far, relative to the least acting margin, the better tokens of the run itself must be behind."""
+
+STATIONARY: Final = 0.1
+"""KKT residual of the direction below which a rank-capped run counts as near the KKT point it approaches."""
+
+
+@dataclass(eq=False)
+class Judge:
+    """Judges snapshots of runs on one problem; selections already looked at are remembered."""
+
+    problem: Problem
+    parameterization: AbstractParameterization
+    loss: Loss
+    known: dict[tuple[int, ...], stability.Decision] = field(default_factory=dict)
+
+    def __call__(self, snapshots: Snapshots, ended: str) -> Verdict:
+        """The verdict on a run whose last snapshot is the last of `snapshots`, `ended` saying why it stopped."""
+        problem = self.problem
+        s = Logits(snapshots.high[-1:], snapshots.low[-1:])
+        best, mask = problem.optimal[None], problem.mask[None]
+        excess = float(log_excess(s, problem.scores[None], best, mask, self.loss)[0])
+        barrier = log_barrier(problem, self.loss)
+        if excess < barrier:
+            return Verdict(
+                FlowStatus.minimal_loss,
+                f"the excess exp({excess:.6g}) is below the barrier exp({barrier:.6g}), which the flow cannot "
+                "climb back over, and under it every constraint pulls (theorem in docs/flow.md)",
+                "barrier",
+                excess,
+                barrier,
+            )
+        leads = (s.high + s.low)[0]
+        selected = leads.argmax(axis=1)
+        rows = np.arange(problem.n)
+        behind = problem.scores[rows, selected] < problem.scores[rows, problem.optimal]
+        wrong = tuple((int(i), int(selected[i])) for i in np.flatnonzero(behind))
+        if not wrong:
+            return self._undecided(
+                "every sample is on its optimal token, but the excess "
+                f"exp({excess:.6g}) is not yet below the barrier exp({barrier:.6g}); {_STOPPED[ended]}",
+                excess,
+                barrier,
+                wrong,
+            )
+        reach = _least_lead(leads, problem, selected)
+        if reach < RULE_MARGIN:
+            return self._undecided(
+                f"the least lead is {reach:.6g}, below the {RULE_MARGIN:g} from which a trap can be told from a "
+                f"slow run; {_STOPPED[ended]}",
+                excess,
+                barrier,
+                wrong,
+            )
+        return self._of_selection(snapshots, leads, selected, excess, barrier, wrong, ended)
+
+    def _of_selection(
+        self,
+        snapshots: Snapshots,
+        leads: Floats,
+        selected: Ints,
+        excess: float,
+        barrier: float,
+        wrong: tuple[tuple[int, int], ...],
+        ended: str,
+    ) -> Verdict:
+        """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
+        key = tuple(int(t) for t in selected)
+        if key not in self.known:
+            self.known[key] = stability.decide(self.problem, self.parameterization.norm, selected)
+        decision = self.known[key]
+        solution = decision.solution
+        better = self.problem.constraints(selected, against="better")
+        ahead = _margins(leads, selected, better)
+        if solution is None or solution.status.name == "infeasible":
+            reason = f"{decision.reason} in samples {_samples(wrong)}, so the selection will be left"
+            return self._undecided(reason, excess, barrier, wrong)
+        acting = float(_margins(leads, selected, solution.constraints).min())
+        size = _size(self.parameterization, snapshots, self.problem)
+        closeness = size / (acting * solution.certificate.lower) if acting > 0 else np.inf
+        clear = float(ahead.min(initial=np.inf)) / acting
+        numbers = (decision.stability_lower, closeness)
+        if self._capped(solution):
+            return self._under_a_cap(snapshots, clear, excess, barrier, wrong, numbers)
+        if decision.verdict is stability.Verdict.attractor and closeness <= CLOSE and clear >= CLEAR:
+            return Verdict(
+                FlowStatus.trapped,
+                f"samples {_samples(wrong)} stay on a wrong token: at the {solution.norm.name} SVM of the selected "
+                f"tokens every better token's margin exceeds {decision.stability_lower:.6g} > 1 (certified), and "
+                f"the run is within a factor {closeness:.6g} of that SVM with its better tokens at {clear:.4g} "
+                "times the least margin (rule of docs/flow.md)",
+                "svm",
+                excess,
+                barrier,
+                wrong,
+                *numbers,
+            )
+        if decision.verdict is stability.Verdict.left:
+            return self._leaving(decision, better, ahead, acting, excess, barrier, wrong, numbers)
+        if decision.verdict is stability.Verdict.attractor:
+            reason = (
+                f"the selected tokens are a possible end, but the run's direction is a factor {closeness:.4g} from "
+                f"their SVM and its better tokens at {clear:.4g} times the least margin; {_STOPPED[ended]}"
+            )
+        else:
+            reason = decision.reason
+        return self._undecided(reason, excess, barrier, wrong, *numbers)
+
+    def _leaving(
+        self,
+        decision: stability.Decision,
+        better: Constraints,
+        ahead: Floats,
+        acting: float,
+        excess: float,
+        barrier: float,
+        wrong: tuple[tuple[int, int], ...],
+        numbers: tuple[float, float],
+    ) -> Verdict:
+        """Which better token takes over, and at about which margin: where the straight lines of margins cross."""
+        assert decision.solution is not None
+        slopes = better.margins(decision.solution.W)
+        b = int(np.argmin(slopes))
+        when = acting
+        if slopes[b] < 1.0:
+            when = max(acting, (float(ahead[b]) - float(slopes[b]) * acting) / (1.0 - float(slopes[b])))
+        leaves = (int(better.sample[b]), int(better.token[b]))
+        reason = (
+            f"the selection will be left: {decision.reason}; sample {leaves[0]} turns to token {leaves[1]} when the "
+            f"margin is about {when:.2g}"
+        )
+        return self._undecided(reason, excess, barrier, wrong, leaves=leaves, **numbers)
+
+    def _capped(self, solution: Solution) -> bool:
+        """Whether K and Q are too narrow for the SVM's rank (unknown rank: as if they were, unless full)."""
+        cap = self.parameterization.rank_cap(self.problem.d, self.problem.d_z)
+        if cap >= min(solution.constraints.shape):
+            return False
+        return solution.rank is None or cap < solution.rank
+
+    def _under_a_cap(
+        self,
+        snapshots: Snapshots,
+        clear: float,
+        excess: float,
+        barrier: float,
+        wrong: tuple[tuple[int, int], ...],
+        numbers: tuple[float, float],
+    ) -> Verdict:
+        """The width is below the SVM's rank: the limit is a KKT point of the factors, looked at directly."""
+        residual = self._stationarity(snapshots)
+        if clear >= CLEAR and residual <= STATIONARY:
+            return Verdict(
+                FlowStatus.trapped,
+                f"samples {_samples(wrong)} stay on a wrong token: the width is below the rank of the SVM solution, "
+                f"and at the KKT point approached (residual {residual:.2g}) every better token is {clear:.4g} times "
+                "the least margin behind; no claim of global optimality (docs/flow.md)",
+                "kkt",
+                excess,
+                barrier,
+                wrong,
+                *numbers,
+            )
+        reason = (
+            f"the width is below the rank of the SVM solution; KKT residual {residual:.2g}, better tokens at "
+            f"{clear:.4g} times the least margin"
+        )
+        return self._undecided(reason, excess, barrier, wrong, *numbers)
+
+    def _stationarity(self, snapshots: Snapshots) -> float:
+        """sin of the angle between the parameters and their rate: the relative epsilon of theory 3.5."""
+        problem = self.problem
+        lift = self.parameterization.lift(problem.d, problem.d_z)
+        tokens = Tokens.of([problem], diagonal=self.parameterization.diagonal)
+        theta = snapshots.theta[-1:]
+        rate = lift.rate(theta, tokens.pull(snapshots.f[-1:]))
+        cosine = float((theta * rate).sum()) / float(np.sqrt((theta * theta).sum() * (rate * rate).sum()))
+        return float(np.sqrt(max(0.0, 1.0 - cosine * cosine)))
+
+    def _undecided(
+        self,
+        reason: str,
+        excess: float,
+        barrier: float,
+        wrong: tuple[tuple[int, int], ...],
+        better_margin: float = np.nan,
+        closeness: float = np.nan,
+        leaves: tuple[int, int] | None = None,
+    ) -> Verdict:
+        return Verdict(
+            FlowStatus.undecided, reason, "", excess, barrier, wrong, better_margin, closeness, leaves
+        )
+
+
+_STOPPED: Final = {
+    "margin": "run to a larger margin",
+    "verdict": "run to a larger margin",
+    "": "run to a larger margin",
+    "steps": "the steps allowed are used up",
+    "floor": "float64 cannot resolve larger margins",
+    "stalled": "the step size has reached float64's floor",
+    "interrupted": "the run was interrupted",
+}
 
 
 def log_barrier(problem: Problem, loss: Loss) -> float:
@@ -36,37 +255,24 @@ def _log_logistic_gain(gamma: Floats, delta: Floats) -> Floats:
     return np.where(small, inside, np.log(np.maximum(np.logaddexp(0.0, inside), 1e-300)))
 
 
-def judge(
-    problem: Problem,
-    parameterization: AbstractParameterization,
-    snapshots: Snapshots,
-    loss: Loss,
-    ended: str,
-) -> Verdict:
-    """The verdict on a run that stopped at its last snapshot, `ended` saying why."""
-    s = Logits(snapshots.high[-1:], snapshots.low[-1:])
-    excess = float(
-        log_excess(s, problem.scores[None], problem.optimal[None], problem.mask[None], loss)[0]
-    )
-    barrier = log_barrier(problem, loss)
-    selected = (s.high + s.low)[0].argmax(axis=1)
-    rows = np.arange(problem.n)
-    behind = problem.scores[rows, selected] < problem.scores[rows, problem.optimal]
-    wrong = tuple((int(i), int(selected[i])) for i in np.flatnonzero(behind))
-    if excess < barrier:
-        return Verdict(
-            FlowStatus.minimal_loss,
-            f"the excess exp({excess:.6g}) is below the barrier exp({barrier:.6g}), which the flow cannot climb "
-            "back over, and under it every constraint pulls (theorem in docs/flow.md)",
-            "barrier",
-            excess,
-            barrier,
-        )
-    return Verdict(
-        FlowStatus.undecided,
-        f"the excess exp({excess:.6g}) is above the barrier exp({barrier:.6g})",
-        "",
-        excess,
-        barrier,
-        wrong,
-    )
+def _least_lead(leads: Floats, problem: Problem, selected: Ints) -> float:
+    """The least lead of a selected token over one of another score."""
+    own = problem.scores[np.arange(problem.n), selected][:, None]
+    other = np.where(problem.mask & (problem.scores != own), leads, -np.inf).max(axis=1)
+    return float((leads.max(axis=1) - other).min())
+
+
+def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:
+    """(C,) the margins of the run itself, from its carried logits."""
+    i = constraints.sample
+    return np.asarray(leads[i, selected[i]] - leads[i, constraints.token])
+
+
+def _size(parameterization: AbstractParameterization, snapshots: Snapshots, problem: Problem) -> float:
+    weights = parameterization.lift(problem.d, problem.d_z).weights(snapshots.theta[-1:])[0]
+    return parse_norm(parameterization.norm).value(weights)
+
+
+def _samples(wrong: tuple[tuple[int, int], ...]) -> str:
+    shown = ", ".join(f"{i} (token {t})" for i, t in wrong[:6])
+    return shown + (f" and {len(wrong) - 6} more" if len(wrong) > 6 else "")
