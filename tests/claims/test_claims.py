@@ -6,7 +6,7 @@ import math
 import pytest
 
 from marginflow.claims import registry
-from marginflow.claims.claim import Check, Claim, ClaimResult, Evidence, plain
+from marginflow.claims.claim import Check, Claim, Evidence, plain
 from marginflow.errors import InputError
 
 
@@ -19,48 +19,28 @@ SLOW = {"contrast"}
 """Left to `make test-all`: 200 runs and 200 solves, a third of the CPU time of all claims."""
 
 
-@pytest.fixture(scope="module")
-def results() -> dict[str, ClaimResult]:
-    """One run of the others for all tests of this file."""
-    names = [claim.name for claim in registry.listing() if claim.name not in SLOW]
-    return {result.name: result for result in registry.run(names)}
-
-
 def test_every_claim_that_was_asked_for_is_there() -> None:
     assert set(ASKED) <= set(NAMES)
     assert len(NAMES) == len(set(NAMES))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
-def test_holds(name, results) -> None:
-    result = results[name]
-    assert not result.failure
-    failing = [check for check in result.checks if not check.holds]
-    assert result.holds, failing
+MARKED = [pytest.param(name, marks=pytest.mark.long) if name in SLOW else name for name in NAMES]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", sorted(SLOW))
-def test_slow_ones_hold(name) -> None:
+@pytest.mark.parametrize("name", MARKED)
+def test_holds_with_reasons_and_says_so_in_json(name) -> None:
     (result,) = registry.run([name])
+    assert not result.failure
     assert result.holds, [check for check in result.checks if not check.holds]
-
-
-def test_every_tolerance_has_a_reason(results) -> None:
-    for result in results.values():
-        for check in result.checks:
-            assert len(check.reason) >= 4, f"{result.name}: {check.what}"
-            assert check.tolerance >= 0 and math.isfinite(check.tolerance)
-
-
-def test_json_says_what_decides(results) -> None:
-    for result in results.values():
-        found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
-        for key in "name source statement predicted measured tolerance holds reason checks details".split():
-            assert key in found
-        # The headline is an equality, so that a reader can check `holds` from three numbers.
-        assert result.headline.relation == "="
-        assert (abs(found["measured"] - found["predicted"]) <= found["tolerance"]) is found["holds"]
+    for check in result.checks:
+        assert len(check.reason) >= 4, check.what
+        assert check.tolerance >= 0 and math.isfinite(check.tolerance)
+    found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    for key in "name source statement predicted measured tolerance holds reason checks details".split():
+        assert key in found
+    # The headline is an equality, so that a reader can check `holds` from three numbers.
+    assert result.headline.relation == "="
+    assert (abs(found["measured"] - found["predicted"]) <= found["tolerance"]) is found["holds"]
 
 
 def test_sources_are_the_paper_or_the_derivations() -> None:
@@ -96,6 +76,7 @@ def test_the_headline_is_the_check_that_fails() -> None:
     good, bad = Check("good", 1.0, 1.0, 0.0, "r"), Check("bad", 1.0, 2.0, 0.0, "r")
     result = Claim("x", "s.", "derived", "none", lambda: Evidence((good, bad))).run()
     assert not result.holds and result.headline is bad
+    assert [line.split()[0] for line in result.lines()] == ["holds", "FAILS"]
 
 
 def test_plain_values() -> None:

@@ -117,6 +117,16 @@ class ClaimResult:
         """The derivation of the headline's tolerance, or why there is none."""
         return self.headline.reason
 
+    def lines(self) -> list[str]:
+        """Every check as a line for people: the verdict, the numbers, and the reason for the tolerance."""
+        if self.failure:
+            return [self.failure]
+        return [
+            f"{'holds ' if check.holds else 'FAILS '} {check.what}: predicted {check.relation} {check.predicted:.9g}, "
+            f"measured {check.measured:.9g}, tolerance {check.tolerance:.2g} ({check.reason})"
+            for check in self.checks
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         found = {
@@ -173,7 +183,7 @@ class Claim:
             self.source,
             self.statement,
             checks,
-            {"problem": self.problem} | details,
+            plain({"problem": self.problem} | details),
             failure,
             time.process_time() - started,
         )
