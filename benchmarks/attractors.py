@@ -15,8 +15,8 @@ import numpy as np
 
 from marginflow.attractors import attractors
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.rule import decide
 from marginflow.problem import named
+from marginflow.svm.stability import decide
 
 
 def main(spec: str = "sphere:n=6,T=8,d=10,seed=0", processes: int = 2) -> None:

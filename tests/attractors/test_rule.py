@@ -5,9 +5,9 @@ import pytest
 
 from marginflow import InputError, Problem, solve
 from marginflow.attractors import attractors
-from marginflow.attractors.bound import OptimalMargins
-from marginflow.attractors.rule import Verdict, decide
 from marginflow.problem import named
+from marginflow.svm.optimal_margins import OptimalMargins
+from marginflow.svm.stability import Verdict, decide
 
 
 @pytest.mark.parametrize("word", ["w", "kq"])

@@ -6,10 +6,10 @@ import pytest
 import marginflow as mf
 from marginflow.attractors import attractors
 from marginflow.attractors.ends import ends_are_attractors, run_ends
-from marginflow.attractors.rule import Verdict
 from marginflow.attractors.sentence import known_ends
 from marginflow.attractors.shares import missing, upper, wilson
 from marginflow.problem import named
+from marginflow.svm.stability import Verdict
 
 
 LATE = 1.0005
@@ -67,7 +67,7 @@ def test_attractors_attract():
 
 def test_selections_the_rule_rejects_are_left():
     """From its own SVM direction, far out, a selection with a better margin below 1 is not kept."""
-    from marginflow.attractors.rule import decide
+    from marginflow.svm.stability import decide
 
     problem = named.load("sphere:n=4,T=4,d=8,seed=3")
     left = 0

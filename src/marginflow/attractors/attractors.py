@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Ints
-from marginflow.attractors.rule import Decision
 from marginflow.attractors.shares import Share
 from marginflow.flow.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem
+from marginflow.svm.stability import Decision
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.attractors.rule import Verdict, decide
 from marginflow.flow.force import Loss
 from marginflow.flow.integrate import integrate_many
 from marginflow.flow.parameterization import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
 from marginflow.problem.problem import Problem
 from marginflow.svm.solution import Solution
+from marginflow.svm.stability import Verdict, decide
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,13 @@ import numpy as np
 from marginflow.arrays import Ints
 from marginflow.attractors.attractors import Attractor, Attractors, excess, score_class
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.rule import Decision, Verdict, decide
 from marginflow.attractors.search import Screened, screen_euclidean, screen_separable
 from marginflow.attractors.shares import Share, missing
 from marginflow.errors import InputError
 from marginflow.flow.parameterization import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
 from marginflow.problem.problem import Problem
 from marginflow.svm.separable import separability
+from marginflow.svm.stability import Decision, Verdict, decide
 
 
 Progress = Callable[[str], None]
