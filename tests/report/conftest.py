@@ -43,3 +43,9 @@ def undecided(orbit):
     return dataclasses.replace(
         orbit[0], verdict=Verdict(FlowStatus.undecided, "the margin asked for was not reached"), seed=7
     )
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """The function that trains: (data, word, seed, until) -> Trajectory."""
+    return run

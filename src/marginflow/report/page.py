@@ -97,7 +97,7 @@ def _contrast(found: Answer) -> str:
     heads = "".join(f'<th scope="col">{html.escape(NORMS[norm]["label"])}</th>' for norm in found.columns)
     least = "".join(f"<td>{number(value, 6)}</td>" for value in found.certified)
     return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Table: norms over margin">'
+        '<div class="scroll" tabindex="0" role="group" aria-label="Table: norms over margin">'
         '<table class="contrast"><caption>Norm over margin where training ended; '
         "bold: the norm that this flow is predicted to minimise</caption>"
         f'<thead><tr><th scope="col">weights</th>{heads}</tr></thead><tbody>{lines}</tbody>'

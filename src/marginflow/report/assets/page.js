@@ -79,7 +79,16 @@ function update(patch) {
   page.whole = page.whole || whole;
   if (whole || now.snapshot !== before.snapshot || now.sample !== before.sample) {
     later(() => (page.whole ? redraw() : follow()));
+    writeHash();
   }
+}
+
+// The address names what is shown, so that a link can be sent; Chromium limits how often it may change.
+function writeHash() {
+  clearTimeout(page.writing);
+  page.writing = setTimeout(() => {
+    history.replaceState(null, "", `#run=${page.state.run + 1}&snapshot=${page.state.snapshot + 1}`);
+  }, 200);
 }
 
 function redraw() {

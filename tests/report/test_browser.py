@@ -1,0 +1,337 @@
+"""The page in real Chromium: no error, no request, every figure drawn, every control followed."""
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from marginflow.cli.flow import summary
+from marginflow.cli.output import plain
+from marginflow.problem.problem import Problem
+from marginflow.report.build import build_report
+
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+).split()
+FIGURES = ["time", "norms", "ratio", "spectrum", "attention", "support", "balance"]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    # A report that nobody has opened is not known to work: absence is a failure, not a reason to skip.
+    assert CHROMIUM.exists(), f"{CHROMIUM} is missing; `make test` installs it"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Opened:
+    """A page with everything that went wrong on it."""
+
+    def __init__(self, chromium, file, *, width=1280, theme="light", script=True):
+        self.context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=script
+        )
+        self.page = self.context.new_page()
+        self.errors, self.requests = [], []
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type != "log" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("request", lambda r: self.requests.append(r.url))
+        self.page.goto(file.as_uri())
+        if script:
+            self.page.wait_for_selector("html[data-ready=yes]")
+
+    def settle(self):
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def state(self, name):
+        return self.page.evaluate(f"page.state.{name}")
+
+    def text(self, selector):
+        return self.page.inner_text(selector)
+
+    def close(self, file):
+        assert self.errors == []
+        assert [url for url in self.requests if not url.startswith("blob:")] == [file.as_uri()]
+        self.context.close()
+
+
+@pytest.fixture(scope="session")
+def report(digits, orbit, trapped, tmp_path_factory):
+    file = tmp_path_factory.mktemp("report") / "report.html"
+    build_report([*digits, *orbit, trapped], file)
+    return file
+
+
+@pytest.fixture
+def opened(chromium, report):
+    found = Opened(chromium, report)
+    yield found
+    found.close(report)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_figure_is_drawn(chromium, report, width, theme):
+    found = Opened(chromium, report, width=width, theme=theme)
+    for run in range(7):
+        found.page.select_option("#problem", str(found.page.evaluate(f"DATA.runs[{run}].problem")))
+        found.settle()
+        found.page.select_option("#run", str(run))
+        found.settle()
+        for name in FIGURES:
+            card = found.page.locator(f"#figure-{name}")
+            assert card.is_visible(), name
+            assert card.locator("svg.panel, canvas.map").count() >= 1, name
+        assert found.page.locator("#figure-time path.curve").count() >= 2
+        plane = found.page.evaluate(f"DATA.problems[DATA.runs[{run}].problem].plane !== null")
+        assert found.page.locator("#figure-plane").is_visible() == plane
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+    background = found.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, background[4:-1].split(","))) > 384) == (theme == "light")
+    found.close(report)
+
+
+def test_time_is_moved_by_the_keyboard_and_everything_follows(opened):
+    page = opened.page
+    before = {k: page.inner_html(f"#figure-{k} .panels") for k in ("time", "support")}
+    said = opened.text(".map-host p")
+    last = opened.state("snapshot")
+    page.focus("#snapshot")
+    for _ in range(12):
+        page.keyboard.press("ArrowLeft")
+    opened.settle()
+    assert opened.state("snapshot") == last - 12
+    assert opened.text("#now").startswith(f"{last - 11}/")
+    assert page.get_attribute("#snapshot", "aria-valuetext").startswith(f"snapshot {last - 11} of")
+    for name, html in before.items():
+        assert page.inner_html(f"#figure-{name} .panels") != html
+    assert opened.text(".map-host p") != said
+
+
+def test_hovering_moves_time_and_clicking_chooses_the_run(opened):
+    page = opened.page
+    panel = page.locator("#figure-norms svg").first
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    page.mouse.move(box["x"] + 0.45 * box["width"], box["y"] + 0.4 * box["height"])
+    opened.settle()
+    assert opened.state("snapshot") < page.evaluate("DATA.runs[0].snapshots - 1")
+    assert "K, Q" in opened.text("#tip") or "W" in opened.text("#tip")
+    point = page.evaluate(
+        """() => { const labels = [...document.querySelectorAll('#figure-norms svg text.curve-label')];
+        const box = labels.find((l) => l.textContent === 'W').getBoundingClientRect();
+        return [box.left - 15, box.top + box.height / 2]; }"""
+    )
+    page.mouse.click(*point)
+    opened.settle()
+    assert opened.state("run") == 1 and opened.state("norm") == "frobenius"
+    assert page.input_value("#run") == "1" and page.input_value("#norm") == "frobenius"
+    assert "W, seed 0" in opened.text("#figure-attention .lede")
+    assert page.locator("tr.chosen").get_attribute("data-run") == "1"
+
+
+def test_a_box_zooms_and_a_double_click_shows_all_again(opened):
+    page = opened.page
+    panel = page.locator("#figure-ratio svg").first
+    panel.scroll_into_view_if_needed()
+    box = panel.bounding_box()
+    ticks = (
+        "[...document.querySelector('#figure-ratio svg').querySelectorAll('.axes text')].map(t => t.textContent).join()"
+    )
+    before = page.evaluate(ticks)
+    page.mouse.move(box["x"] + 200, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 330, box["y"] + 150, steps=4)
+    page.mouse.up()
+    assert page.evaluate(ticks) != before
+    page.locator("#figure-ratio svg").first.dblclick(position={"x": 200, "y": 100})
+    assert page.evaluate(ticks) == before
+
+
+def test_norm_problem_axis_sample_and_theme_controls(opened):
+    page = opened.page
+    page.select_option("#norm", "frobenius")
+    opened.settle()
+    assert "Frobenius" in page.locator("#figure-ratio .focus .panel-title").text_content()
+    assert "Frobenius SVM" in opened.text("#figure-support .lede")
+    before = page.inner_html("#figure-time .panels")
+    page.select_option("#time-axis", "linear")
+    opened.settle()
+    assert page.inner_html("#figure-time .panels") != before
+    page.select_option("#sample", "3")
+    opened.settle()
+    assert opened.text("#figure-attention .tokens caption").startswith("Sample 3")
+    assert page.locator("#figure-attention canvas.digit").count() == 1
+    page.select_option("#problem", "1")
+    opened.settle()
+    assert opened.state("run") == 2 and page.locator("#run option").count() == 4
+    assert page.locator("#figure-norms svg").count() == 4
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.click("#theme")
+    opened.settle()
+    assert page.evaluate(background) != light
+    page.click("#all-runs button[data-run='6']")
+    opened.settle()
+    assert opened.state("run") == 6 and page.input_value("#problem") == "2"
+
+
+def test_playing_goes_to_the_end(opened):
+    page = opened.page
+    page.evaluate("update({snapshot: DATA.runs[0].snapshots - 4})")
+    page.click("#play")
+    # The page forbids eval, which `wait_for_function` needs: look until it stops.
+    for _ in range(50):
+        page.wait_for_timeout(100)
+        if opened.text("#play") == "▶":
+            break
+    assert opened.state("snapshot") == page.evaluate("DATA.runs[0].snapshots - 1")
+
+
+def test_the_numbers_are_those_of_json(opened, digits, orbit):
+    for index, path in enumerate([*digits, *orbit]):
+        wanted = plain(summary(path))
+        found = opened.page.evaluate(f"DATA.runs[{index}].final")
+        for key in ("margin", "log_time", "log_excess", "ratio"):
+            assert found[key] == wanted[key], key
+        norm = {"nuclear": "nuclear_over_margin", "frobenius": "frobenius_over_margin"}.get(wanted["norm"])
+        if norm:
+            assert found["norm_over_margin"] == pytest.approx(wanted[norm], rel=1e-14)
+        assert opened.page.evaluate(f"DATA.runs[{index}].status") == wanted["status"]
+        drawn = opened.page.evaluate(f"column(DATA.runs[{index}], 'margin').at(-1)")
+        assert drawn == pytest.approx(wanted["margin"], rel=1e-6)
+
+
+def test_attention_and_margins_in_the_page_are_the_runs(opened, digits):
+    """Softmax in the page, from stored margins, against the logits of the weights themselves."""
+    path = digits[0]
+    stored = opened.page.evaluate("DATA.runs[0].detail.snapshots")
+    k = stored[len(stored) // 3]
+    at = opened.page.evaluate("[DATA.runs[0].snapshots, DATA.runs[0].snapshots_saved]")
+    assert at[0] == at[1] == len(path.log_time)
+    p = path.problem
+    logits = (p.X @ (p.z @ path.W(k).T)[:, :, None])[..., 0]
+    weights = [[float(x) for x in row] for row in _softmax(logits)]
+    found = opened.page.evaluate(
+        f"DATA.problems[0].samples.map((_, i) => "
+        f"[...attention(DATA.problems[0], i, detailAt(DATA.runs[0], {k}).margins).p])"
+    )
+    for ours, theirs in zip(found, weights, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def _softmax(logits):
+    import numpy as np
+
+    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", [*FIGURES])
+def test_tables_and_csv(opened, name, tmp_path):
+    page = opened.page
+    card = page.locator(f"#figure-{name}")
+    card.locator("summary").click()
+    rows = card.locator("details table tbody tr")
+    rows.first.wait_for()
+    assert rows.count() >= 10
+    heads = card.locator("details table thead th").all_inner_texts()
+    with page.expect_download() as waiting:
+        card.locator("button.csv").click()
+    file = tmp_path / "figure.csv"
+    waiting.value.save_as(file)
+    assert waiting.value.suggested_filename == f"{name}.csv"
+    with file.open(newline="") as stream:
+        header, *lines = csv.reader(stream)
+    assert header == ["run", "parameterisation", "seed", *heads]
+    assert {line[0] for line in lines} == {"K, Q, seed 0", "W, seed 0"}
+    assert all(len(line) == len(header) for line in lines)
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_axe_finds_nothing(chromium, report, theme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Opened(chromium, report, width=width, theme=theme)
+    found.page.click("#figure-time summary")
+    result = Axe().run(found.page)
+    wrong = [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in result.response["violations"]]
+    assert wrong == []
+    found.close(report)
+
+
+def test_a_hostile_name_does_nothing(chromium, orbit, tmp_path):
+    name = "</script><script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
+    p = orbit[0].problem
+    path = dataclasses.replace(orbit[0], problem=Problem(p.X, p.z, p.scores, name=name))
+    file = tmp_path / "r.html"
+    build_report([path], file)
+    found = Opened(chromium, file)
+    assert found.page.evaluate("window.hacked") is None
+    assert name in found.text(".answer h2")
+    assert found.page.locator("img").count() == 0
+    found.close(file)
+
+
+def test_trapped_and_undecided_are_told(chromium, trapped, undecided, tmp_path):
+    file = tmp_path / "r.html"
+    build_report([trapped, undecided], file)
+    found = Opened(chromium, file)
+    assert "1 trapped above it, 1 undecided" in found.text(".summary")
+    assert "did not reach the minimal loss" in found.text(".limits")
+    assert found.text("td.trapped") == "trapped" and found.text("td.undecided") == "undecided"
+    assert "No law is drawn" in found.text("#figure-time .lede")
+    assert "Not drawn at snapshots with a margin at or below 0" in found.text("#figure-norms .note")
+    found.close(file)
+
+
+def test_the_sentences_need_no_script_and_print_without_controls(chromium, report):
+    found = Opened(chromium, report, script=False)
+    assert "7 runs on 3 problems" in found.text(".summary")
+    assert "certified nuclear SVM value" in found.text("main")
+    found.close(report)
+    printed = Opened(chromium, report)
+    printed.page.emulate_media(media="print")
+    assert not printed.page.locator(".controls").is_visible()
+    assert printed.page.locator("#figure-norms svg").first.is_visible()
+    assert printed.page.pdf().startswith(b"%PDF")
+    printed.close(report)
+
+
+def test_a_link_opens_the_run_and_time_it_names(chromium, report):
+    found = Opened(chromium, report)
+    found.page.evaluate("update({run: 3, snapshot: 5})")
+    found.settle()
+    found.page.wait_for_timeout(400)
+    link = found.page.evaluate("location.href")
+    found.page.goto("about:blank")
+    found.page.goto(link)
+    found.page.wait_for_selector("html[data-ready=yes]")
+    assert (found.state("run"), found.state("snapshot")) == (3, 5)
+    found.context.close()
+
+
+def test_a_hundred_seeds_are_small_and_fast(chromium, trained, tmp_path):
+    """100 runs of 60 snapshots: under 6 MB, drawn in under 2 s."""
+    file = tmp_path / "many.html"
+    path = trained("sphere:n=6,T=8,d=10,seed=1", "kq", until=1e6)
+    assert len(path.log_time) >= 60
+    size = build_report([dataclasses.replace(path, seed=k) for k in range(100)], file)
+    assert size < 6_000_000
+    times = []
+    for _ in range(3):
+        found = Opened(chromium, file)
+        times.append(found.page.evaluate("performance.now()") / 1000)
+        assert found.page.locator("#run option").count() == 100
+        found.close(file)
+    assert min(times) < 2, times
