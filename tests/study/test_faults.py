@@ -168,6 +168,7 @@ LEDGERS = {
         file.read_bytes()[:4096] + b"\xa5" * 8192 + file.read_bytes()[12288:]
     ),
     "of another program": lambda file: other_database(file),
+    "of an older layout": lambda file: change(file, "PRAGMA user_version = 1"),
     "rows deleted": lambda file: change(file, "DELETE FROM batches WHERE rowid % 2"),
     "digests changed": lambda file: change(file, "UPDATE batches SET digest = 'x', state = 'lost'"),
 }
@@ -192,7 +193,7 @@ def test_a_damaged_ledger_is_made_again_from_the_files(copy, expected, kind):
     summary = run(copy, work=None, say=said.append)
     assert summary.complete and summary.found == 48
     assert results(copy) == expected
-    if kind in ("text", "cut", "pages overwritten", "of another program"):
+    if kind in ("text", "cut", "pages overwritten", "of another program", "of an older layout"):
         assert any("made again from the batch files" in line for line in said)
         assert (copy / "ledger.damaged-1.sqlite").exists()
 
@@ -286,9 +287,7 @@ def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(tmp_
     assert 1 <= int(lines[first + 1]) < 48 and "code" not in "".join(lines[first + 2 :]), done.stdout
     # The batch files and the ledger are both on that disk: whichever meets its end first says so.
     said = done.stderr.lower()
-    assert "every finished batch is kept" in said and (
-        "no space" in said or "full" in said or "disk i/o" in said
-    )
+    assert "every finished batch is kept" in said and ("no space" in said or "full" in said or "disk i/o" in said)
     assert results(tmp_path / "out" / "study") == expected
 
 

@@ -19,9 +19,7 @@ from marginflow.study.shares import quantiles, wilson
 from marginflow.study.summary import summary_table
 
 
-@pytest.mark.parametrize(
-    "count, total", [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (145, 200), (1, 10_000)]
-)
+@pytest.mark.parametrize("count, total", [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (145, 200), (1, 10_000)])
 def test_wilson_is_scipys(count, total):
     expected = binomtest(count, total).proportion_ci(0.95, method="wilson")
     share = wilson(count, total)
@@ -117,9 +115,7 @@ def test_a_smaller_plan_counts_its_own_runs_only(tmp_path):
 def test_page_is_one_file_and_escapes_what_it_shows(found):
     text = page(found)
     assert text == page(found) and len(text) < 300_000
-    assert (
-        "http://" not in text and "https://" not in text and "<link" not in text and "<script src" not in text
-    )
+    assert "http://" not in text and "https://" not in text and "<link" not in text and "<script src" not in text
     assert text.count('<button data-cell="') == 12
     assert "sphere n=4,T=4,d=3,seed=run" in text
 

@@ -61,8 +61,7 @@ def test_keys_depend_on_everything_that_determines_a_run():
             "marginflow flow trap:finite --parameterization w --seed 5 --scale 0.1 --until-margin 1000000.0",
         ),
         (
-            'name = "a"\nseeds = 9\n[[problem]]\nfamily = "angle"\nc = 0.1\n'
-            '[[model]]\nparameterization = "w"\n',
+            'name = "a"\nseeds = 9\n[[problem]]\nfamily = "angle"\nc = 0.1\n[[model]]\nparameterization = "w"\n',
             "marginflow flow angle:c=0.1 --parameterization w --seed 5",
         ),
     ],

@@ -109,8 +109,7 @@ def _rows(ledger: Ledger, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for mark in ledger.select("SELECT * FROM marks WHERE batch = ?", key):
         row, norm = wide.setdefault(mark["seed"], {}), mark["norm"]
         row |= {
-            f"{norm}_{name}_at_{shown(mark['target'])}": mark[name]
-            for name in ("margin", "ratio", "norm_over_margin")
+            f"{norm}_{name}_at_{shown(mark['target'])}": mark[name] for name in ("margin", "ratio", "norm_over_margin")
         }
     cost = {name: batch[name] for name in _COSTS}
     if cost["cpu_seconds"] is not None:

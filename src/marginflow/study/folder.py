@@ -58,9 +58,7 @@ class Folder:
             InputError: the folder holds no study.
         """
         if not self.plan_file.is_file():
-            raise InputError(
-                f"{self.path}: holds no study (no plan.toml); expected a plan or the folder of a study"
-            )
+            raise InputError(f"{self.path}: holds no study (no plan.toml); expected a plan or the folder of a study")
         plan = read_plan(self.plan_file)
         try:
             return replace(plan, version=self.code_file.read_text(encoding="utf-8").strip())

@@ -7,6 +7,7 @@ from the files (`folder.py`); only those costs are then unknown.
 
 import os
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,6 @@ from marginflow.errors import InputError
 from marginflow.study.cell import Unit
 from marginflow.study.record import MarkRow, RunRow, SvmRow, scalars
 
-
-FORMAT: Final = 1
-"""`PRAGMA user_version` of the file."""
 
 _DAMAGE: Final = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT")
 
@@ -178,9 +176,10 @@ class Ledger:
             with self._transaction():
                 for statement in _layout():
                     self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {_version()}")
             return
-        if version != FORMAT:
-            raise DamagedLedger(f"format {version}, expected {FORMAT}")
+        if version != _version():
+            raise DamagedLedger("it has the tables of another version of marginflow")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -256,4 +255,8 @@ def _layout() -> Iterator[str]:
         columns = ", ".join(f"{name} {_SQL_TYPES[kind]}" for name, kind in scalars(row).items())
         yield f"CREATE TABLE {table} ({before[table]}{columns})"
         yield f"CREATE INDEX {table}_by_batch ON {table} (batch, seed)"
-    yield f"PRAGMA user_version = {FORMAT}"
+
+
+def _version() -> int:
+    """`PRAGMA user_version` of our files: a checksum of their layout, so that it cannot be forgotten."""
+    return zlib.crc32("\n".join(_layout()).encode()) & 0x7FFFFFFF

@@ -192,15 +192,10 @@ def _marks(marks: list[dict[str, Any]], svms: list[dict[str, Any]]) -> tuple[Mar
                 target=target,
                 ratio=quantiles([here[seed]["ratio"] for seed in reached]),
                 norm_over_margin=quantiles(
-                    [
-                        _relative(here[seed]["norm_over_margin"], solved[norm, seed]["lower"])
-                        for seed in reached
-                    ]
+                    [_relative(here[seed]["norm_over_margin"], solved[norm, seed]["lower"]) for seed in reached]
                 ),
                 power=quantiles(list(powers.values())),
-                predicted=quantiles(
-                    [_less(solved[norm, seed]["rho"]) for seed, p in powers.items() if p is not None]
-                ),
+                predicted=quantiles([_less(solved[norm, seed]["rho"]) for seed, p in powers.items() if p is not None]),
             )
         )
         before = norm, here

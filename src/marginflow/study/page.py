@@ -125,8 +125,7 @@ def _failures(found: Outcome) -> str:
     if not found.failures:
         return "<p>None: no run raised an error.</p>"
     items = "".join(
-        f"<li>{escape(cell.label)}, seed {seed}: {escape(reason)}<br>"
-        f"<code>{escape(cell.command(seed))}</code></li>"
+        f"<li>{escape(cell.label)}, seed {seed}: {escape(reason)}<br><code>{escape(cell.command(seed))}</code></li>"
         for cell, seed, reason in found.failures[:LONGEST]
     )
     rest = len(found.failures) - LONGEST

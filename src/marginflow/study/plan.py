@@ -249,9 +249,7 @@ def _refuse_impossible(source: str, cells: tuple[Cell, ...], seed: int) -> None:
             model = cell.model(problem)
             model.shapes(problem.d, problem.d_z)
         except (InputError, UndefinedError) as error:
-            raise InputError(
-                f"{source}: problem, model: the cell {cell.label} is impossible: {error}"
-            ) from None
+            raise InputError(f"{source}: problem, model: the cell {cell.label} is impossible: {error}") from None
         for norm in cell.norms:
             if parse_norm(norm).diagonal and not model.diagonal:
                 raise InputError(

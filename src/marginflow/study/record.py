@@ -120,9 +120,7 @@ def to_arrays(unit: Unit, rows: Sequence[RunRow]) -> dict[str, Any]:
         "cell": unit.cell.identity,
         "version": unit.version,
     }
-    arrays |= {
-        name: np.array([getattr(r, name) for r in rows], kind) for name, kind in scalars(RunRow).items()
-    }
+    arrays |= {name: np.array([getattr(r, name) for r in rows], kind) for name, kind in scalars(RunRow).items()}
     arrays |= _table("svm", SvmRow, [r.svms for r in rows])
     arrays |= _table("mark", MarkRow, [r.marks for r in rows])
     return arrays
@@ -156,11 +154,7 @@ def _rows(arrays: Mapping[str, Any], prefix: str, row: type[Any]) -> list[tuple[
     names = scalars(row)
     columns = [np.asarray(arrays[f"{prefix}_{name}"], kind).tolist() for name, kind in names.items()]
     return [
-        tuple(
-            row(**dict(zip(names, values, strict=True)))
-            for values in zip(*nested, strict=True)
-            if values[0] != ""
-        )
+        tuple(row(**dict(zip(names, values, strict=True))) for values in zip(*nested, strict=True) if values[0] != "")
         for nested in zip(*columns, strict=True)
     ]
 

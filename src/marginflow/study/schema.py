@@ -20,15 +20,11 @@ def parse(text: str, source: str) -> dict[str, Any]:
         InputError: not TOML, or far too long to be a plan.
     """
     if len(text) > LARGEST_PLAN:
-        raise InputError(
-            f"{source}: got {len(text):,} characters; expected a plan of at most {LARGEST_PLAN:,}"
-        )
+        raise InputError(f"{source}: got {len(text):,} characters; expected a plan of at most {LARGEST_PLAN:,}")
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{source}: not a TOML file ({error}); `marginflow study example` prints a plan"
-        ) from None
+        raise InputError(f"{source}: not a TOML file ({error}); `marginflow study example` prints a plan") from None
 
 
 @dataclass(frozen=True)
@@ -82,9 +78,7 @@ class Section:
 
     def number(self, key: str, default: float | None, least: float, most: float) -> float:
         """A number in [least, most]."""
-        return float(
-            self._one(key, default, lambda v: is_number(v, least, most), f"a number in {least:g}..{most:g}")
-        )
+        return float(self._one(key, default, lambda v: is_number(v, least, most), f"a number in {least:g}..{most:g}"))
 
     def word(self, key: str, default: str | None, allowed: Sequence[str]) -> str:
         """One of the words `allowed`."""

@@ -75,9 +75,7 @@ def worker_name() -> str:
 
 def versions() -> str:
     """What the last bits of a result depend on besides this library."""
-    return (
-        f"python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, {kernels()}"
-    )
+    return f"python {platform.python_version()}, numpy {np.__version__}, scipy {scipy.__version__}, {kernels()}"
 
 
 def _rows(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
