@@ -1,6 +1,7 @@
 """The seam between a study and the machines it runs on: an engine turns units into results, in any order."""
 
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ def make_engine(word: str, *, workers: int | None = None, scheduler: str | None 
         raise InputError(f"--workers: got {workers}; expected 1..1024")
     if word == "serial":
         return Serial()
-    count = workers if workers is not None else len(os.sched_getaffinity(0))
+    count = workers if workers is not None else _cores()
     if word == "processes":
         from marginflow.study.processes import Processes
 
@@ -98,3 +99,8 @@ def make_engine(word: str, *, workers: int | None = None, scheduler: str | None 
     from marginflow.study.cluster import Cluster
 
     return Cluster(0 if scheduler is not None else count, scheduler)
+
+
+def _cores() -> int:
+    """The cores that this process may use, which a batch system may have made fewer than there are."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
