@@ -107,7 +107,10 @@ def _run(
                     progress(found + done, len(plan.units))
     except KeyboardInterrupt:
         interrupted = True
-    failed = ledger.select("SELECT count(*) AS n FROM runs WHERE status = 'failed'")[0]["n"]
+    counts = ledger.select("SELECT batch, count(*) AS n FROM runs WHERE status = 'failed' GROUP BY batch")
+    # The folder may hold the batches of an older plan too.
+    keys = {unit.key for unit in plan.units}
+    failed = sum(row["n"] for row in counts if row["batch"] in keys)
     return Summary(len(plan.units), found, done, tuple(lost), failed, interrupted)
 
 
