@@ -45,8 +45,9 @@ def attractors(
         scales, seed: standard deviations and first seed of the sampled starts.
         tol: certified relative gap of each SVM.
         until_margin: where the tokens of a sampled run are read; factored weights leave bad ones slowly.
-        limit: partial selections to look at before the search is given up as incomplete; by default 3e7 for
-            the Euclidean norms and 2e4 for the others, whose every selection costs a solve.
+        limit: partial selections to look at before the search is given up as incomplete; by default 3e7
+            for the Euclidean norms (1e5 where constraints are dependent: each costs a proof of separability) and
+            2e4 for the others, whose every selection costs a solve. No search is begun that has no chance.
         processes: share the search for the Euclidean norms among this many processes.
         progress: called with a text. Ctrl-C ends the search with what is known, as incomplete.
 
@@ -66,7 +67,8 @@ def attractors(
     candidates = Candidates.of(problem, parameterization.diagonal)
     norm = parameterization.norm
     euclidean = norm in ("frobenius", "l2")
-    limit = limit if limit is not None else (_EUCLIDEAN if euclidean else _SOLVES)
+    if limit is None:
+        limit = _SOLVES if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT
     screened = _screen(candidates, euclidean, limit, processes, progress)
     why = _reasons(problem, parameterization, screened, limit)
     if not screened.complete:
@@ -117,6 +119,9 @@ def _check(sample: int | None, scales: Sequence[float], seed: int, processes: in
 
 def _screen(candidates: Candidates, euclidean: bool, limit: int, processes: int, progress: Progress | None) -> Screened:
     total = candidates.count
+    if candidates.independent and total > _HOPELESS * limit:
+        # Every selection is separable, so the bounds act next to the leaves only: do not begin.
+        return Screened(complete=False)
 
     def show(visited: int, passed: int) -> None:
         if progress is not None:
@@ -149,7 +154,11 @@ def _reasons(problem: Problem, parameterization: AbstractParameterization, scree
     if screened.interrupted:
         why.append("interrupted")
     elif not screened.complete:
-        why.append(f"the search stopped after {limit} partial selections")
+        why.append(
+            f"the search stopped after {limit} partial selections"
+            if screened.total
+            else f"{Candidates.of(problem, parameterization.diagonal).count:.3g} selections are too many to search"
+        )
     if isinstance(parameterization, KeyQuery) and parameterization.width < min(problem.d, problem.d_z):
         why.append(
             f"width {parameterization.width} caps the rank below {min(problem.d, problem.d_z)}: "
@@ -238,8 +247,12 @@ def _value(decision: Decision) -> float:
 
 
 _EUCLIDEAN: Final = 30_000_000
+_DEPENDENT: Final = 100_000
 _SOLVES: Final = 20_000
 """Partial selections looked at by default."""
+
+_HOPELESS: Final = 20
+"""Times the limit: the bounds have never left fewer than a twentieth of all selections to be looked at."""
 
 _WORTH_SHARING: Final = 200_000
 """Fewer selections than this are searched faster than processes start."""
