@@ -308,6 +308,18 @@ def test_the_sentences_need_no_script_and_print_without_controls(chromium, repor
     printed.close(report)
 
 
+def test_paper_is_white_also_from_the_dark_theme(chromium, report):
+    found = Opened(chromium, report, theme="dark")
+    corner = "[...document.querySelector('canvas.map').getContext('2d').getImageData(60, 50, 1, 1).data].slice(0, 3)"
+    dark = found.page.evaluate(corner)
+    found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    white = found.page.evaluate(corner)
+    assert min(white) > 200 > max(dark)
+    found.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert found.page.evaluate(corner) == dark
+    found.close(report)
+
+
 def test_a_link_opens_the_run_and_time_it_names(chromium, report):
     found = Opened(chromium, report)
     found.page.evaluate("update({run: 3, snapshot: 5})")

@@ -115,6 +115,18 @@ function wireControls() {
     dataset.theme = dark ? "light" : "dark";
     redraw();
   });
+  // Paper is white: canvases hold pixels, so they are painted again in the light theme, and back.
+  let screen = null;
+  addEventListener("beforeprint", () => {
+    screen = document.documentElement.dataset.theme || "";
+    document.documentElement.dataset.theme = "light";
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    if (screen) document.documentElement.dataset.theme = screen;
+    else delete document.documentElement.dataset.theme;
+    redraw();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => later(redraw));
   find("play").addEventListener("click", () => play());
   for (const button of document.querySelectorAll("button[data-run]")) {

@@ -9,7 +9,7 @@ const attentionFigure = {
   lede: (state) => {
     const run = DATA.runs[state.run];
     return `Softmax attention of ${run.label}, one row per sample, one column per token. A ring marks the optimal token, the one of largest score. ` +
-      "Click a row, or choose a sample below.";
+      "Click a row, or use the list, to see one sample in full.";
   },
   absent: (state) => (DATA.runs[state.run].detail ? "" : DATA.runs[state.run].detail_note),
   draw: (body, state, actions) => {
