@@ -30,7 +30,7 @@ def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
     for k, end in enumerate(met):
         share = np.array([s.value for s in end.shares])
         colour, hatch = _look(end, k)
-        axes.bar(place, share, 0.62, base, color=colour, hatch=hatch, edgecolor="white", label=_name(end))
+        axes.bar(place, share, 0.62, base, color=colour, hatch=hatch, edgecolor="white", label=_name(found, end))
         base += share
     if np.any(base < 1.0 - 1e-12):
         axes.bar(place, 1.0 - base, 0.62, base, color="white", edgecolor="0.35", label="not in an attractor")
@@ -44,7 +44,7 @@ def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
     axes.set_ylabel("share of runs")
     axes.set_ylim(0.0, 1.0)
     total = sum(s.total for s in found.attractors[0].shares) // len(found.scales) if len(found) else 0
-    axes.set_title(
+    figure.suptitle(
         f"{found.problem.name}, {found.parameterization.word}: {len(found)} ends listed, "
         f"{len(met)} met, {total} runs each",
         fontsize=9,
@@ -108,14 +108,14 @@ def draw_basins(
         tip = 0.9 * reach * W / np.abs(W).max()
         axes.annotate("", tip, (0.0, 0.0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.2})
         share = len(here) / len(starts)
-        axes.plot([], [], "s", color=colour, label=f"{_name(end)}\n{share:.0%} of this square")
+        axes.plot([], [], "s", color=colour, label=f"{_name(found, end)}\n{share:.0%} of this square")
     lost = starts[index < 0]
     if len(lost):
         axes.plot([], [], "s", color="0.85", label="in no attractor")
     axes.plot(0.0, 0.0, "o", color="black", markersize=4)
     axes.set_xlabel("first weight of the start")
     axes.set_ylabel("second weight of the start")
-    axes.set_title(f"{problem.name}, {model.word}: arrows are the SVM directions of the ends", fontsize=9)
+    figure.suptitle(f"{problem.name}, {model.word}: arrows are the SVM directions of the ends", fontsize=9)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     _save(figure, path)
 
@@ -128,10 +128,13 @@ def _pixels(found: Attractors, index: Ints) -> Floats:
     return np.asarray(1.0 - 0.55 * (1.0 - shades[index]))
 
 
-def _name(end: Attractor) -> str:
-    tokens = ",".join(map(str, end.selected.tolist()))
-    tokens = tokens if len(tokens) <= 24 else tokens[:21] + "..."
-    return f"{tokens} (minimal loss)" if end.optimal else f"{tokens} (excess {end.excess:.3g})"
+def _name(found: Attractors, end: Attractor) -> str:
+    """What sets the end apart: the samples that miss their optimal token."""
+    if end.optimal:
+        return "minimal loss"
+    wrong = np.flatnonzero(end.selected != found.problem.optimal)
+    missed = ", ".join(f"{i} on {end.selected[i]}" for i in wrong[:3]) + (", ..." if len(wrong) > 3 else "")
+    return f"sample {missed} (excess {end.excess:.3g})"
 
 
 def _look(end: Attractor, k: int) -> tuple[str, str]:
