@@ -4,10 +4,13 @@ import csv
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import marginflow as mf
 from marginflow.cli.flow import summary
 from marginflow.cli.output import plain
+from marginflow.diagnose.spectrum import attention
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
 
@@ -212,29 +215,40 @@ def test_the_numbers_are_those_of_json(opened, digits, orbit):
         assert drawn == pytest.approx(wanted["margin"], rel=1e-6)
 
 
-def test_attention_and_margins_in_the_page_are_the_runs(opened, digits):
-    """Softmax in the page, from stored margins, against the logits of the weights themselves."""
-    path = digits[0]
-    stored = opened.page.evaluate("DATA.runs[0].detail.snapshots")
-    k = stored[len(stored) // 3]
-    at = opened.page.evaluate("[DATA.runs[0].snapshots, DATA.runs[0].snapshots_saved]")
-    assert at[0] == at[1] == len(path.log_time)
-    p = path.problem
-    logits = (p.X @ (p.z @ path.W(k).T)[:, :, None])[..., 0]
-    weights = [[float(x) for x in row] for row in _softmax(logits)]
-    found = opened.page.evaluate(
-        f"DATA.problems[0].samples.map((_, i) => "
-        f"[...attention(DATA.problems[0], i, detailAt(DATA.runs[0], {k}).margins).p])"
+def attention_in_page(found, run, k):
+    return found.page.evaluate(
+        f"DATA.problems[DATA.runs[{run}].problem].samples.map((_, i) => [...attention("
+        f"DATA.problems[DATA.runs[{run}].problem], i, detailAt(DATA.runs[{run}], {k}).margins).p])"
     )
-    for ours, theirs in zip(found, weights, strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-5)
 
 
-def _softmax(logits):
-    import numpy as np
+def test_attention_in_the_page_is_the_runs(opened, digits):
+    """Softmax in the page, from stored margins, against the weights themselves."""
+    path = digits[0]
+    assert opened.page.evaluate("DATA.runs[0].snapshots") == len(path.log_time)
+    for k in (0, len(path.log_time) // 3, len(path.log_time) - 1):
+        for ours, theirs in zip(attention_in_page(opened, 0, k), attention(path.problem, path.W(k)), strict=True):
+            assert ours == pytest.approx(list(theirs), abs=1e-5)
 
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+
+def test_attention_with_missing_tokens_and_copies_of_the_optimal_one(chromium, tmp_path):
+    draw = np.random.default_rng(5)
+    X, z, scores = draw.standard_normal((3, 5, 4)), draw.standard_normal((3, 4)), draw.standard_normal((3, 5))
+    X[0, 4], scores[0, 4] = X[0, 0], scores[0].max() + 1
+    scores[0, 0] = scores[0, 4]
+    mask = np.ones((3, 5), dtype=bool)
+    mask[1, 2] = mask[2, 4] = False
+    path = mf.integrate(Problem(X, z, scores, mask=mask), mf.Combined(), seed=0, until_margin=100)
+    file = tmp_path / "r.html"
+    build_report([path], file)
+    found = Opened(chromium, file)
+    for k in (0, len(path.log_time) - 1):
+        for ours, theirs in zip(attention_in_page(found, 0, k), attention(path.problem, path.W(k)), strict=True):
+            assert ours == pytest.approx(list(theirs)[: len(ours)], abs=1e-5)
+    found.page.select_option("#sample", "1")
+    found.settle()
+    assert found.page.locator("#figure-attention .tokens tbody tr").count() == 4
+    found.close(file)
 
 
 @pytest.mark.parametrize("name", [*FIGURES])

@@ -109,10 +109,7 @@ def _met(path: Trajectory, subject: Subject) -> str:
     solution = subject.solution(norm)
     if solution is None:
         found = subject.solutions[norm]
-        return (
-            f"Its {name} norm over the margin is {number(value, 7)}, "
-            f"but the {name} SVM is {found.status.value}."
-        )
+        return f"Its {name} norm over the margin is {number(value, 7)}, but the {name} SVM is {found.status.value}."
     text = (
         f"Its {name} norm over the margin is {number(value, 8)}, {_away(value, solution.certificate.lower)} "
         f"the certified {name} SVM value {_bounds(solution)}."
@@ -138,10 +135,7 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
     word = paths[0].parameterization.word
     norm = paths[0].parameterization.norm
     name = NORMS[norm]["label"]
-    by = {
-        status: [p for p in paths if p.status.name == status]
-        for status in ("minimal_loss", "trapped", "undecided")
-    }
+    by = {status: [p for p in paths if p.status.name == status] for status in ("minimal_loss", "trapped", "undecided")}
     counts = ", ".join(
         f"{len(group)} {text}"
         for group, text in zip(
@@ -192,15 +186,10 @@ def _limits(subject: Subject) -> list[str]:
     """What a reader must not conclude."""
     paths = subject.paths
     out = []
-    unsure = [
-        NORMS[n]["label"]
-        for n, s in subject.solutions.items()
-        if subject.solution(n) and s.unique is not True
-    ]
+    unsure = [NORMS[n]["label"] for n, s in subject.solutions.items() if subject.solution(n) and s.unique is not True]
     if unsure:
         out.append(
-            f"The {' and '.join(unsure)} SVM solution is not certified unique: "
-            "values are compared, not directions."
+            f"The {' and '.join(unsure)} SVM solution is not certified unique: values are compared, not directions."
         )
     stuck = [path for path in paths if path.status.name == "trapped"]
     if stuck:
@@ -210,9 +199,7 @@ def _limits(subject: Subject) -> list[str]:
         )
     undecided = [path for path in paths if path.status.name == "undecided"]
     if undecided:
-        out.append(
-            f"{plural(len(undecided), 'run')} undecided: no conclusion is drawn; run to a larger margin."
-        )
+        out.append(f"{plural(len(undecided), 'run')} undecided: no conclusion is drawn; run to a larger margin.")
     if len(paths) == len(subject.words):
         out.append("One start per parameterisation: other seeds can be trapped or end elsewhere.")
     return out

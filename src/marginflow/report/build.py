@@ -15,9 +15,7 @@ from marginflow.report.payload import page_data, run_data
 from marginflow.report.subject import gather
 
 
-def build_report(
-    paths: Sequence[Trajectory], output: Path, *, progress: Callable[[str], None] | None = None
-) -> int:
+def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callable[[str], None] | None = None) -> int:
     """Write the page about `paths` to `output` and return its size in bytes.
 
     Runs on the same data are compared with each other and with the certified SVMs of that data, which are
@@ -65,8 +63,7 @@ def _write(output: Path, data: bytes) -> int:
         os.replace(draft, target)
     except OSError as error:
         raise InputError(
-            f"{output}: cannot be written ({error.strerror or error}); "
-            "choose a folder that exists and is writable"
+            f"{output}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
         ) from None
     finally:
         draft.unlink(missing_ok=True)

@@ -34,9 +34,7 @@ def command_of(path: Trajectory) -> str:
     words = ["marginflow", "flow", path.problem.name or "DATA.npz", "--parameterization", model.word]
     if isinstance(model, KeyQuery) and model.width != min(path.problem.d, path.problem.d_z):
         words += ["--width", str(model.width)]
-    words += (
-        ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
-    )
+    words += ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
     if path.margin[-1] > 0:
         words += ["--until-margin", f"{path.margin[-1]:.6g}"]
     words += ["--loss", path.loss] if path.loss != "exponential" else []

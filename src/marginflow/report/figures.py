@@ -176,9 +176,7 @@ def support(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         axes.plot(margins / margins.min(), dual / dual.sum(), alpha=0.7, **style)
         own = subject.solution(path.parameterization.norm)
         if own is not None:
-            axes.plot(
-                c.margins(own.W), own.dual / own.dual.sum(), mfc="none", mec="0.2", mew=0.6, ms=6, **style
-            )
+            axes.plot(c.margins(own.W), own.dual / own.dual.sum(), mfc="none", mec="0.2", mew=0.6, ms=6, **style)
     # Margins far above the least are many and say nothing; rounding differences are not worth an axis.
     axes.set_xlim(0.9, 3.0)
     top = max(float(line.get_ydata().max()) for line in axes.lines)  # type: ignore[union-attr]
@@ -234,9 +232,7 @@ def save_figure(paths: Sequence[Trajectory], kind: str, output: Path) -> None:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError(
-            "figure: needs matplotlib; install it with pip install 'marginflow[paper]'"
-        ) from None
+        raise InputError("figure: needs matplotlib; install it with pip install 'marginflow[paper]'") from None
     subjects = gather(paths, lambda text: None)
     if len(subjects) != 1:
         raise InputError(f"figure: got runs on {len(subjects)} problems; expected runs on one")

@@ -111,8 +111,7 @@ def _limits(answers: Sequence[Answer]) -> str:
         for text in found.limits:
             where.setdefault(text, []).append(found.title)
     special = [
-        text if len(titles) == len(answers) else f"{' and '.join(titles)}: {text}"
-        for text, titles in where.items()
+        text if len(titles) == len(answers) else f"{' and '.join(titles)}: {text}" for text, titles in where.items()
     ]
     return "".join(f"<li>{html.escape(text)}</li>" for text in [*special, *LIMITS])
 

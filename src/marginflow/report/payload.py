@@ -57,6 +57,7 @@ def problem_data(subject: Subject) -> dict[str, Any]:
         "samples": kept.tolist(),
         "optimal": problem.optimal[kept].tolist(),
         "lengths": (np.where(problem.mask[kept], np.arange(problem.T), -1).max(axis=1) + 1).tolist(),
+        "mask": pack(problem.mask[kept], "u1"),
         "scores": pack(problem.scores[kept]),
         "sample": pack(place, "u2"),
         "token": pack(constraints.token[chosen], "u2"),

@@ -48,10 +48,12 @@ function detailAt(run, snapshot) {
 }
 
 // Attention of one sample: softmax over its tokens, from margins against the optimal token.
-// A token without a constraint equals the optimal one in every feature, so its margin is 0.
+// A token without a constraint equals the optimal one in every feature, so its margin is 0; a token that does
+// not exist (mask) has none.
 function attention(problem, sample, margins) {
   const length = problem.lengths[sample];
-  const gaps = new Float64Array(length);
+  const exists = row(problem.mask, sample);
+  const gaps = new Float64Array(length).map((_, l) => (exists[l] ? 0 : Infinity));
   const { samples, tokens } = constraintsOf(problem);
   for (let c = problem.starts[sample]; c < problem.starts[sample + 1]; c++) {
     if (samples[c] === sample) gaps[tokens[c]] = margins[c];

@@ -116,6 +116,7 @@ function paintSample({ problem, one, image }, { p, gaps }, state) {
   const best = Math.max(...p);
   const bars = Array.from(p, (value, l) => {
     const optimal = l === problem.optimal[i];
+    if (gaps[l] === Infinity) return null;
     return h("tr", { class: optimal ? "optimal" : "" },
       h("th", { scope: "row" }, `${l}${optimal ? " ◯" : ""}`),
       problem.images ? h("td", {}, patchImage(problem, i, l)) : null,
@@ -125,7 +126,7 @@ function paintSample({ problem, one, image }, { p, gaps }, state) {
   const head = ["token", problem.images ? "patch" : null, "attention", "score", "margin"].filter(Boolean);
   const table = h("table", { class: "tokens" },
     h("caption", {}, `Sample ${problem.samples[i]}: ${best === p[problem.optimal[i]] ? "the optimal token is on top" : "another token is on top"}`),
-    h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars));
+    h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars.filter(Boolean)));
   if (image) image.replaceChildren(digitImage(problem, i, p));
   one.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));
 }
