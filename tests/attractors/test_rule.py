@@ -123,6 +123,10 @@ def test_a_rank_cap_makes_the_list_incomplete():
 
     found = attractors(named.load("sphere:n=3,T=3,d=4,seed=0"), mf.KeyQuery(width=1))
     assert not found.complete and any("caps the rank" in why for why in found.incomplete_because)
+    # No W of rank one separates here: the minimal loss is not an end that width 1 can meet.
+    found = attractors(named.load("rank-infeasible"), mf.KeyQuery(width=1))
+    assert not found.complete and len(found) == 0
+    assert any("rank 2" in d.reason and not d.selected.any() for d in found.undecided)
 
 
 def test_a_search_cut_short_says_so_and_still_lists_the_minimal_loss():

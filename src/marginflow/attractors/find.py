@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -76,7 +77,7 @@ def attractors(
     decisions = dict[tuple[int, ...], Decision]()
     try:
         for i, selected in enumerate(screened.selections):
-            decisions.setdefault(tuple(selected.tolist()), decide(problem, norm, selected, tol))
+            decisions.setdefault(tuple(selected.tolist()), _decide(problem, parameterization, selected, tol))
             if progress is not None:
                 progress(f"solved {i + 1} of {len(screened.selections)}")
     except KeyboardInterrupt:
@@ -167,6 +168,21 @@ def _reasons(problem: Problem, parameterization: AbstractParameterization, scree
     return why
 
 
+def _decide(problem: Problem, model: AbstractParameterization, selected: Ints, tol: float) -> Decision:
+    """The rule; with narrow K and Q it needs an SVM solution of a rank they can reach (docs/attractors.md)."""
+    decision = decide(problem, model.norm, selected, tol)
+    if decision.verdict is not Verdict.attractor or not isinstance(model, KeyQuery):
+        return decision
+    if model.width >= min(problem.d, problem.d_z):
+        return decision
+    rank = None if decision.solution is None else decision.solution.rank
+    if rank is not None and rank <= model.width:
+        return decision
+    known = "of unknown rank" if rank is None else f"of rank {rank}"
+    reason = f"its SVM solution, {known}, is out of reach of width {model.width}"
+    return replace(decision, verdict=Verdict.undecided, reason=reason)
+
+
 class _Ends:
     """Decisions on selections, and the runs that met them."""
 
@@ -214,7 +230,7 @@ class _Ends:
     def _meet(self, selected: Ints, scale: float) -> None:
         key = tuple(selected.tolist())
         if key not in self.decisions:
-            self.decisions[key] = decide(self.problem, self.parameterization.norm, selected, self.tol)
+            self.decisions[key] = _decide(self.problem, self.parameterization, selected, self.tol)
         decision = self.decisions[key]
         ended = decision.verdict is Verdict.attractor
         self.met.append((selected, ended))
