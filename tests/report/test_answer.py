@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import marginflow as mf
 from marginflow.report.answer import answer
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
@@ -52,6 +53,14 @@ def test_an_undecided_run_draws_no_conclusion(undecided):
     assert found.found[0][1] == "undecided"
     assert any("no conclusion" in limit for limit in found.limits)
     assert found.contrast == []
+
+
+def test_what_no_weights_can_do_is_said():
+    problem = mf.Problem([[[1.0, 0.0], [0.0, 0.0], [2.0, 0.0]]], [[1.0]], [[1.0, 0.5, 0.3]])
+    path = mf.integrate(problem, mf.Combined(), seed=0, until_margin=10, max_steps=20)
+    found = answer_of(path)
+    assert found.certified == [None, None] and found.contrast == []
+    assert any("nuclear and Frobenius SVM is infeasible, with proof" in limit for limit in found.limits)
 
 
 def test_many_runs_are_counted(orbit, undecided):

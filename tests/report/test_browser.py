@@ -304,6 +304,8 @@ def test_trapped_and_undecided_are_told(chromium, trapped, undecided, tmp_path):
     assert "1 trapped above it, 1 undecided" in found.text(".summary")
     assert "did not reach the minimal loss" in found.text(".limits")
     assert found.text("td.trapped") == "trapped" and found.text("td.undecided") == "undecided"
+    assert found.page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert "None is marked as support" in found.text("#figure-spectrum .lede")
     assert "No law is drawn" in found.text("#figure-time .lede")
     assert "Not drawn at snapshots with a margin at or below 0" in found.text("#figure-norms .note")
     found.close(file)

@@ -153,7 +153,7 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
     times = np.array([float(p.log_time[-1]) for p in reached]) / LN10
     text += (
         f" Those that reach it end at log₁₀ t from {number(times.min(), 3)} to {number(times.max(), 3)} "
-        f"with a {name} norm over the margin from {number(values.min(), 6)} to {number(values.max(), 6)} "
+        f"with {name} norm over the margin from {number(values.min(), 6)} to {number(values.max(), 6)} "
         f"(median {number(float(np.median(values)), 6)})"
     )
     solution = subject.solution(norm)
@@ -190,6 +190,12 @@ def _limits(subject: Subject) -> list[str]:
     if unsure:
         out.append(
             f"The {' and '.join(unsure)} SVM solution is not certified unique: values are compared, not directions."
+        )
+    hopeless = [NORMS[n]["label"] for n, s in subject.solutions.items() if s.status.name == "infeasible"]
+    if hopeless:
+        out.append(
+            f"The {' and '.join(hopeless)} SVM is infeasible, with proof: no weights put every optimal token on "
+            "top, so no run of that kind can reach the minimal loss."
         )
     stuck = [path for path in paths if path.status.name == "trapped"]
     if stuck:

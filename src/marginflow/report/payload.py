@@ -128,7 +128,7 @@ def run_data(
         "final": final_data(path),
         "columns": {name: pack(values) for name, values in columns.items()},
         "singular": pack(_singular(path, at)),
-        "rank": None if own is None else own.rank,
+        "rank": None if law is None or own is None else own.rank,
         "detail": detail,
         "detail_note": "" if detail else DETAIL_NOTE,
         "plane": plane,

@@ -18,7 +18,7 @@ const balanceFigure = {
     "Only R tells the two apart.",
   panels: (state) => BALANCE.map(([name, title, describe]) => ({
     title, describe, floor: 1e-17, xLabel: "log₁₀ t", x: "stretch", y: "log", curves: runCurves(state, "log10_time", name),
-    empty: name === "drift" ? "Nothing conserved by these runs, or no drift." : "Not defined for these runs.",
+    empty: name === "drift" ? "No drift here." : "Not defined here.",
   })),
   rows: (run) => snapshotRows(run, ["log10_time", "drift", "alignment", "epsilon", "delta"]),
 };

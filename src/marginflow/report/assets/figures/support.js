@@ -60,7 +60,8 @@ function drawSupport(body, state, actions) {
   const height = 280;
   const x = least > 0 ? makeScale("linear", [0.9, far], [46, width - 14])
     : makeScale("stretch", extent([xs], "stretch"), [46, width - 14]);
-  const y = makeScale("linear", [-0.02, 1.08 * Math.max(...shown.map((p) => p.y), 1e-9)], [height - 38, 26]);
+  const top = Math.max(...shown.map((p) => p.y), 1e-9);
+  const y = makeScale("linear", [-0.06 * top, 1.08 * top], [height - 38, 26]);
   const where = `log₁₀ t ${number(column(run, "log10_time")[detail.snapshot], 4)}`;
   const svg = s("svg", { class: "panel", viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": `Share of force against margin for ${own.length} constraints of ${run.label} at ${where}` });
