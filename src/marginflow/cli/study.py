@@ -25,12 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-StudyArgument = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="A plan (.toml), or the folder of a study.")
-]
-OutOption = Annotated[
-    Path | None, typer.Option(help="The study's folder; default out/study-NAME, NAME from the plan.")
-]
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A plan (.toml), or the folder of a study.")]
+OutOption = Annotated[Path | None, typer.Option(help="The study's folder; default out/study-NAME, NAME from the plan.")]
 
 
 @app.command()
@@ -167,9 +163,7 @@ def export(
 @app.command()
 def report(
     study: StudyArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
-        "study.html"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("study.html"),
     out: OutOption = None,
     json: JsonFlag = False,
 ) -> int:
@@ -242,15 +236,11 @@ def _dry_run(plan: "Plan", workers: int, json: bool) -> int:
         estimate = probe(plan, progress=lambda samples: show(f"{samples} cells timed"))
     counts = {"cells": len(plan.cells), "seeds": plan.seeds, "runs": plan.runs, "batches": len(plan.units)}
     if json:
-        timed = [
-            {"cell": s.cell.label, "runs": s.runs, "cpu_seconds": s.cpu_seconds} for s in estimate.samples
-        ]
+        timed = [{"cell": s.cell.label, "runs": s.runs, "cpu_seconds": s.cpu_seconds} for s in estimate.samples]
         costs = {"cpu_seconds": estimate.cpu_seconds, "least": estimate.least, "most": estimate.most}
         print_json(counts | {"workers": workers, "estimate": costs, "probe": timed})
         return 0
-    print(
-        f"{plan.runs:,} runs: {len(plan.cells):,} cells x {plan.seeds:,} seeds, {len(plan.units):,} batches"
-    )
+    print(f"{plan.runs:,} runs: {len(plan.cells):,} cells x {plan.seeds:,} seeds, {len(plan.units):,} batches")
     rows = [[s.cell.label, str(s.runs), number(s.per_run, 3)] for s in estimate.samples]
     print(table(["timed cell", "runs", "CPU s per run"], rows))
     print(
@@ -258,9 +248,7 @@ def _dry_run(plan: "Plan", workers: int, json: bool) -> int:
         f"{_duration(estimate.most)} if every cell were like the cheapest or the dearest of these)"
     )
     if workers > 1:
-        print(
-            f"on {workers} workers about {_duration(estimate.cpu_seconds / workers)}, if each has a free core"
-        )
+        print(f"on {workers} workers about {_duration(estimate.cpu_seconds / workers)}, if each has a free core")
     return 0
 
 
@@ -298,10 +286,7 @@ def _print(found: "Outcome", about: dict[str, Any], json: bool) -> None:
             }
         )
         return
-    print(
-        f"{plan.name}: {runs} of {plan.runs} runs, {found.done} of {len(plan.units)} batches "
-        f"in {about['folder']}"
-    )
+    print(f"{plan.name}: {runs} of {plan.runs} runs, {found.done} of {len(plan.units)} batches in {about['folder']}")
     if found.costed:
         known = "" if found.costed == found.done + found.lost else f" (known for {found.costed} batches)"
         print(f"CPU time {_duration(found.cpu_seconds)}{known}")
