@@ -170,7 +170,7 @@ def _law_data(law: Law | None, own: Solution | None) -> dict[str, Any]:
         "law": law.text,
         "power": law.power,
         "power_source": law.power_source,
-        "spectrum_power": None if ambiguous else law.off_support,
+        "spectrum_power": None if ambiguous or own.rank == min(own.W.shape) else law.off_support,
         "spectrum_note": (
             f"The dual allows {support} directions where the solution found has rank {own.rank}: "
             "no pace is predicted for the others."

@@ -207,10 +207,11 @@ function listen(svg, host, curves, x, y, spec, on) {
     const found = nearest(...to);
     if (found) on.pick(found.curve, found.point.snapshot);
   });
-  svg.addEventListener("dblclick", () => {
+  // On the host: the first of the two clicks may choose another run, which draws a new svg under the pointer.
+  host.ondblclick = () => {
     host.zoom = null;
     on.zoom();
-  });
+  };
 }
 
 function invert(scale, a, b) {
