@@ -54,10 +54,12 @@ def copy(whole, tmp_path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "copy"))
 
 
-def killed_and_resumed(path: Path, share: float, engine: str, duration: float, expected) -> int:
-    """Kill -9 after a share of the undisturbed duration, resume, compare; how many batches there were."""
+def killed_and_resumed(path: Path, after: int, delay: float, engine: str, expected) -> int:
+    """Kill -9 some time after so many batches were done, resume, compare; how many batches there were."""
     child = start(path, engine, 2 if engine == "processes" else 0, "quick")
-    time.sleep(share * duration)
+    while after > 0 and (line := child.stdout.readline()) != f"done {after}\n":
+        assert line, child.stderr.read()
+    time.sleep(delay)
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
     found = len(list((path / "batches").glob("*.npz"))) if path.exists() else 0
@@ -67,21 +69,13 @@ def killed_and_resumed(path: Path, share: float, engine: str, duration: float, e
     return found
 
 
-def duration_of(path: Path, engine: str) -> float:
-    child = start(path, engine, 2 if engine == "processes" else 0, "quick")
-    begin = time.monotonic()
-    assert finish(child)[0] == 0
-    return time.monotonic() - begin
-
-
 def kill_at_random_points(tmp_path, expected, engine: str, times: int):
-    duration = duration_of(tmp_path / "timed", engine)
     draw = random.Random(8)
-    # Spread over the run, with a random place inside each part.
-    shares = [(k + draw.random()) / times for k in range(times)]
+    # Spread over the run, at a random batch of each part and a random moment within and after that batch.
+    points = [(int(47 * (k + draw.random()) / times), 0.02 * draw.random()) for k in range(times)]
     found = [
-        killed_and_resumed(tmp_path / f"killed-{k}", share, engine, duration, expected)
-        for k, share in enumerate(shares)
+        killed_and_resumed(tmp_path / f"killed-{k}", after, delay, engine, expected)
+        for k, (after, delay) in enumerate(points)
     ]
     assert any(0 < n < 48 for n in found), f"no kill came in the middle: {found}"
 
