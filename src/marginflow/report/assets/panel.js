@@ -190,7 +190,14 @@ function listen(svg, host, curves, x, y, spec, on) {
   });
   svg.addEventListener("pointerleave", () => on.leave());
   svg.addEventListener("pointerdown", (event) => {
-    if (event.button === 0) start = place(event);
+    if (event.button !== 0) return;
+    // Not the dblclick event: the first click may choose another run, which draws a new svg under the pointer.
+    const twice = event.timeStamp - (host.pressed || -1e9) < 400;
+    host.pressed = event.timeStamp;
+    if (twice && host.zoom) {
+      host.zoom = null;
+      on.zoom();
+    } else start = place(event);
   });
   svg.addEventListener("pointerup", (event) => {
     const from = start;
@@ -207,11 +214,6 @@ function listen(svg, host, curves, x, y, spec, on) {
     const found = nearest(...to);
     if (found) on.pick(found.curve, found.point.snapshot);
   });
-  // On the host: the first of the two clicks may choose another run, which draws a new svg under the pointer.
-  host.ondblclick = () => {
-    host.zoom = null;
-    on.zoom();
-  };
 }
 
 function invert(scale, a, b) {
