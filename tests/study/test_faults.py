@@ -14,7 +14,7 @@ from pathlib import Path
 import fake_work
 import pytest
 from plans import FAKE, batch_bytes, plan
-from processes_of_tests import SCRIPT, finish, start
+from processes_of_tests import SCRIPT, start
 
 from marginflow.errors import InputError
 from marginflow.study.coordinator import run_study
