@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 import marginflow as mf
-from marginflow.report.answer import answer
+from marginflow.diagnose.ratio import final_ratio
+from marginflow.report.answer import answer, over_margin
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
 
@@ -28,6 +29,14 @@ def test_the_answer_names_the_svm_that_was_met(orbit):
         assert f"certified {norm} SVM value {value} (" in text
         assert "R − 1" in text
     assert found.certified == pytest.approx([0.5, 0.2**0.5, 0.5, 0.2**0.5], rel=1e-8)
+
+
+def test_no_norm_is_below_its_certified_value_nor_beyond_r(orbit, digits):
+    for path in [*orbit, *digits]:
+        (subject,) = gather([path], lambda text: None)
+        norm = path.parameterization.norm
+        value, c = over_margin(path, norm), subject.solution(norm).certificate
+        assert 1 - 1e-14 <= value / c.lower <= final_ratio(path) * (1 + 1e-14)
 
 
 def test_the_contrast_shows_each_norm_beside_the_certified_value(orbit):

@@ -209,7 +209,8 @@ def test_the_numbers_are_those_of_json(opened, digits, orbit):
             assert found[key] == wanted[key], key
         norm = {"nuclear": "nuclear_over_margin", "frobenius": "frobenius_over_margin"}.get(wanted["norm"])
         if norm:
-            assert found["norm_over_margin"] == pytest.approx(wanted[norm], rel=1e-14)
+            # --json divides by the carried margin, the page by that of W: they differ by the integration error.
+            assert found["norm_over_margin"] == pytest.approx(wanted[norm], rel=1e-6)
         assert opened.page.evaluate(f"DATA.runs[{index}].status") == wanted["status"]
         drawn = opened.page.evaluate(f"column(DATA.runs[{index}], 'margin').at(-1)")
         assert drawn == pytest.approx(wanted["margin"], rel=1e-6)
