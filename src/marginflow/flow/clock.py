@@ -21,7 +21,7 @@ def log_step_time(h: Floats, psi: tuple[Floats, Floats], rate: tuple[Floats, Flo
     """
     drop = np.abs(psi[1] - psi[0]) + h * (np.abs(rate[0]) + np.abs(rate[1]))
     levels = int(min(MOST_LEVELS, 2 + np.ceil(np.log2(max(1.0, float(drop.max()))))))
-    x, log_weight, basis = _panels(levels)
+    log_weight, basis = _panels(levels)
     cubic = psi[0][:, None] * basis[0] + psi[1][:, None] * basis[1]
     cubic += (h * rate[0])[:, None] * basis[2] + (h * rate[1])[:, None] * basis[3]
     cubic += log_weight
@@ -30,7 +30,7 @@ def log_step_time(h: Floats, psi: tuple[Floats, Floats], rate: tuple[Floats, Flo
 
 
 @lru_cache(maxsize=MOST_LEVELS)
-def _panels(levels: int) -> tuple[Floats, Floats, Floats]:
+def _panels(levels: int) -> tuple[Floats, Floats]:
     """Gauss nodes in [0, 1] on panels that halve towards both ends, their log weights and the Hermite basis."""
     left = np.concatenate([[0.0], 0.5 ** np.arange(levels, 0, -1)])
     low, high = left[:-1], left[1:]
@@ -40,4 +40,4 @@ def _panels(levels: int) -> tuple[Floats, Floats, Floats]:
     x = np.concatenate([near, 1.0 - near])
     y = np.concatenate([1.0 - near, near])
     basis = np.stack([y * y * (1.0 + 2.0 * x), x * x * (1.0 + 2.0 * y), x * y * y, -x * x * y])
-    return x, np.log(np.concatenate([weight, weight])), basis
+    return np.log(np.concatenate([weight, weight])), basis

@@ -146,16 +146,13 @@ def _groups(problems: Sequence[Problem]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _count(
-    problems: Sequence[Problem], many: bool, seeds: Sequence[int] | None, inits: Sequence[Any] | None
-) -> int:
+def _count(problems: Sequence[Problem], many: bool, seeds: Sequence[int] | None, inits: Sequence[Any] | None) -> int:
     lengths = {len(v) for v in (seeds, inits) if v is not None}
     if many:
         lengths.add(len(problems))
     if len(lengths) != 1:
         raise InputError(
-            f"integrate_many: got {sorted(lengths) or 'no'} problems, seeds and inits; "
-            "expected one number of runs"
+            f"integrate_many: got {sorted(lengths) or 'no'} problems, seeds and inits; expected one number of runs"
         )
     return lengths.pop()
 

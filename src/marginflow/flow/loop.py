@@ -263,9 +263,7 @@ def crossing(at: Point, new: Point, scores: Floats) -> Floats:
     if not (old != now).any():
         return out
     scores = np.broadcast_to(scores, at.ds.shape)
-    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(
-        scores, old[..., None], axis=2
-    )
+    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(scores, old[..., None], axis=2)
     gain = gain[..., 0]
     before, after = at.force.gap, new.force.gap
     seen_before = before <= before.min(axis=1, keepdims=True) + RESOLVED
@@ -335,8 +333,5 @@ def _map(function: Callable[..., Any], first: Any, *rest: Any) -> Any:
     """Apply `function` to every array of (nested) dataclasses of one type."""
     if isinstance(first, np.ndarray):
         return function(first, *rest)
-    parts = {
-        f.name: _map(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest))
-        for f in fields(first)
-    }
+    parts = {f.name: _map(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest)) for f in fields(first)}
     return type(first)(**parts)

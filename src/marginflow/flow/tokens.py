@@ -65,9 +65,7 @@ class Tokens:
         if self.shared:
             return self
         rows = None if self.rows is None else self.rows[runs]
-        return replace(
-            self, X=self.X[runs], Z=self.Z[runs], scores=self.scores[runs], mask=self.mask[runs], rows=rows
-        )
+        return replace(self, X=self.X[runs], Z=self.Z[runs], scores=self.scores[runs], mask=self.mask[runs], rows=rows)
 
     def push(self, dW: Floats) -> Floats:
         """(B, n, T) the logits x'dW z of weights (B, d, d_z), or (B, d) for diagonal ones."""

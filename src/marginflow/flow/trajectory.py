@@ -240,12 +240,8 @@ class Trajectory:
         try:
             about = json.loads(str(data["flow"]))
             if about["format"] != FORMAT:
-                raise InputError(
-                    f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again"
-                )
-            problem = Problem(
-                data["X"], data["z"], data["scores"], mask=data["mask"], name=str(about["name"])
-            )
+                raise InputError(f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again")
+            problem = Problem(data["X"], data["z"], data["scores"], mask=data["mask"], name=str(about["name"]))
             if "problem_y" in data:
                 object.__setattr__(problem, "y", frozen(data["problem_y"]))
                 object.__setattr__(problem, "v", frozen(data["problem_v"]))

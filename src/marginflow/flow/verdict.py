@@ -154,7 +154,7 @@ class Judge:
             f"the selection will be left: {decision.reason}; sample {leaves[0]} turns to token {leaves[1]} when the "
             f"margin is about {when:.2g}"
         )
-        return self._undecided(reason, excess, barrier, wrong, leaves=leaves, **numbers)
+        return self._undecided(reason, excess, barrier, wrong, *numbers, leaves=leaves)
 
     def _capped(self, solution: Solution) -> bool:
         """Whether K and Q are too narrow for the SVM's rank (unknown rank: as if they were, unless full)."""
@@ -212,9 +212,7 @@ class Judge:
         closeness: float = np.nan,
         leaves: tuple[int, int] | None = None,
     ) -> Verdict:
-        return Verdict(
-            FlowStatus.undecided, reason, "", excess, barrier, wrong, better_margin, closeness, leaves
-        )
+        return Verdict(FlowStatus.undecided, reason, "", excess, barrier, wrong, better_margin, closeness, leaves)
 
 
 _STOPPED: Final = {
