@@ -90,15 +90,15 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     """
     shape = s.high.shape
     rough = s.high + s.low
-    index = _flat(rough.argmax(axis=2), shape)
-    scores = np.broadcast_to(scores, shape)
+    top = rough.argmax(axis=2)
+    index = _flat(top, shape)
     high = s.high - s.high.reshape(-1)[index][..., None]
     low = s.low - s.low.reshape(-1)[index][..., None]
     q = high + low
     weight = np.exp(q)
     total = weight.sum(axis=2, keepdims=True)
     p = weight / total
-    top_score = np.take_along_axis(scores, (index % shape[2])[..., None], axis=2)
+    top_score = scores.reshape(-1)[index % scores.size][..., None]
     lead = scores - top_score
     shift = (p * lead).sum(axis=2, keepdims=True)
     gbar = top_score + shift
@@ -123,7 +123,7 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     F = pull - p * pull.sum(axis=2, keepdims=True)
     norm = np.sqrt((F * F).sum(axis=(1, 2)))
     log_norm = (lead_high + lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(shape[1])
-    return Force(F / norm[:, None, None], log_norm, p, sway, index % shape[2], -reach.max(axis=2))
+    return Force(F / norm[:, None, None], log_norm, p, sway, top, -reach.max(axis=2))
 
 
 def log_excess(s: Logits, scores: Floats, optimal: Ints, mask: Bools, loss: Loss) -> Floats:

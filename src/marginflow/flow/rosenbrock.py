@@ -124,12 +124,12 @@ def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints 
         if i == 0:
             U_theta[0], U_s[0] = solver.solve(at.dtheta, at.ds)
             continue
-        moved = np.tensordot(STAGE_WEIGHTS[i], U[:i], axes=1)
+        moved = (STAGE_WEIGHTS[i] @ U[:i].reshape(i, -1)).reshape(B, -1)
         theta = at.theta + moved[:, :size].reshape(at.theta.shape)
         ds = moved[:, size:].reshape(at.ds.shape)
         here = point(lift, tokens, theta, at.s.moved(ds), loss)
         stage = here.force
-        coupled = np.tensordot(STAGE_COUPLINGS[i], U[:i], axes=1)
+        coupled = (STAGE_COUPLINGS[i] @ U[:i].reshape(i, -1)).reshape(B, -1)
         coupled /= h[:, None]
         right = here.dtheta + coupled[:, :size].reshape(at.theta.shape)
         U_theta[i], U_s[i] = solver.solve(right, here.ds + coupled[:, size:].reshape(at.ds.shape))
