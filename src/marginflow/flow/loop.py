@@ -9,6 +9,7 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.abstract import AbstractLift
 from marginflow.flow.clock import log_step_time
+from marginflow.flow.explicit import explicit_step
 from marginflow.flow.force import Logits, Loss
 from marginflow.flow.rosenbrock import Point, Step, point, step
 from marginflow.flow.tokens import Tokens
@@ -200,8 +201,14 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
     """Try one step of every run; return the state after it and which runs moved (B,)."""
     at, h = state.at, state.h
     with np.errstate(all="ignore"):
-        tried = step(lift, tokens, at, h, active_tokens(state, settings.rtol), settings.loss)
-        new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
+        active, count = active_tokens(state, settings.rtol)
+        if explicit_pays(count, float(at.force.gap.min(axis=1).max())):
+            tried = explicit_step(lift, tokens, at, h, settings.loss)
+        else:
+            tried = step(lift, tokens, at, h, active, settings.loss)
+        new = tried.end
+        if new is None:
+            new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
         error = step_error(lift, at, new, tried, tokens.mask, settings.rtol)
         error = np.where(np.isfinite(error), error, 1e6)
         fraction = crossing(at, new, tokens.scores)
@@ -274,8 +281,15 @@ def crossing(at: Point, new: Point, scores: Floats) -> Floats:
     return np.asarray(np.minimum(out, part.min(axis=1)))
 
 
-def active_tokens(state: State, rtol: float) -> Ints | None:
-    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all.
+def explicit_pays(active: int, lead: float) -> bool:
+    """Whether an explicit step is cheaper: linear algebra grows as active^3, stiffness with the lead."""
+    return (active > 400 and lead < 30.0) or (active > 1500 and lead < 300.0)
+
+
+def active_tokens(state: State, rtol: float) -> tuple[Ints | None, int]:
+    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step, and A.
+
+    The indices are None for all.
 
     Row l of J_f is of size |f_l| + p_l |f_i|. What it is multiplied with is of the size of the change of the
     logits in the step, so rows below `rtol` over that are left out.
@@ -283,7 +297,7 @@ def active_tokens(state: State, rtol: float) -> Ints | None:
     force = state.at.force
     size = force.f[0].size
     if size <= 32:
-        return None
+        return None, size
     B = len(state.h)
     per_sample = np.abs(force.f).max(axis=2, keepdims=True)
     weight = (np.abs(force.f) + force.p * per_sample).reshape(B, size)
@@ -291,10 +305,10 @@ def active_tokens(state: State, rtol: float) -> Ints | None:
     counts = (weight >= least[:, None]).sum(axis=1)
     most = int(counts.max())
     if most == 0 or 2 * most > size:
-        return None
+        return None, size
     chosen = np.argpartition(-weight, most - 1, axis=1)[:, :most]
     chosen.sort(axis=1)
-    return np.asarray(chosen)
+    return np.asarray(chosen), most
 
 
 def _endings(state: State, reach: Floats, mask: Bools, settings: Settings) -> Any:
