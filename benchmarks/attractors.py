@@ -34,9 +34,7 @@ def main(spec: str = "sphere:n=6,T=8,d=10,seed=0", processes: int = 2) -> None:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{spec}: {total} selections, {found.visited} partial or whole ones looked at")
     print(f"{len(found)} attractors, {len(found.undecided)} undecided, complete: {found.complete}")
-    print(
-        f"wall {wall:.1f} s, CPU {cpu + children.ru_utime + children.ru_stime:.1f} s, {processes} processes"
-    )
+    print(f"wall {wall:.1f} s, CPU {cpu + children.ru_utime + children.ru_stime:.1f} s, {processes} processes")
     print(f"brute force, one certified solve each: {each * 1e3:.2f} ms x {total} = {each * total:.0f} s")
 
 

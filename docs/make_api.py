@@ -40,9 +40,7 @@ def entry(name: str, thing: object) -> str:
 def _member(key: str, member: object) -> str:
     if key.startswith("_"):
         return ""
-    target = (
-        getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
-    )
+    target = getattr(member, "fget", None) or getattr(member, "func", None) or getattr(member, "__func__", member)
     if not inspect.isfunction(target):
         return ""
     shown = "" if isinstance(member, property) or target is not member else f"{key}{_signature(target)}\n\n"
@@ -59,8 +57,7 @@ def _signature(thing: object) -> str:
 def page() -> str:
     parts = [INTRO, *[entry(name, getattr(mf, name)) for name in public_names()]]
     families = "\n".join(
-        f"- `{name}`: " + (inspect.getdoc(make) or "").splitlines()[0]
-        for name, make in named.FAMILIES.items()
+        f"- `{name}`: " + (inspect.getdoc(make) or "").splitlines()[0] for name, make in named.FAMILIES.items()
     )
     parts.append(f"## Named problems\n\n{families}\n")
     return "\n".join(parts).rstrip() + "\n"
@@ -69,7 +66,5 @@ def page() -> str:
 if __name__ == "__main__":
     text = page()
     if "--check" in sys.argv:
-        sys.exit(
-            0 if PAGE.read_text() == text else "docs/api.md has drifted from the docstrings; run `make docs`"
-        )
+        sys.exit(0 if PAGE.read_text() == text else "docs/api.md has drifted from the docstrings; run `make docs`")
     PAGE.write_text(text)

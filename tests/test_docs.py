@@ -64,7 +64,5 @@ def test_links_between_pages_exist():
 
 
 def test_api_reference_has_not_drifted():
-    done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "make_api.py", "--check"], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, ROOT / "docs" / "make_api.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

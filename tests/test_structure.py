@@ -31,9 +31,9 @@ FLOORS = {
 
 
 def modules():
-    return sorted(
-        p for p in SRC.rglob("*.py") if p.name not in ("__main__.py",) and p.parent != SRC
-    ) + sorted(p for p in SRC.glob("*.py") if p.stem in FLOORS)
+    return sorted(p for p in SRC.rglob("*.py") if p.name not in ("__main__.py",) and p.parent != SRC) + sorted(
+        p for p in SRC.glob("*.py") if p.stem in FLOORS
+    )
 
 
 def room(dotted: str) -> str:

@@ -12,6 +12,7 @@ from marginflow.problem.problem import Problem as Problem
 
 
 if TYPE_CHECKING:
+    from marginflow.attractors.find import attractors as attractors
     from marginflow.diagnose.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
     from marginflow.flow.parameterization import (
@@ -37,6 +38,7 @@ _HOMES = {
     "Combined": "marginflow.flow.parameterization",
     "DiagonalKeyQuery": "marginflow.flow.parameterization",
     "Diagonal": "marginflow.flow.parameterization",
+    "attractors": "marginflow.attractors.find",
     "diagnose": "marginflow.diagnose.table",
     "Table": "marginflow.diagnose.table",
     "Trajectory": "marginflow.flow.trajectory",

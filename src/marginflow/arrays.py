@@ -46,8 +46,7 @@ def as_floats(name: str, value: Any, ndim: int | None = None) -> Floats:
         )
     if out.size and float(np.abs(out).max()) > LARGEST:
         raise InputError(
-            f"{name}: got an entry of size {np.abs(out).max():.3g}; expected at most {LARGEST:g}; "
-            "rescale the data"
+            f"{name}: got an entry of size {np.abs(out).max():.3g}; expected at most {LARGEST:g}; rescale the data"
         )
     if ndim is not None and out.ndim != ndim:
         raise InputError(f"{name}: got shape {out.shape}; expected {ndim} axes")

@@ -112,9 +112,7 @@ FLOW_FIELDS = {
 }
 
 
-@pytest.mark.parametrize(
-    "word, norm", [("kq", "nuclear"), ("w", "frobenius"), ("diag-kq", "l1"), ("diag", "l2")]
-)
+@pytest.mark.parametrize("word, norm", [("kq", "nuclear"), ("w", "frobenius"), ("diag-kq", "l1"), ("diag", "l2")])
 def test_flow_fields_and_answer(capsys, word, norm):
     code, found = run_json(capsys, "flow", "sign-orbit", "--parameterization", word)
     assert code == 0
@@ -139,9 +137,7 @@ def test_trapped_is_an_answer(capsys, tmp_path):
 
 
 def test_rank_infeasible_width_is_not_called_minimal(capsys):
-    code, found = run_json(
-        capsys, "flow", "rank-infeasible", "--width", "1", "--scale", "0.3", "--until-margin", "1e4"
-    )
+    code, found = run_json(capsys, "flow", "rank-infeasible", "--width", "1", "--scale", "0.3", "--until-margin", "1e4")
     assert found["status"] != "minimal_loss"
     assert code == (1 if found["status"] == "undecided" else 0)
 

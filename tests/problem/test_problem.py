@@ -93,8 +93,7 @@ def test_worse_and_better_split_all_but_ties():
     X, z, _ = arrays(n=1, T=5)
     problem = mf.Problem(X, z, [[3.0, 1.0, 2.0, 2.0, 0.0]])
     tokens = {
-        against: problem.constraints([2], against=against).token.tolist()
-        for against in ("all", "worse", "better")
+        against: problem.constraints([2], against=against).token.tolist() for against in ("all", "worse", "better")
     }
     assert tokens == {"all": [0, 1, 3, 4], "worse": [1, 4], "better": [0]}
 

@@ -175,9 +175,7 @@ def test_rows_of_very_different_scale():
 
 def test_duplicated_constraints_change_nothing():
     constraints = unit_sphere(6, 6, 8)
-    twice = mf.Constraints(
-        np.repeat(constraints.a, 3, axis=0), np.repeat(constraints.sample, 3), constraints.z
-    )
+    twice = mf.Constraints(np.repeat(constraints.a, 3, axis=0), np.repeat(constraints.sample, 3), constraints.z)
     once, more = solve_nuclear(constraints, 1e-9), solve_nuclear(twice, 1e-9)
     assert gap(twice, more) <= 1e-9
     assert bounds(twice, more)[0] == pytest.approx(bounds(constraints, once)[0], rel=1e-9)

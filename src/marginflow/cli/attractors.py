@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
 def attractors(
     data: DataArgument,
-    parameterization: Annotated[
-        str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")
-    ] = "kq",
-    width: Annotated[
-        int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")
-    ] = None,
+    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
+    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
     sample: Annotated[
         int | None, typer.Option(help="Also integrate this many starts per scale and count where they end.")
     ] = None,
@@ -106,9 +102,7 @@ def _text(found: "Attractors") -> str:
         lines.append(f"... and {len(found) - _SHOWN} more (--json lists all)")
     lines += [f"undecided: {d.selected.tolist()}: {d.reason}" for d in found.undecided[:_SHOWN]]
     if found.elsewhere:
-        lines.append(
-            f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}"
-        )
+        lines.append(f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}")
     if found.missing is not None:
         lines.append(f"at most {found.missing:.3f} of the starts end in ways the runs did not show (95 %)")
     return "\n".join(lines)

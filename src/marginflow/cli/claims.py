@@ -8,9 +8,7 @@ from marginflow.cli.output import JsonFlag, number, print_json, progress, table
 
 
 def claims(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME ...]", help="Which claims; default: all.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME ...]", help="Which claims; default: all.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the claims without running them.")] = False,
     json: JsonFlag = False,
 ) -> int:

@@ -31,9 +31,7 @@ UNTIL_MARGIN = 1e9
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the runs and the report; made if missing.")] = Path(
-        "out"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the runs and the report; made if missing.")] = Path("out"),
     json: JsonFlag = False,
 ) -> int:
     """Train keys and queries, one matrix, and diagonal weights to the end; compare with certified SVMs.
@@ -69,9 +67,7 @@ def _run(data: str, word: str, show: Any) -> tuple["Trajectory", dict[str, Any]]
 
     problem = load(data)
     show(f"{data} {word}: flow")
-    path = integrate(
-        problem, parse_parameterization(word, problem), seed=0, scale=0.1, until_margin=UNTIL_MARGIN
-    )
+    path = integrate(problem, parse_parameterization(word, problem), seed=0, scale=0.1, until_margin=UNTIL_MARGIN)
     found = summary(path)
     show(f"{data} {word}: SVM")
     solution = solve(problem, path.parameterization.norm)

@@ -23,9 +23,7 @@ def describe(data: DataArgument, json: JsonFlag = False) -> int:
 
 def _text(f: dict[str, Any]) -> str:
     lengths = f["lengths"]
-    tokens = (
-        f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']}..{lengths['max']}"
-    )
+    tokens = f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']}..{lengths['max']}"
     lines = [
         f"{f['name']}: {f['n']} samples of {tokens} tokens, d = {f['d']}, d_z = {f['d_z']}",
         f"constraints      {f['constraints']} of rank one in {f['d'] * f['d_z']} dimensions",

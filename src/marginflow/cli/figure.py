@@ -12,12 +12,10 @@ def figure(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN.npz ...", help="Runs on one problem, saved by `flow --save`.")
     ],
-    kind: Annotated[
-        str, typer.Option(help="time, norms, ratio, spectrum, attention, support or balance.")
-    ] = "norms",
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write: .pdf, .svg or .png.")
-    ] = Path("figure.pdf"),
+    kind: Annotated[str, typer.Option(help="time, norms, ratio, spectrum, attention, support or balance.")] = "norms",
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write: .pdf, .svg or .png.")] = Path(
+        "figure.pdf"
+    ),
     json: JsonFlag = False,
 ) -> int:
     """Draw a figure one column wide, vector, with fonts embedded; needs matplotlib (extra `paper`).

@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 
 def flow(
     data: DataArgument,
-    parameterization: Annotated[
-        str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")
-    ] = "kq",
-    width: Annotated[
-        int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")
-    ] = None,
+    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
+    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random start.")] = 0,
     scale: Annotated[float, typer.Option(help="Standard deviation of the random start.")] = 0.1,
     init: Annotated[
@@ -78,9 +74,7 @@ def flow(
     return 1 if path.status.name == "undecided" else 0
 
 
-def parse_parameterization(
-    word: str, problem: "Problem", width: int | None = None
-) -> "AbstractParameterization":
+def parse_parameterization(word: str, problem: "Problem", width: int | None = None) -> "AbstractParameterization":
     """The parameterisation called `word` on the command line.
 
     Raises:

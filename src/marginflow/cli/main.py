@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.exceptions import TyperException
 
-from marginflow.cli import claims, demo, describe, figure, flow, report, study, svm
+from marginflow.cli import attractors, claims, demo, describe, figure, flow, report, study, svm
 from marginflow.errors import InputError, UndefinedError
 
 
@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "describe": describe.describe,
     "svm": svm.svm,
     "flow": flow.flow,
+    "attractors": attractors.attractors,
     "claims": claims.claims,
     "report": report.report,
     "figure": figure.figure,
@@ -70,9 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        return _complain(
-            f"{error.filename or 'file'}: {error.strerror or error}; check the path and the disk"
-        )
+        return _complain(f"{error.filename or 'file'}: {error.strerror or error}; check the path and the disk")
     except MemoryError:
         return _complain("out of memory; use a smaller problem")
 

@@ -10,9 +10,7 @@ from marginflow.cli.output import JsonFlag, output_path, print_json, progress
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN.npz ...", help="Runs saved by `flow --save`.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
-        "report.html"
-    ),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     json: JsonFlag = False,
 ) -> int:
     """Draw saved runs: curves, certified SVM values, attention and what the run does not show.

@@ -75,9 +75,7 @@ def svm(
         print(f"{problem.name}: {len(solution.constraints)} constraints, W is {problem.d} x {problem.d_z}")
         print(solution.status.value)
         if solution.status.name == "infeasible":
-            print(
-                f"no W with {norm} norm below {number(solution.infeasibility)} separates the selected tokens"
-            )
+            print(f"no W with {norm} norm below {number(solution.infeasibility)} separates the selected tokens")
         else:
             print(f"{norm} value  {solution.value:.12g}")
             interval = f"[{certificate.lower:.12g}, {certificate.upper:.12g}]"

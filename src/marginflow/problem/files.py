@@ -23,9 +23,7 @@ def read_problem(path: Path) -> Problem:
     known = {"X", "z", "scores", "y", "v", "mask"}
     unknown = sorted(set(data) - known)
     if unknown:
-        raise InputError(
-            f"{path}: got arrays {unknown}; expected only {sorted(known)}; remove or rename them"
-        )
+        raise InputError(f"{path}: got arrays {unknown}; expected only {sorted(known)}; remove or rename them")
     missing = sorted({"X", "z"} - set(data))
     if missing:
         raise InputError(f"{path}: array {missing[0]} is missing; expected X, z and either scores or y and v")

@@ -156,7 +156,5 @@ def nearly_infeasible(eps: float = 1e-9, *, name: str = "") -> Planted:
         raise InputError(f"nearly-infeasible: got eps={eps:g}; expected a number in (0, 1]")
     value = float(np.hypot(1.0, 2 / eps))
     values = {"nuclear": value, "frobenius": value, "operator": value}
-    problem = pairs(
-        np.array([[1.0, 0.0], [-1.0, eps]]), np.ones((2, 1)), name=name or f"nearly-infeasible:eps={eps}"
-    )
+    problem = pairs(np.array([[1.0, 0.0], [-1.0, eps]]), np.ones((2, 1)), name=name or f"nearly-infeasible:eps={eps}")
     return Planted(problem, values, True, "W = (1, 2/eps): both constraints active, rank one")

@@ -285,6 +285,4 @@ def _refuse_ties(X: Floats, scores: Floats, mask: Bools, optimal: Ints, rounding
     alone = (mask & ~(same & (scores == top))).sum(axis=1) == 0
     if alone.any():
         i = int(np.flatnonzero(alone)[0])
-        raise InputError(
-            f"X: every token of sample {i} is the same; attention has nothing to choose; drop the sample"
-        )
+        raise InputError(f"X: every token of sample {i} is the same; attention has nothing to choose; drop the sample")

@@ -117,9 +117,7 @@ class _State:
         self.k, self.first, self.last = 0, np.inf, np.inf
 
 
-def iterate(
-    operator: Operator, norm: Norm, start: Point | None = None
-) -> Iterator[tuple[int, Point, Floats]]:
+def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Iterator[tuple[int, Point, Floats]]:
     """Run without end; yield (iterations, current point, growth of the dual since the last restart).
 
     The growth is a candidate ray of infeasibility. The caller stops by its own test of the points.

@@ -170,9 +170,7 @@ def presolve(constraints: Constraints) -> Presolved:
         left, a = _compress(a)
     if len(z) < z.shape[1]:
         right, z = _compress(z)
-    return Presolved(
-        batched(a, constraints.sample, z, 1.0 / size), left, right, size, float(np.exp(logs.mean()))
-    )
+    return Presolved(batched(a, constraints.sample, z, 1.0 / size), left, right, size, float(np.exp(logs.mean())))
 
 
 def _compress(rows: Floats) -> tuple[Floats, Floats]:

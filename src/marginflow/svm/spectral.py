@@ -60,11 +60,7 @@ def solve_spectral(
     interrupted = False
     try:
         warm = None
-        if (
-            start is not None
-            and start.W.shape == constraints.shape
-            and start.dual.shape == reduced.size.shape
-        ):
+        if start is not None and start.W.shape == constraints.shape and start.dual.shape == reduced.size.shape:
             warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size * reduced.unit)
         if warm is not None:
             search.best = warm
