@@ -20,7 +20,7 @@ FLOORS = {
     "problem": 1,
     "svm": 2,
     "flow": 3,
-    "diagnose": 4,
+    "diagnostics": 4,
     "claims": 5,
     "report": 5,
     "attractors": 5,

@@ -12,8 +12,7 @@ from marginflow.problem.problem import Problem as Problem
 
 
 if TYPE_CHECKING:
-    from marginflow.attractors.find import attractors as attractors
-    from marginflow.diagnose.table import Table as Table, diagnose as diagnose
+    from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
     from marginflow.flow.parameterization import (
         Combined as Combined,
@@ -38,9 +37,8 @@ _HOMES = {
     "Combined": "marginflow.flow.parameterization",
     "DiagonalKeyQuery": "marginflow.flow.parameterization",
     "Diagonal": "marginflow.flow.parameterization",
-    "attractors": "marginflow.attractors.find",
-    "diagnose": "marginflow.diagnose.table",
-    "Table": "marginflow.diagnose.table",
+    "diagnose": "marginflow.diagnostics.table",
+    "Table": "marginflow.diagnostics.table",
     "Trajectory": "marginflow.flow.trajectory",
     "FlowStatus": "marginflow.flow.trajectory",
 }

@@ -5,7 +5,7 @@ import pytest
 
 from marginflow import norms
 from marginflow.claims import diagonal, registry, runs
-from marginflow.diagnose import balance
+from marginflow.diagnostics import balance
 from marginflow.norms import Frobenius, Nuclear
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem

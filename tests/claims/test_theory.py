@@ -22,13 +22,13 @@ def test_formulas_are_where_the_page_says(file, name) -> None:
 
 
 def test_there_are_pointers_into_every_room() -> None:
-    assert {file.split("/")[0] for file, _ in POINTERS} == {"problem", "svm", "flow", "diagnose", "claims"}
+    assert {file.split("/")[0] for file, _ in POINTERS} == {"problem", "svm", "flow", "diagnostics", "claims"}
 
 
 def test_every_file_of_formulas_is_pointed_at() -> None:
     files = {file for file, _ in POINTERS}
     for name in ("ratio", "kkt", "balance", "alignment", "spectrum", "rates", "pace"):
-        assert f"diagnose/{name}.py" in files
+        assert f"diagnostics/{name}.py" in files
 
 
 def test_every_claim_is_named_and_every_named_claim_exists() -> None:

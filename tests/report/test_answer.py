@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import marginflow as mf
-from marginflow.diagnose.ratio import final_ratio
+from marginflow.diagnostics.ratio import final_ratio
 from marginflow.report.answer import answer, over_margin
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural

@@ -10,7 +10,7 @@ import pytest
 import marginflow as mf
 from marginflow.cli.flow import summary
 from marginflow.cli.output import plain
-from marginflow.diagnose.spectrum import attention
+from marginflow.diagnostics.spectrum import attention
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marginflow.diagnose.table import diagnose
+from marginflow.diagnostics.table import diagnose
 from marginflow.report.columns import columns_of, law_of, leads
 from marginflow.report.detail import Budget, detail_of
 from marginflow.report.images import images_of

@@ -7,8 +7,8 @@ from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import orthogonal_limit
 from marginflow.claims.measure import cosine, final, limit_spectrum, off_support, window
-from marginflow.diagnose.alignment import alignment
-from marginflow.diagnose.table import diagnose, force_matrix
+from marginflow.diagnostics.alignment import alignment
+from marginflow.diagnostics.table import diagnose, force_matrix
 from marginflow.flow.parameterization import DiagonalKeyQuery, KeyQuery
 from marginflow.flow.trajectory import Trajectory
 from marginflow.problem.planted import orthogonal, pairs

@@ -11,8 +11,8 @@ from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import mirror_coordinate, single_sample
 from marginflow.claims.measure import final, reached, size, window
 from marginflow.claims.starts import CLOSED_FORM, ROUNDS, STARTS, C, run_start
-from marginflow.diagnose.rates import fit_power, log_prefactors, slack_constant
-from marginflow.diagnose.table import diagnose
+from marginflow.diagnostics.rates import fit_power, log_prefactors, slack_constant
+from marginflow.diagnostics.table import diagnose
 from marginflow.flow.parameterization import DiagonalKeyQuery, KeyQuery
 from marginflow.flow.trajectory import Trajectory
 

@@ -5,8 +5,8 @@ import numpy as np
 from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.measure import final, size
-from marginflow.diagnose.balance import relative_drift
-from marginflow.diagnose.ratio import certify_weights
+from marginflow.diagnostics.balance import relative_drift
+from marginflow.diagnostics.ratio import certify_weights
 from marginflow.flow.parameterization import KeyQuery
 from marginflow.problem.problem import Problem
 

@@ -7,8 +7,8 @@ import numpy as np
 from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.measure import cosine, limit_spectrum, off_support, window
-from marginflow.diagnose.pace import pace
-from marginflow.diagnose.rates import (
+from marginflow.diagnostics.pace import pace
+from marginflow.diagnostics.rates import (
     combined_constant,
     factored_constant,
     factored_correction,

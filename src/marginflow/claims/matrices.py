@@ -17,7 +17,7 @@ from marginflow.claims.measure import (
     size,
     window,
 )
-from marginflow.diagnose.rates import fit_power, log_prefactors, slack_constant
+from marginflow.diagnostics.rates import fit_power, log_prefactors, slack_constant
 
 
 PLANTED = ("angle:c=0.5", "spiked:n=8,c=0.25")

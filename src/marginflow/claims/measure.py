@@ -7,8 +7,8 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.claims import runs
 from marginflow.claims.claim import Check
-from marginflow.diagnose.ratio import Ratio, certify_weights
-from marginflow.diagnose.spectrum import DualSpectrum, dual_spectrum
+from marginflow.diagnostics.ratio import Ratio, certify_weights
+from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
 from marginflow.flow.trajectory import FlowStatus, Trajectory
 
 

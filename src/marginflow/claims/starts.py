@@ -9,7 +9,7 @@ from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import single_sample
 from marginflow.claims.measure import final, size, window
-from marginflow.diagnose.pace import pace
+from marginflow.diagnostics.pace import pace
 from marginflow.flow.parameterization import DiagonalKeyQuery
 
 

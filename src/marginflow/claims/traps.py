@@ -8,10 +8,10 @@ from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import finite_trap_threshold, orthogonal_limit
 from marginflow.claims.measure import final
-from marginflow.diagnose.pace import pace
-from marginflow.diagnose.ratio import certify_weights
-from marginflow.diagnose.spectrum import dual_spectrum
-from marginflow.diagnose.table import diagnose
+from marginflow.diagnostics.pace import pace
+from marginflow.diagnostics.ratio import certify_weights
+from marginflow.diagnostics.spectrum import dual_spectrum
+from marginflow.diagnostics.table import diagnose
 from marginflow.flow.parameterization import Combined, KeyQuery
 from marginflow.flow.trajectory import FlowStatus, Trajectory
 from marginflow.problem.constraints import Constraints

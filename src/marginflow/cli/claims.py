@@ -45,8 +45,8 @@ def claims(
         if len(results) <= 3:
             for r in results:
                 print(f"\n{r.name} [{r.source}]\n  {r.statement}\n  tolerance: {r.reason}")
-                for key, value in r.details.items():
-                    print(f"  {key}: {value}")
+                for line in r.lines():
+                    print(f"  {line}")
         held = sum(r.holds for r in results)
         print(f"\n{held} of {len(results)} claims hold")
     return 0 if all(r.holds for r in results) else 1

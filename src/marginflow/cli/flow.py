@@ -100,7 +100,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The FIXED fields of `flow --json` (design 4) at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnose.ratio import final_ratio
+    from marginflow.diagnostics.ratio import final_ratio
 
     margin = float(path.margin[-1])
     singular = np.linalg.svd(path.W(-1), compute_uv=False)

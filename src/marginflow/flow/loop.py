@@ -29,6 +29,10 @@ PER_DECADE: Final = 8
 SMALLEST_STEP: Final = 1e-14
 """Of tau; a step below moves nothing in float64."""
 
+BALANCED_STEPS: Final = 1000
+BALANCED_CHANGE: Final = 0.01
+"""A change of log(force) below this over that many steps: the force is balanced at finite leads."""
+
 _T = TypeVar("_T")
 
 
@@ -130,6 +134,29 @@ class Record:
         return Snapshots(**{n: np.stack(c) for n, c in zip(names, columns, strict=True)}, start=start)
 
 
+@dataclass(frozen=True, eq=False)
+class Stillness:
+    """Tells runs in which tokens hold each other at finite leads: psi (B,) stands still from one mark to the next.
+
+    Plateaus of a flow that goes on are passed in tens of steps, because the clock has unit force.
+    """
+
+    psi: Floats
+    steps: Ints
+
+    @classmethod
+    def at(cls, state: State) -> "Stillness":
+        """A first mark."""
+        return cls(state.psi.copy(), state.steps.copy())
+
+    def held(self, state: State) -> Bools:
+        """(B,) True for runs that a whole interval has not moved; marks are renewed as they fall due."""
+        due = state.steps - self.steps >= BALANCED_STEPS
+        held = due & (np.abs(state.psi - self.psi) < BALANCED_CHANGE)
+        self.psi[due], self.steps[due] = state.psi[due], state.steps[due]
+        return np.asarray(held)
+
+
 def first_state(lift: AbstractLift, tokens: Tokens, theta: Floats, loss: Loss) -> State:
     """The state at a start `theta` (B, ...)."""
     s = Logits.of(tokens.push(lift.weights(theta)), tokens.mask)
@@ -168,6 +195,7 @@ def run(
     """
     ids = np.arange(len(records))
     level = np.array([_next_level(float(g)) for g in state.at.force.gap.min(axis=1)])
+    still = Stillness.at(state)
     loops = 0
     try:
         while len(ids):
@@ -178,6 +206,7 @@ def run(
             moved = (state.at.force.top != before.at.force.top).any(axis=1)
             keep = accepted & ((reach >= level) | moved)
             over = _endings(state, reach, tokens.mask, settings)
+            over[still.held(state) & (over == "")] = "balanced"
             for b in map(int, np.flatnonzero(keep | (over != ""))):
                 record = records[ids[b]]
                 record.add(state, b)
@@ -191,6 +220,7 @@ def run(
                 progress(Progress(int(go.sum()), len(records) - int(go.sum()), loops, slowest))
             if not go.all():
                 ids, level, state, tokens = ids[go], level[go], select(state, go), tokens.keep(go)
+                still = select(still, go)
     except KeyboardInterrupt:
         for b, i in enumerate(ids):
             records[i].add(state, b)

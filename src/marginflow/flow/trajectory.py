@@ -98,7 +98,8 @@ class Trajectory:
         rtol: the relative accuracy asked for.
         snapshots: the states kept.
         verdict: the status and what it rests on.
-        ended: why the integration stopped: "margin", "verdict", "steps", "floor", "stalled", "interrupted".
+        ended: why the integration stopped: "margin", "verdict", "steps", "floor", "balanced", "stalled",
+            "interrupted".
     """
 
     problem: Problem

@@ -221,6 +221,7 @@ _STOPPED: Final = {
     "": "run to a larger margin",
     "steps": "the steps allowed are used up",
     "floor": "float64 cannot resolve larger margins",
+    "balanced": "tokens hold each other at finite leads, as when the width is below what separating weights need",
     "stalled": "the step size has reached float64's floor",
     "interrupted": "the run was interrupted",
 }

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.diagnose.ratio import final_ratio, weights_in
+from marginflow.diagnostics.ratio import final_ratio, weights_in
 from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.diagnose.alignment import shared_spaces
-from marginflow.diagnose.balance import relative_drift
-from marginflow.diagnose.kkt import factored_residual
-from marginflow.diagnose.rates import log_prefactors, slack_constant
-from marginflow.diagnose.ratio import ratio, weights_in
-from marginflow.diagnose.spectrum import DualSpectrum, dual_spectrum
-from marginflow.diagnose.table import force_matrix
+from marginflow.diagnostics.alignment import shared_spaces
+from marginflow.diagnostics.balance import relative_drift
+from marginflow.diagnostics.kkt import factored_residual
+from marginflow.diagnostics.rates import log_prefactors, slack_constant
+from marginflow.diagnostics.ratio import ratio, weights_in
+from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
+from marginflow.diagnostics.table import force_matrix
 from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
 from marginflow.report.subject import Subject

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.diagnose.ratio import final_ratio, weights_in
+from marginflow.diagnostics.ratio import final_ratio, weights_in
 from marginflow.flow.trajectory import Trajectory
 from marginflow.problem.real import PATCH_CORNERS
 from marginflow.report.answer import over_margin

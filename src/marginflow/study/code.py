@@ -9,7 +9,7 @@ from typing import Final
 from marginflow import __version__
 
 
-_ROOMS: Final = ("problem", "svm", "flow", "diagnose")
+_ROOMS: Final = ("problem", "svm", "flow", "diagnostics")
 _FILES: Final = ("arrays.py", "norms.py", "rounding.py")
 _OWN: Final = ("blas.py", "cell.py", "record.py", "work.py")
 

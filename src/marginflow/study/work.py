@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import scipy
 
-from marginflow.diagnose.ratio import ratio, weights_in
-from marginflow.diagnose.spectrum import dual_spectrum
+from marginflow.diagnostics.ratio import ratio, weights_in
+from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate_many
 from marginflow.flow.trajectory import Trajectory

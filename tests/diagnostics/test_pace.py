@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marginflow.diagnose.pace import pace
+from marginflow.diagnostics.pace import pace
 from marginflow.errors import UndefinedError
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.planted import angle, orthogonal, spiked

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from marginflow.diagnose.ratio import final_ratio
-from marginflow.diagnose.table import Table, diagnose, force_matrix
+from marginflow.diagnostics.ratio import final_ratio
+from marginflow.diagnostics.table import Table, diagnose, force_matrix
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate
 from marginflow.flow.parameterization import Combined, Diagonal, DiagonalKeyQuery, KeyQuery

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from marginflow.diagnose.ratio import certify_weights, ratio, weights_in
+from marginflow.diagnostics.ratio import certify_weights, ratio, weights_in
 from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.problem.planted import angle, orthogonal, sign_orbit, spiked

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marginflow.diagnose.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
+from marginflow.diagnostics.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
 
 
 ROUNDING = 1e-15

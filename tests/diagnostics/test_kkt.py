@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from marginflow.diagnose.kkt import direct_residual, factored_residual
-from marginflow.diagnose.ratio import ratio
+from marginflow.diagnostics.kkt import direct_residual, factored_residual
+from marginflow.diagnostics.ratio import ratio
 from marginflow.problem.planted import angle, sign_orbit
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marginflow.diagnose.spectrum import (
+from marginflow.diagnostics.spectrum import (
     attention,
     attention_entropy,
     direction_errors,

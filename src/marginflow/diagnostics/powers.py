@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow.diagnose.rates import PowerFit, fit_power
-from marginflow.diagnose.spectrum import dual_spectrum
+from marginflow.diagnostics.rates import PowerFit, fit_power
+from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
 from marginflow.flow.trajectory import Trajectory
 from marginflow.svm.solution import Solution

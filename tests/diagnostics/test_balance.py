@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from marginflow.diagnose.balance import balance, conserved, imbalance, relative_drift
+from marginflow.diagnostics.balance import balance, conserved, imbalance, relative_drift
 
 
 def test_one_gradient_step_changes_it_by_second_order_only() -> None:

@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, frozen
-from marginflow.diagnose.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
-from marginflow.diagnose.balance import balance, relative_drift
-from marginflow.diagnose.kkt import direct_residual, factored_residual
-from marginflow.diagnose.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, weights_in
-from marginflow.diagnose.spectrum import (
+from marginflow.diagnostics.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
+from marginflow.diagnostics.balance import balance, relative_drift
+from marginflow.diagnostics.kkt import direct_residual, factored_residual
+from marginflow.diagnostics.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, weights_in
+from marginflow.diagnostics.spectrum import (
     attention_entropy,
     direction_errors,
     dual_spectrum,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats, Ints, frozen
-from marginflow.diagnose.spectrum import dual_spectrum
+from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import UndefinedError
 from marginflow.svm.solution import Solution, SvmStatus
 

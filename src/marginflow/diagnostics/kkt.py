@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.diagnose.ratio import weights_in
+from marginflow.diagnostics.ratio import weights_in
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
 

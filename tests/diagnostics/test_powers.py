@@ -2,7 +2,7 @@
 
 import pytest
 
-from marginflow.diagnose.powers import direction_powers
+from marginflow.diagnostics.powers import direction_powers
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate
 from marginflow.flow.parameterization import KeyQuery

@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from marginflow.diagnose.rates import (
+from marginflow.diagnostics.rates import (
     combined_constant,
     factored_constant,
     factored_correction,
