@@ -1,6 +1,5 @@
 """An explicit step, for the early phase of large problems: everything acts, and nothing is stiff yet."""
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -25,9 +24,8 @@ _ERROR: Final = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 
 
 
 def explicit_step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, loss: Loss) -> Step:
-    """Step every run of the batch by its own `h` (B,); the point at the end comes with it."""
+    """Step every run of the batch by its own `h` (B,)."""
     rates = [(at.dtheta, at.ds)]
-    here = at
     theta, ds = at.theta, np.zeros_like(at.ds)
     for row in _A:
         dtheta, ds = _combine(row, rates, h)
@@ -36,7 +34,7 @@ def explicit_step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, loss
         rates.append((here.dtheta, here.ds))
     theta_error, ds_error = _combine(_ERROR, rates, h)
     embedded = force(at.s.moved(ds - ds_error), tokens.scores, loss)
-    return Step(theta, ds, theta_error, ds_error, embedded, replace(here, s=here.s.rebased()))
+    return Step(theta, ds, theta_error, ds_error, embedded)
 
 
 def _combine(row: tuple[float, ...], rates: list[tuple[Floats, Floats]], h: Floats) -> tuple[Floats, Floats]:

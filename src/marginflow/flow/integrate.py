@@ -1,6 +1,7 @@
 """The door of the flow room: from a start to a verdict, for one run or for many at once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -9,7 +10,14 @@ from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Loss
-from marginflow.flow.loop import Progress as Progress, Record, Settings, first_state, run
+from marginflow.flow.loop import (
+    Progress as Progress,
+    Record,
+    Settings,
+    first_state,
+    restored_state,
+    run,
+)
 from marginflow.flow.tokens import Tokens
 from marginflow.flow.trajectory import Trajectory
 from marginflow.flow.verdict import Judge
@@ -136,6 +144,47 @@ def integrate_many(
                 record.ended,
             )
     return [out[i] for i in range(count)]
+
+
+@one_thread()
+def resume(
+    path: Trajectory,
+    *,
+    snapshot: int = -1,
+    until_margin: float = 1e6,
+    until: Until = "margin",
+    max_steps: int = 20_000,
+    progress: Callable[[Progress], None] | None = None,
+) -> Trajectory:
+    """Go on with a single run from one of its snapshots, to the same bits that a run without a stop has.
+
+    Args:
+        path: the run, perhaps loaded from a file.
+        snapshot: where to go on; later snapshots are dropped.
+        until_margin, until, progress: as for `integrate`.
+        max_steps: in all, with those that the run has taken.
+
+    Returns:
+        The trajectory from its start, with the new snapshots and a new verdict.
+
+    Raises:
+        InputError: an option that cannot be used, or no such snapshot.
+    """
+    _check(path.parameterization, until_margin, until, path.loss, path.rtol, max_steps, path.scale)
+    if not -len(path) <= snapshot < len(path):
+        raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
+    problem = path.problem
+    keep = range(len(path))[snapshot] + 1
+    tokens = Tokens.of([problem], diagonal=path.parameterization.diagonal)
+    lift = path.parameterization.lift(problem.d, problem.d_z)
+    state = restored_state(lift, tokens, path.snapshots, keep - 1, path.loss)
+    record = Record(Judge(problem, path.parameterization, path.loss))
+    record.add(state, 0)
+    settings = Settings(until_margin, path.rtol, max_steps, path.loss)
+    run(lift, tokens, state, settings, [record], progress, until == "verdict")
+    snapshots = path.snapshots.first(keep).then(record.snapshots())
+    verdict = record.judge(snapshots, record.ended)
+    return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended)
 
 
 def _groups(problems: Sequence[Problem]) -> list[list[int]]:

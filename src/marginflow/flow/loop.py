@@ -179,6 +179,16 @@ def first_state(lift: AbstractLift, tokens: Tokens, theta: Floats, loss: Loss) -
     )
 
 
+def restored_state(lift: AbstractLift, tokens: Tokens, kept: Snapshots, i: int, loss: Loss) -> State:
+    """The state of one run at snapshot `i`: going on from it gives the bits that the run itself gave."""
+    s = Logits(kept.high[i][None], kept.low[i][None])
+    at = point(lift, tokens, kept.theta[i][None], s, loss)
+    own = {name: getattr(kept, name)[i][None] for name in ("tau", "log_time", "h", "last_error")}
+    spent = {name: getattr(kept, name)[i][None] for name in ("steps", "evaluations", "drift")}
+    psi, rate = -at.force.log_norm, at.force.psi_rate(at.ds)
+    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], **own, **spent)
+
+
 def run(
     lift: AbstractLift,
     tokens: Tokens,
@@ -236,9 +246,7 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
             tried = explicit_step(lift, tokens, at, h, settings.loss)
         else:
             tried = step(lift, tokens, at, h, active, settings.loss)
-        new = tried.end
-        if new is None:
-            new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
+        new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
         error = step_error(lift, at, new, tried, tokens.mask, settings.rtol)
         error = np.where(np.isfinite(error), error, 1e6)
         fraction = crossing(at, new, tokens.scores)

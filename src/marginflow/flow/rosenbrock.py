@@ -97,7 +97,6 @@ class Step:
         ds: (B, n, T) change of the logits.
         theta_error: (B, ...), ds_error (B, n, T): the end minus the embedded solution.
         embedded: the force at the embedded solution.
-        end: the point reached, where the method evaluates it anyway.
     """
 
     theta: Floats
@@ -105,7 +104,6 @@ class Step:
     theta_error: Floats
     ds_error: Floats
     embedded: Force
-    end: Point | None = None
 
 
 def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints | None, loss: Loss) -> Step:

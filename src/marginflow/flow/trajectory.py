@@ -87,6 +87,16 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.log_time)
 
+    def first(self, count: int) -> "Snapshots":
+        """The first `count` of them."""
+        kept = {key: value if key == "start" else value[:count] for key, value in vars(self).items()}
+        return Snapshots(**kept)
+
+    def then(self, later: "Snapshots") -> "Snapshots":
+        """Those of `later` after these; its first, from which it went on, is the last of these."""
+        both = {key: np.concatenate([value, vars(later)[key][1:]]) for key, value in vars(self).items()}
+        return Snapshots(**{**both, "start": self.start})
+
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
