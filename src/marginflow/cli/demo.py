@@ -72,14 +72,14 @@ def _run(data: str, word: str, show: Any) -> tuple["Trajectory", dict[str, Any]]
     show(f"{data} {word}: SVM")
     solution = solve(problem, path.parameterization.norm)
     certificate = solution.certificate
-    norm = {"nuclear": found["nuclear"], "l1": found["nuclear"], "frobenius": found["frobenius"]}
+    size = "frobenius" if path.parameterization.norm == "frobenius" else "nuclear"
     return path, {
         "problem": data,
         "parameterization": word,
         "status": found["status"],
         "log_time": found["log_time"],
         "norm": path.parameterization.norm,
-        "norm_over_margin": norm[path.parameterization.norm] / found["margin"],
+        "norm_over_margin": found[f"{size}_over_margin"],
         "svm_lower": certificate.lower,
         "svm_upper": certificate.upper,
         "ratio": found["ratio"],
