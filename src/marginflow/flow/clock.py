@@ -22,11 +22,15 @@ def log_step_time(h: Floats, psi: tuple[Floats, Floats], rate: tuple[Floats, Flo
     drop = np.abs(psi[1] - psi[0]) + h * (np.abs(rate[0]) + np.abs(rate[1]))
     levels = int(min(MOST_LEVELS, 2 + np.ceil(np.log2(max(1.0, float(drop.max()))))))
     log_weight, basis = _panels(levels)
-    cubic = psi[0][:, None] * basis[0] + psi[1][:, None] * basis[1]
+    # Counted from the larger end: at psi = 1e12 one rounding of psi is 1e-4, and the ends are where it counts.
+    rise = psi[1] - psi[0]
+    up = rise > 0.0
+    cubic = np.where(up[:, None], -rise[:, None] * basis[0], rise[:, None] * basis[1])
     cubic += (h * rate[0])[:, None] * basis[2] + (h * rate[1])[:, None] * basis[3]
     cubic += log_weight
     most = cubic.max(axis=1)
-    return np.asarray(most + np.log(np.exp(cubic - most[:, None]).sum(axis=1)) + np.log(h))
+    inside = most + np.log(np.exp(cubic - most[:, None]).sum(axis=1)) + np.log(h)
+    return np.asarray(np.where(up, psi[1], psi[0]) + inside)
 
 
 @lru_cache(maxsize=MOST_LEVELS)

@@ -122,7 +122,7 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     pull = np.exp(exponent) * lead
     F = pull - p * pull.sum(axis=2, keepdims=True)
     norm = np.sqrt((F * F).sum(axis=(1, 2)))
-    log_norm = (lead_high + lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(shape[1])
+    log_norm = lead_high[:, 0, 0] + ((lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(shape[1]))
     return Force(F / norm[:, None, None], log_norm, p, sway, top, -reach.max(axis=2))
 
 
@@ -139,27 +139,32 @@ def log_excess(s: Logits, scores: Floats, optimal: Ints, mask: Bools, loss: Loss
     log_total = np.log(np.exp(logits).sum(axis=2))
     with np.errstate(divide="ignore"):
         short = np.log(np.where(mask, best - scores, 0.0))
-    terms = logits + short
+    # Everything is counted from the largest term, so that only the last addition rounds at the margin's size.
+    first = (logits + short).reshape(shape[0], -1).argmax(axis=1) + np.arange(shape[0]) * (shape[1] * shape[2])
+    offset = q.high.reshape(-1)[first]
+    terms = (q.high - offset[:, None, None]) + q.low + short
     most = terms.max(axis=2)
     log_delta = most + np.log(np.exp(terms - most[..., None]).sum(axis=2)) - log_total
     # log(expm1(delta)) = log delta + log(expm1(delta)/delta), the last term 0 once delta is below rounding.
-    delta = np.exp(log_delta)
-    log_expm1 = np.where(delta > 30.0, delta, log_delta)
+    delta = np.exp(log_delta + offset[:, None])
+    log_expm1 = np.where(delta > 30.0, delta - offset[:, None], log_delta)
     middle = (delta > 1e-17) & (delta <= 30.0)
-    log_expm1[middle] = np.log(np.expm1(delta[middle]))
-    each = _log_gain(best[..., 0], log_expm1, loss)
+    log_expm1[middle] = (np.log(np.expm1(np.where(middle, delta, 1.0))) - offset[:, None])[middle]
+    each = _log_gain(best[..., 0], log_expm1, offset[:, None], loss)
     most = each.max(axis=1)
-    return np.asarray(most + np.log(np.exp(each - most[:, None]).sum(axis=1)) - np.log(shape[1]))
+    inside = most + np.log(np.exp(each - most[:, None]).sum(axis=1)) - np.log(shape[1])
+    return np.asarray(offset + inside)
 
 
-def _log_gain(gamma: Floats, log_expm1: Floats, loss: Loss) -> Floats:
-    """log(l(gamma - delta) - l(gamma)) from log(e^delta - 1)."""
+def _log_gain(gamma: Floats, log_expm1: Floats, offset: Floats, loss: Loss) -> Floats:
+    """log(l(gamma - delta) - l(gamma)) from log(e^delta - 1); argument and result are counted from `offset`."""
     if loss == "exponential":
         return log_expm1 - gamma
     inside = log_expm1 - np.logaddexp(0.0, gamma)
     # l = log(1 + e^-u): the difference is log(1 + (e^delta - 1) / (1 + e^gamma)).
-    small = inside < -37.0
-    return np.asarray(np.where(small, inside, np.log(np.maximum(np.logaddexp(0.0, inside), 1e-300))))
+    small = inside + offset < -37.0
+    exact = np.log(np.maximum(np.logaddexp(0.0, inside + offset), 1e-300)) - offset
+    return np.asarray(np.where(small, inside, exact))
 
 
 def _flat(token: Ints, shape: tuple[int, ...]) -> Ints:
