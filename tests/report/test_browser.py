@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,24 +16,7 @@ from marginflow.report.build import build_report
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
 FIGURES = ["time", "norms", "ratio", "spectrum", "attention", "support", "balance"]
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    # A report that nobody has opened is not known to work: absence is a failure, not a reason to skip.
-    assert CHROMIUM.exists(), f"{CHROMIUM} is missing; `make test` installs it"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Opened:

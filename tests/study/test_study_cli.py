@@ -149,25 +149,19 @@ def test_interrupt_says_how_to_resume(tmp_path):
 
 
 @pytest.mark.browser
-def test_page_in_a_browser(study, capsys, tmp_path):
-    from playwright.sync_api import sync_playwright
-
+def test_page_in_a_browser(study, capsys, tmp_path, chromium):
     file = tmp_path / "s.html"
     assert said(capsys, "report", study[1], "-o", file)[0] == 0
     requests, errors = [], []
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", "--no-first-run"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(file.as_uri())
-        page.click("table.phase button >> nth=0")
-        page.click("#rerun .seeds button >> text=1")
-        command = page.inner_text("#command")
-        width = page.evaluate("document.documentElement.scrollWidth")
-        browser.close()
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(file.as_uri())
+    page.click("table.phase button >> nth=0")
+    page.click("#rerun .seeds button >> text=1")
+    command = page.inner_text("#command")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    page.close()
     assert command.startswith("marginflow flow sphere:n=2,T=3,d=3,seed=1 --parameterization kq --seed 1 ")
     assert not errors and requests == [file.as_uri()] and width <= 390

@@ -236,7 +236,7 @@ def _check(
     if loss not in ("exponential", "logistic"):
         raise InputError(f"loss: got {loss!r}; expected 'exponential' or 'logistic'")
     for name, value, low, high in (
-        ("until_margin", until_margin, 0.0, LARGEST_MARGIN),
+        ("until_margin", until_margin, 1e-3, LARGEST_MARGIN),
         ("rtol", rtol, 1e-12, 1e-2),
         ("scale", scale, 0.0, 1e10),
         ("max_steps", max_steps, 1, 10**9),
