@@ -22,6 +22,17 @@ _A: Final = (
 )
 _ERROR: Final = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
+# The change at half the step, of order 4 (Shampine, Math. Comp. 46:135, 1986).
+_MIDDLE: Final = (
+    6025192743 / 60171106304,
+    0.0,
+    51252292925 / 130801643196,
+    -2691868925 / 90256659456,
+    187940372067 / 3189068634112,
+    -1776094331 / 39487288512,
+    11237099 / 470086768,
+)
+
 
 def explicit_step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, loss: Loss) -> Step:
     """Step every run of the batch by its own `h` (B,)."""
@@ -34,7 +45,7 @@ def explicit_step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, loss
         rates.append((here.dtheta, here.ds))
     theta_error, ds_error = _combine(_ERROR, rates, h)
     embedded = force(at.s.moved(ds - ds_error), tokens.scores, loss)
-    return Step(theta, ds, theta_error, ds_error, embedded)
+    return Step(theta, ds, _combine(_MIDDLE, rates, h)[1], theta_error, ds_error, embedded)
 
 
 def _combine(row: tuple[float, ...], rates: list[tuple[Floats, Floats]], h: Floats) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.abstract import AbstractLift
 from marginflow.flow.clock import log_step_time
 from marginflow.flow.explicit import explicit_step
-from marginflow.flow.force import Logits, Loss
+from marginflow.flow.force import Logits, Loss, force
 from marginflow.flow.rosenbrock import Point, Step, point, step
 from marginflow.flow.tokens import Tokens
 from marginflow.flow.trajectory import FlowStatus, Snapshots
@@ -19,6 +19,9 @@ from marginflow.flow.verdict import Judge
 
 FORCE_TOLERANCE: Final = 0.05
 """How much the unit force may differ between a step and its embedded solution."""
+
+CLOCK_TOLERANCE: Final = 300.0
+"""How much, in units of rtol, the middle of a step may correct log t: what is left after it is far smaller."""
 
 RESOLVED: Final = 4.0
 """A lead below this, or within this of the least lead, has its pair in the force."""
@@ -248,6 +251,10 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
             tried = step(lift, tokens, at, h, active, settings.loss)
         new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
         error = step_error(lift, at, new, tried, tokens.mask, settings.rtol)
+        psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
+        middle = -force(at.s.moved(tried.ds_middle), tokens.scores, settings.loss).log_norm
+        spent, unsure = log_step_time(h, (state.psi, middle, psi), (state.psi_rate, rate))
+        error = np.maximum(error, unsure / (CLOCK_TOLERANCE * settings.rtol))
         error = np.where(np.isfinite(error), error, 1e6)
         fraction = crossing(at, new, tokens.scores)
         good = (error <= 1.0) & (fraction == 1.0)
@@ -255,8 +262,6 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
         next_h = h * np.where(good, np.minimum(growth, 5.0), np.clip(growth, 0.1, 0.9))
         jumped = (error <= 1.0) & (fraction < 1.0)
         next_h = np.where(jumped, np.minimum(next_h, h * fraction), next_h)
-        psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
-        spent = log_step_time(h, (state.psi, psi), (state.psi_rate, rate))
         log_time = np.logaddexp(state.log_time, spent)
         drift = np.maximum(state.drift, lift.drift(new.theta, state.start))
     after = State(
@@ -289,8 +294,8 @@ def step_error(lift: AbstractLift, at: Point, new: Point, tried: Step, mask: Boo
     logits = (np.abs(off) / size).max(axis=(1, 2)) / rtol
     floor = 50 * np.finfo(float).eps * np.where(mask, size, 0.0).max(axis=(1, 2))
     change = np.abs(new.force.f - tried.embedded.f)
-    for force in (at.force, new.force):
-        change = np.maximum(change, np.abs(force.respond(tried.ds_error)))
+    for end in (at, new):
+        change = np.maximum(change, np.abs(end.force.respond(tried.ds_error)))
     change = change.max(axis=(1, 2))
     weights = np.maximum(change - floor, 0.0) / FORCE_TOLERANCE
     return np.asarray(np.maximum(np.maximum(theta, logits), weights))
@@ -332,13 +337,13 @@ def active_tokens(state: State, rtol: float) -> tuple[Ints | None, int]:
     Row l of J_f is of size |f_l| + p_l |f_i|. What it is multiplied with is of the size of the change of the
     logits in the step, so rows below `rtol` over that are left out.
     """
-    force = state.at.force
-    size = force.f[0].size
+    here = state.at.force
+    size = here.f[0].size
     if size <= 32:
         return None, size
     B = len(state.h)
-    per_sample = np.abs(force.f).max(axis=2, keepdims=True)
-    weight = (np.abs(force.f) + force.p * per_sample).reshape(B, size)
+    per_sample = np.abs(here.f).max(axis=2, keepdims=True)
+    weight = (np.abs(here.f) + here.p * per_sample).reshape(B, size)
     least = 1e-4 * rtol / (1.0 + state.h * np.abs(state.at.ds).max(axis=(1, 2)))
     counts = (weight >= least[:, None]).sum(axis=1)
     most = int(counts.max())

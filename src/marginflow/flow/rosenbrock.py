@@ -56,6 +56,41 @@ STAGE_WEIGHTS: Final = tuple(np.array(row) for row in (*_A, (*_A[5], 1.0), (*_A[
 STAGE_COUPLINGS: Final = tuple(np.array(row) for row in _C)
 STAGES: Final = 8
 
+_DENSE: Final = (
+    (
+        25.948786856663858,
+        -2.5579724845846235,
+        10.433815404888879,
+        -2.3679251022685204,
+        0.524948541321073,
+        1.1241088310450404,
+        0.4272876194431874,
+        -0.17202221070155493,
+    ),
+    (
+        -9.91568850695171,
+        -0.9689944594115154,
+        3.0438037242978453,
+        -24.495224566215796,
+        20.176138334709044,
+        15.98066361424651,
+        -6.789040303419874,
+        -6.710236069923372,
+    ),
+    (
+        11.419903575922262,
+        2.8879645146136994,
+        72.92137995996029,
+        80.12511834622643,
+        -52.072871366152654,
+        -59.78993625266729,
+        -0.15582684282751913,
+        4.883087185713722,
+    ),
+)
+# The method's continuous extension y0 (1-x) + x (y1 + (1-x)(d1 + x (d2 + x d3))) at x = 1/2.
+MIDDLE: Final = (np.array(_DENSE[0]) + np.array(_DENSE[1]) / 2.0 + np.array(_DENSE[2]) / 4.0) / 4.0
+
 ALL_ACTIVE: Final = 64
 """Tokens in all up to which a step does not look for the ones that act."""
 
@@ -95,12 +130,14 @@ class Step:
     Attributes:
         theta: (B, ...) parameters at the end.
         ds: (B, n, T) change of the logits.
+        ds_middle: (B, n, T) their change at half the step.
         theta_error: (B, ...), ds_error (B, n, T): the end minus the embedded solution.
         embedded: the force at the embedded solution.
     """
 
     theta: Floats
     ds: Floats
+    ds_middle: Floats
     theta_error: Floats
     ds_error: Floats
     embedded: Force
@@ -133,7 +170,9 @@ def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints 
         coupled /= h[:, None]
         right = here.dtheta + coupled[:, :size].reshape(at.theta.shape)
         U_theta[i], U_s[i] = solver.solve(right, here.ds + coupled[:, size:].reshape(at.ds.shape))
-    return Step(theta + U_theta[-1], ds + U_s[-1], U_theta[-1], U_s[-1], stage)
+    end = ds + U_s[-1]
+    middle = end / 2.0 + np.tensordot(MIDDLE, U_s, axes=1)
+    return Step(theta + U_theta[-1], end, middle, U_theta[-1], U_s[-1], stage)
 
 
 class _Solver:
