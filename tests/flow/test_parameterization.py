@@ -59,6 +59,9 @@ class TiedLift(AbstractLift):
     def drift(self, theta, start):
         return np.zeros(len(theta))
 
+    def pull(self, arrays, G):
+        return {"K": (G + G.T) @ arrays["K"]}
+
     def pack(self, arrays):
         return arrays["K"]
 
@@ -175,6 +178,21 @@ def test_gathered_tokens_give_the_same_step(setting):
     full, part = (step(lift, tokens, at, h, active, "exponential") for active in (None, every))
     assert np.abs(full.theta - part.theta).max() < 1e-13
     assert np.abs(full.ds - part.ds).max() < 1e-13
+
+
+def test_the_pull_on_the_arrays_is_the_gradient():
+    problem = sphere(n=3, T=3, d=4, seed=1)
+    G = np.random.default_rng(1).standard_normal((4, 4))
+    for kind in KINDS:
+        lift = kind.lift(problem.d, problem.d_z)
+        g = np.diag(G) if kind.diagonal else G
+        arrays = kind.draw(4, 4, np.random.default_rng(0), 1.0)
+        pull = lift.pull(arrays, g)
+        assert list(pull) == list(arrays)
+        size = {name: (g * lift.weights(lift.pack(arrays)[None])[0]).sum() for name in arrays}
+        # Euler: the weights are homogeneous of degree 1 or 2 in all arrays together.
+        total = sum((pull[name] * arrays[name]).sum() for name in arrays)
+        assert total == pytest.approx(kind.degree * next(iter(size.values())), rel=1e-12)
 
 
 def test_parameters_come_back_as_they_were_given():

@@ -63,6 +63,10 @@ class AbstractLift(ABC):
         """(B,) |C(theta) - C(start)| / |theta|^2 for the conserved quantity C; 0 if it is exact or absent."""
 
     @abstractmethod
+    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+        """Minus the gradient in the trained arrays of one run, where the weights are pulled by G (no batch axis)."""
+
+    @abstractmethod
     def pack(self, arrays: Arrays) -> Floats:
         """theta of one run (no batch axis) from arrays of the right shapes."""
 

@@ -92,6 +92,9 @@ class Identity(AbstractLift):
     def drift(self, theta: Floats, start: Floats) -> Floats:
         return np.zeros(len(theta))
 
+    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+        return {self.name: G}
+
     def pack(self, arrays: Arrays) -> Floats:
         return arrays[self.name]
 

@@ -71,6 +71,9 @@ class _Product(AbstractLift):
     def drift(self, theta: Floats, start: Floats) -> Floats:
         return np.zeros(len(theta))
 
+    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+        return {"k": G * arrays["q"], "q": G * arrays["k"]}
+
     def pack(self, arrays: Arrays) -> Floats:
         k, q = arrays["k"], arrays["q"]
         return np.stack([np.zeros_like(k), k + q, k - q])

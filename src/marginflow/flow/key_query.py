@@ -96,6 +96,9 @@ class _Bilinear(AbstractLift):
         K, Q = theta[:, : self.d], theta[:, self.d :]
         return K.transpose(0, 2, 1) @ K - Q.transpose(0, 2, 1) @ Q
 
+    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+        return {"K": G @ arrays["Q"], "Q": G.T @ arrays["K"]}
+
     def pack(self, arrays: Arrays) -> Floats:
         return np.concatenate([arrays["K"], arrays["Q"]])
 
