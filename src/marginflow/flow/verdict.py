@@ -24,7 +24,11 @@ CLOSE: Final = 1.25
 """Norm over margin, relative to the SVM of the selection, from which the rule speaks of the run's own direction."""
 
 CLEAR: Final = 1.02
-"""How far, relative to the least acting margin, the better tokens of the run itself must be behind."""
+"""How far, relative to the least acting margin, the better tokens of the run itself must be behind, or half as
+far as at the SVM."""
+
+BEHIND: Final = 20.0
+"""And how far in all: their weight is then e^-20 of what acts."""
 
 STATIONARY: Final = 0.1
 """KKT residual of the direction below which a rank-capped run counts as near the KKT point it approaches."""
@@ -107,7 +111,9 @@ class Judge:
         numbers = (decision.stability_lower, closeness)
         if self._capped(solution):
             return self._under_a_cap(snapshots, clear, excess, barrier, wrong, numbers)
-        if decision.verdict is stability.Verdict.attractor and closeness <= CLOSE and clear >= CLEAR:
+        needed = min(CLEAR, 1.0 + (decision.stability_lower - 1.0) / 2.0)
+        behind = clear >= needed and (clear - 1.0) * acting >= BEHIND
+        if decision.verdict is stability.Verdict.attractor and closeness <= CLOSE and behind:
             return Verdict(
                 FlowStatus.trapped,
                 f"samples {_samples(wrong)} stay on a wrong token: at the {solution.norm.name} SVM of the selected "
