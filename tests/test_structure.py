@@ -21,11 +21,11 @@ FLOORS = {
     "svm": 2,
     "flow": 3,
     "diagnostics": 4,
-    "claims": 5,
+    "claims": 6,
     "report": 5,
     "attractors": 5,
     "study": 5,
-    "cli": 6,
+    "cli": 7,
 }
 """A room imports only rooms below it; the same room is fine on its own floor, its neighbour is not."""
 

@@ -45,7 +45,9 @@ def test_holds_with_reasons_and_says_so_in_json(name) -> None:
 
 def test_sources_are_the_paper_or_the_derivations() -> None:
     for claim in registry.listing():
-        assert claim.source.startswith(("paper, abstract", "derived, docs/theory.md", "measured, docs/theory.md"))
+        assert claim.source.startswith(
+            ("paper, abstract", "derived, docs/theory.md", "measured, docs/theory.md", "derived, docs/attractors.md")
+        )
         assert claim.statement.endswith(".")
 
 

@@ -1,8 +1,12 @@
 """`marginflow describe`: what can be said about a problem before anything is trained."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marginflow.cli.output import DataArgument, JsonFlag, number, print_json
+
+
+if TYPE_CHECKING:
+    from marginflow.problem.problem import Problem
 
 
 def describe(data: DataArgument, json: JsonFlag = False) -> int:
@@ -13,12 +17,21 @@ def describe(data: DataArgument, json: JsonFlag = False) -> int:
     from marginflow.problem.named import load
     from marginflow.svm.describe import describe_problem
 
-    found = describe_problem(load(data))
+    problem = load(data)
+    found = describe_problem(problem).to_dict() | {"ends": possible_ends(problem)}
     if json:
-        print_json(found.to_dict())
+        print_json(found)
     else:
-        print(_text(found.to_dict()))
+        print(_text(found))
     return 0
+
+
+def possible_ends(problem: "Problem") -> dict[str, str | None]:
+    """Where training can end, by parameterisation, where a complete list takes about a second; else None."""
+    from marginflow.attractors.sentence import known_ends
+
+    ends = {word: known_ends(problem, word) for word in ("kq", "w", "diag-kq", "diag")}
+    return {word: None if found is None else found.sentence for word, found in ends.items()}
 
 
 def _text(f: dict[str, Any]) -> str:
@@ -35,6 +48,7 @@ def _text(f: dict[str, Any]) -> str:
         f"ties             {f['ties']} pairs of non-optimal tokens with equal score",
         f"minimal loss     {number(f['minimal_loss'])} (exponential), log {number(f['log_minimal_loss'])}",
     ]
+    lines += [f"ends of {word:8} {sentence}" for word, sentence in f["ends"].items() if sentence]
     return "\n".join(lines)
 
 

@@ -39,6 +39,7 @@ def flow(
 
     Example: marginflow flow digits --parameterization kq --until-margin 1e6
     """
+    from marginflow.attractors.sentence import known_ends
     from marginflow.flow.integrate import integrate
     from marginflow.problem.named import load
 
@@ -62,7 +63,8 @@ def flow(
         )
     if save is not None:
         path.save(save)
-    found = summary(path)
+    ends = known_ends(problem, model)
+    found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
         print_json(found)
     else:
@@ -146,6 +148,8 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
         + (f"; not in samples {wrong[:10]}" if wrong else ""),
         f"conserved drift  {number(f['conserved_drift'], 3)}",
     ]
+    if f["ends"]:
+        lines.append(f"possible ends    {f['ends']}")
     return "\n".join(lines)
 
 
