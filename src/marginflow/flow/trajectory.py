@@ -5,7 +5,9 @@ import os
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Final
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Final
 
 import numpy as np
 
@@ -124,6 +126,29 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.snapshots)
+
+    def __repr__(self) -> str:
+        return (
+            f"Trajectory({self.problem.name or self.problem}, {self.parameterization.word}: {self.status.name} at "
+            f"margin {self.margin[-1]:.6g}, log t {self.log_time[-1]:.6g}; {len(self)} snapshots, {self.steps} steps)"
+        )
+
+    def to_dataframe(self) -> Any:
+        """Log time, log excess, least margin and steps per snapshot as a pandas frame, or polars' where only that is.
+
+        Raises:
+            ImportError: neither pandas nor polars is installed.
+        """
+        columns = {
+            "log_time": self.log_time,
+            "log_excess": self.log_excess,
+            "margin": self.margin,
+            "steps": self.snapshots.steps,
+        }
+        for library in ("pandas", "polars"):
+            if find_spec(library) is not None:
+                return import_module(library).DataFrame(columns)
+        raise ImportError("to_dataframe: got neither pandas nor polars; install one of them")
 
     @property
     def status(self) -> FlowStatus:
