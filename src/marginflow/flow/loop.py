@@ -26,6 +26,9 @@ CLOCK_TOLERANCE: Final = 300.0
 RESOLVED: Final = 4.0
 """A lead below this, or within this of the least lead, has its pair in the force."""
 
+MANY_ACTIVE: Final = 1500
+"""Tokens from which active^3 is dearer than more and shorter explicit steps."""
+
 PER_DECADE: Final = 8
 """Snapshots per decade of the least lead."""
 
@@ -242,13 +245,33 @@ def run(
 
 def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
+    cheap = explicit_pays(state, settings.rtol)
+    if cheap.all() or not cheap.any():
+        return _advance(lift, tokens, state, settings, bool(cheap[0]))
+    out, moved = state, np.zeros(len(cheap), dtype=bool)
+    for runs, kind in ((cheap, True), (~cheap, False)):
+        part, moved[runs] = _advance(lift, tokens.keep(runs), select(state, runs), settings, kind)
+        out = _map(lambda whole, rows, at=runs: _placed(whole, rows, at), out, part)
+    return out, moved
+
+
+def _placed(whole: Floats, rows: Floats, at: Bools) -> Floats:
+    """`whole` with `rows` in the places `at` (B,)."""
+    out = whole.copy()
+    out[at] = rows
+    return out
+
+
+def _advance(
+    lift: AbstractLift, tokens: Tokens, state: State, settings: Settings, explicit: bool
+) -> tuple[State, Bools]:
+    """`advance` with one kind of step for all."""
     at, h = state.at, state.h
     with np.errstate(all="ignore"):
-        active, count = active_tokens(state, settings.rtol)
-        if explicit_pays(count, float(at.force.gap.min(axis=1).max())):
+        if explicit:
             tried = explicit_step(lift, tokens, at, h, settings.loss)
         else:
-            tried = step(lift, tokens, at, h, active, settings.loss)
+            tried = step(lift, tokens, at, h, active_tokens(state, settings.rtol), settings.loss)
         new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
         error = step_error(lift, at, new, tried, tokens.mask, settings.rtol)
         psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
@@ -278,7 +301,7 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
         state.start,
     )
     out = merge(good, after, replace(state, h=next_h))
-    return replace(out, steps=state.steps + 1, evaluations=state.evaluations + 8), good
+    return replace(out, steps=state.steps + 1, evaluations=state.evaluations + (7 if explicit else 8)), good
 
 
 def step_error(lift: AbstractLift, at: Point, new: Point, tried: Step, mask: Bools, rtol: float) -> Floats:
@@ -324,34 +347,46 @@ def crossing(at: Point, new: Point, scores: Floats) -> Floats:
     return np.asarray(np.minimum(out, part.min(axis=1)))
 
 
-def explicit_pays(active: int, lead: float) -> bool:
-    """Whether an explicit step is cheaper: linear algebra grows as active^3, stiffness with the lead."""
-    return (active > 400 and lead < 30.0) or (active > 1500 and lead < 300.0)
+def explicit_pays(state: State, rtol: float) -> Bools:
+    """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
+
+    Stiffness grows with the lead; the limits were found by timing (docs/flow.md). Each run decides for itself, so
+    that it does in a batch what it does alone.
+    """
+    lead = state.at.force.gap.min(axis=1)
+    out = lead < 20.0
+    if state.at.ds[0].size > MANY_ACTIVE:
+        many = _acts(state, rtol).sum(axis=1) > MANY_ACTIVE
+        out |= many & (lead < 300.0)
+    return np.asarray(out)
 
 
-def active_tokens(state: State, rtol: float) -> tuple[Ints | None, int]:
-    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step, and A.
+def active_tokens(state: State, rtol: float) -> Ints | None:
+    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all."""
+    size = state.at.ds[0].size
+    if size <= 32:
+        return None
+    acts = _acts(state, rtol)
+    most = int(acts.sum(axis=1).max())
+    if most == 0 or 2 * most > size:
+        return None
+    # The longest list decides the width; shorter ones are filled up with any other tokens.
+    chosen = np.argpartition(~acts, most - 1, axis=1)[:, :most]
+    chosen.sort(axis=1)
+    return np.asarray(chosen)
 
-    The indices are None for all.
 
-    Row l of J_f is of size |f_l| + p_l |f_i|. What it is multiplied with is of the size of the change of the
-    logits in the step, so rows below `rtol` over that are left out.
+def _acts(state: State, rtol: float) -> Bools:
+    """(B, n T) the rows of J_f that can matter.
+
+    Row l is of size |f_l| + p_l |f_i|. What it is multiplied with is of the size of the change of the logits in the
+    step, so rows below `rtol` over that are left out.
     """
     here = state.at.force
-    size = here.f[0].size
-    if size <= 32:
-        return None, size
-    B = len(state.h)
     per_sample = np.abs(here.f).max(axis=2, keepdims=True)
-    weight = (np.abs(here.f) + here.p * per_sample).reshape(B, size)
+    weight = (np.abs(here.f) + here.p * per_sample).reshape(len(state.h), -1)
     least = 1e-4 * rtol / (1.0 + state.h * np.abs(state.at.ds).max(axis=(1, 2)))
-    counts = (weight >= least[:, None]).sum(axis=1)
-    most = int(counts.max())
-    if most == 0 or 2 * most > size:
-        return None, size
-    chosen = np.argpartition(-weight, most - 1, axis=1)[:, :most]
-    chosen.sort(axis=1)
-    return np.asarray(chosen), most
+    return np.asarray(weight >= least[:, None])
 
 
 def _endings(state: State, reach: Floats, mask: Bools, settings: Settings) -> Any:
