@@ -14,6 +14,8 @@ FLOORS = {
     "errors": 0,
     "arrays": 0,
     "blas": 0,
+    "intervals": 0,
+    "whole": 0,
     "rounding": 0,
     "norms": 0,
     "npz": 0,

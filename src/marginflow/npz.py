@@ -6,13 +6,13 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from marginflow.errors import InputError
+from marginflow.whole import whole_file
 
 
 LARGEST_FILE: Final = 4 * 2**30
@@ -50,22 +50,8 @@ def write_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
     for name, array in plain.items():
         if array.dtype.kind not in _KINDS:
             raise InputError(f"{name}: got type {array.dtype}; expected numbers or strings to save")
-    # A link keeps pointing where it points: the file behind it is the one that is replaced.
-    target = Path(os.path.realpath(path))
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(draft, "xb") as file:
-            np.savez(file, allow_pickle=False, **plain)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_file(path) as draft, open(draft, "xb") as file:
+        np.savez(file, allow_pickle=False, **plain)
 
 
 def read_npz(path: str | os.PathLike[str], *, largest: int = LARGEST_FILE) -> dict[str, npt.NDArray[Any]]:
@@ -141,17 +127,3 @@ def _read_array(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
         raise InputError(f"{path}: array {member.filename} is damaged (its header does not fit its size)")
     data.seek(0)
     return np.asarray(np.lib.format.read_array(data, allow_pickle=False))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a crash, where the system lets a folder be synced."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        return
-    finally:
-        os.close(handle)

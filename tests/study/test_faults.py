@@ -250,7 +250,7 @@ def test_a_failed_seed_is_a_row_with_its_reason(tmp_path, monkeypatch):
 def in_namespace(script: str, *words: Path) -> subprocess.CompletedProcess[str]:
     """Run a shell script that may mount file systems of its own and sees $PY, $SCRIPT and its words."""
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode != 0:
-        pytest.skip("this system does not let us mount a small disk (unshare -rm)")
+        pytest.fail("a full disk was not tried: this system does not let us mount a small one (unshare -rm)")
     environment = os.environ | {"PY": sys.executable, "SCRIPT": str(SCRIPT)}
     command = ["unshare", "-rm", "bash", "-ec", script, "test", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)

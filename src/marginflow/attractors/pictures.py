@@ -8,6 +8,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.attractors import Attractor, Attractors
 from marginflow.errors import InputError
+from marginflow.whole import whole_file
 
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def _save(figure: "Figure", path: str | os.PathLike[str]) -> None:
     if suffix not in ("svg", "png", "pdf"):
         raise InputError(f"{path}: got the ending {suffix!r}; expected .svg, .png or .pdf")
     options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == "svg" else {}
-    figure.savefig(path, dpi=160, **options)
+    with whole_file(path) as draft:
+        figure.savefig(draft, dpi=160, format=suffix, **options)
 
 
 _BEST: Final = "#009E73"

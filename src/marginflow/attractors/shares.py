@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.special import betaincinv
 
 from marginflow.arrays import Ints
+from marginflow.intervals import wilson as wilson
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,6 @@ class Share:
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the true share."""
         return wilson(self.count, self.total)
-
-
-def wilson(count: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The score interval (Wilson 1927) of a proportion."""
-    centre = (count + z * z / 2) / (total + z * z)
-    half = z * np.sqrt(count * (total - count) / total + z * z / 4) / (total + z * z)
-    low = 0.0 if count == 0 else max(0.0, float(centre - half))
-    return low, 1.0 if count == total else min(1.0, float(centre + half))
 
 
 def upper(count: int, total: int, level: float = 0.95) -> float:

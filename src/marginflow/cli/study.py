@@ -8,6 +8,7 @@ import typer
 
 from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress, table
 from marginflow.errors import InputError
+from marginflow.whole import whole_file
 
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def export(
     if parquet:
         write_parquet(columns, rows, file)
     else:
-        file.write_text(to_csv(columns, rows), encoding="utf-8")
+        with whole_file(file) as draft:
+            draft.write_text(to_csv(columns, rows), encoding="utf-8")
     if json:
         kind = "cells" if cells else "runs"
         print_json({"file": str(file), kind: len(rows), "of": whole, "columns": list(columns)})
@@ -176,7 +178,8 @@ def report(
     output_path(output, study)
     found = _outcome(study, out)
     text = page(found)
-    output.write_text(text, encoding="utf-8")
+    with whole_file(output) as draft:
+        draft.write_text(text, encoding="utf-8")
     if json:
         print_json({"report": str(output), "cells": len(found.cells), "bytes": len(text.encode())})
     else:

@@ -1,6 +1,5 @@
 """The door of the report room: runs in, one self-contained HTML file out."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from marginflow.report.detail import Budget
 from marginflow.report.page import render
 from marginflow.report.payload import page_data, run_data
 from marginflow.report.subject import gather
+from marginflow.whole import whole_file
 
 
 def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callable[[str], None] | None = None) -> int:
@@ -48,23 +48,7 @@ def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callabl
         page_data(subjects, [runs[place] for place in order]),
     )
     show("writing")
-    return _write(output, page.encode("utf-8"))
-
-
-def _write(output: Path, data: bytes) -> int:
-    """Write `data` so that a reader sees the old file or the new one, never a half."""
-    target = Path(os.path.realpath(output))
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except OSError as error:
-        raise InputError(
-            f"{output}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
+    data = page.encode("utf-8")
+    with whole_file(output) as draft:
+        draft.write_bytes(data)
     return len(data)

@@ -12,6 +12,7 @@ from marginflow.flow.trajectory import Trajectory
 from marginflow.report.columns import columns_of, law_of, leads
 from marginflow.report.subject import Subject, gather
 from marginflow.report.wording import NORMS, WORDS
+from marginflow.whole import whole_file
 
 
 if TYPE_CHECKING:
@@ -239,17 +240,13 @@ def save_figure(paths: Sequence[Trajectory], kind: str, output: Path) -> None:
     subject = subjects[0]
     _refuse_negative_margins(subject, kind)
     height = HEIGHTS.get(kind, 2.4) * (len(subject.solutions) if kind == "norms" else 1)
-    draft = output.with_name(f".{output.name}.part")
     # Without a date two runs of the same command give the same bytes.
     stamp: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(WIDTH, height))
         KINDS[kind](figure, subject, [Run(path, subject) for path in subject.paths])
-        try:
+        with whole_file(output) as draft:
             figure.savefig(draft, format=suffix, metadata=stamp)
-            draft.replace(output)
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _refuse_negative_margins(subject: Subject, kind: str) -> None:

@@ -10,8 +10,8 @@ from marginflow import __version__
 
 
 _ROOMS: Final = ("problem", "svm", "flow", "diagnostics")
-_FILES: Final = ("arrays.py", "norms.py", "rounding.py")
-_OWN: Final = ("blas.py", "cell.py", "record.py", "work.py")
+_FILES: Final = ("arrays.py", "blas.py", "norms.py", "rounding.py")
+_OWN: Final = ("cell.py", "record.py", "work.py")
 
 
 @cache

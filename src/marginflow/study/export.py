@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from marginflow.errors import InputError
 from marginflow.study.ledger import DamagedLedger, Ledger
 from marginflow.study.plan import Plan
 from marginflow.study.record import RunRow, scalars
+from marginflow.whole import whole_file
 
 
 _COSTS: Final = {"cpu_seconds": float, "engine": str, "worker": str, "versions": str}
@@ -83,20 +83,16 @@ def write_parquet(columns: dict[str, type], rows: list[list[Any]], path: Path) -
         import duckdb
     except ImportError:
         raise InputError("--parquet: DuckDB is missing; pip install 'marginflow[parquet]'") from None
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with duckdb.connect(":memory:") as memory:
+        with whole_file(path) as draft, duckdb.connect(":memory:") as memory:
             layout = ", ".join(f'"{name}" {_SQL_TYPES[kind]}' for name, kind in columns.items())
             memory.execute(f"CREATE TABLE runs ({layout})")
             if rows:
                 memory.executemany(f"INSERT INTO runs VALUES ({', '.join('?' * len(columns))})", rows)
             quoted = str(draft).replace("'", "''")
             memory.execute(f"COPY runs TO '{quoted}' (FORMAT parquet)")
-        os.replace(draft, path)
-    except (duckdb.Error, OSError) as error:
+    except duckdb.Error as error:
         raise InputError(f"{path}: cannot be written ({error}); check folder and disk") from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _rows(ledger: Ledger, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:

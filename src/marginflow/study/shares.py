@@ -3,15 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
+from marginflow import intervals
 from marginflow.errors import InputError
-
-
-NORMAL: Final = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,7 @@ def wilson(count: int, total: int) -> Share:
         raise InputError(f"share: got {count} of {total}; expected a count between 0 and the total")
     if total == 0:
         return Share(0, 0, math.nan, math.nan)
-    p, z2 = count / total, NORMAL**2
-    centre = (p + z2 / (2 * total)) / (1 + z2 / total)
-    half = NORMAL * math.sqrt(p * (1 - p) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    # At the ends the bound is exactly 0 or 1; rounding must not push it past the observed share.
-    lower = 0.0 if count == 0 else max(0.0, centre - half)
-    return Share(count, total, lower, 1.0 if count == total else min(1.0, centre + half))
+    return Share(count, total, *intervals.wilson(count, total))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import scipy
 
+from marginflow.blas import kernels, one_thread
 from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate_many
 from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import AbstractNorm, parse_norm
-from marginflow.study.blas import kernels, one_thread
 from marginflow.study.cell import Cell, Unit
 from marginflow.study.code import version
 from marginflow.study.record import MarkRow, RunRow, SvmRow, to_arrays
