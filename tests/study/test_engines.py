@@ -160,6 +160,22 @@ def test_a_scheduler_by_address_and_its_end(tmp_path, undisturbed):
     assert summary.complete and batch_bytes(tmp_path / "study") == undisturbed
 
 
+def test_a_scheduler_that_goes_while_it_is_asked(monkeypatch):
+    """The race behind the test above, made certain: the connection breaks inside a question."""
+    from distributed import Client
+    from distributed.comm import CommClosedError
+
+    def broken(*_args, **_words):
+        raise CommClosedError("reset by peer")
+
+    engine = make_engine("dask", workers=1)
+    ends = engine.run(fake_work.quick, plan().units)
+    next(ends)
+    monkeypatch.setattr(Client, "nthreads", broken)
+    with pytest.raises(InputError, match=r"the scheduler here is gone .*every finished batch is kept"):
+        list(ends)
+
+
 def test_no_scheduler_at_the_address(monkeypatch):
     from marginflow.study import cluster
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -63,11 +64,15 @@ class Cluster(AbstractEngine):
                     sent[unit.key] = unit
                     completed.add(client.submit(work, unit, key=unit.key, retries=0))
 
-            refill()
-            for future in completed:
-                yield self._end(future, sent.pop(future.key))
-                future.release()
+            with self._answering():
                 refill()
+            for future in completed:
+                with self._answering():
+                    end = self._end(future, sent.pop(future.key))
+                    future.release()
+                yield end
+                with self._answering():
+                    refill()
 
     def _end(self, future: Any, unit: Unit) -> "Finished | Lost":
         from distributed.scheduler import KilledWorker
@@ -76,10 +81,7 @@ class Cluster(AbstractEngine):
             result: Finished = future.result()
             return result
         if future.status != "error":
-            raise InputError(
-                f"--engine dask: the scheduler {self.scheduler or 'here'} is gone ({future.status}); run the "
-                "study again when one is there: every finished batch is kept"
-            )
+            raise self._gone(future.status)
         error = future.exception()
         if isinstance(error, KilledWorker):
             return Lost(unit, f"its worker died {DEATHS} times (killed, or out of memory?)")
@@ -89,6 +91,20 @@ class Cluster(AbstractEngine):
             f"--engine dask: the workers cannot run a batch ({type(error).__name__}: {error}); "
             f"install the same marginflow there as here ({unit.version})"
         )
+
+    def _gone(self, sign: object) -> InputError:
+        return InputError(
+            f"--engine dask: the scheduler {self.scheduler or 'here'} is gone ({sign}); run the "
+            "study again when one is there: every finished batch is kept"
+        )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """The scheduler may go while it is being asked: its broken connection is the same news as a lost future."""
+        try:
+            yield
+        except (OSError, CancelledError) as error:
+            raise self._gone(type(error).__name__) from None
 
     @contextmanager
     def _client(self) -> Iterator["Client"]:
