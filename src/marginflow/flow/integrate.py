@@ -142,6 +142,7 @@ def integrate_many(
                 snapshots,
                 record.judge(snapshots, record.ended),
                 record.ended,
+                float(until_margin),
             )
     return [out[i] for i in range(count)]
 
@@ -184,7 +185,7 @@ def resume(
     run(lift, tokens, state, settings, [record], progress, until == "verdict")
     snapshots = path.snapshots.first(keep).then(record.snapshots())
     verdict = record.judge(snapshots, record.ended)
-    return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended)
+    return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, until_margin=float(until_margin))
 
 
 def _groups(problems: Sequence[Problem]) -> list[list[int]]:

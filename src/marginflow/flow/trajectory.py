@@ -112,6 +112,7 @@ class Trajectory:
         verdict: the status and what it rests on.
         ended: why the integration stopped: "margin", "verdict", "steps", "floor", "balanced", "stalled",
             "interrupted".
+        until_margin: the margin at which the run was asked to stop; nan in a file saved before this was kept.
     """
 
     problem: Problem
@@ -123,6 +124,7 @@ class Trajectory:
     snapshots: Snapshots
     verdict: Verdict
     ended: str = field(default="margin")
+    until_margin: float = np.nan
 
     def __len__(self) -> int:
         return len(self.snapshots)
@@ -245,6 +247,7 @@ class Trajectory:
             "scale": self.scale,
             "rtol": self.rtol,
             "ended": self.ended,
+            "until_margin": self.until_margin,
             "name": p.name,
             "verdict": {**vars(v), "status": v.status.name},
         }
@@ -298,6 +301,7 @@ class Trajectory:
                 Snapshots(**keep),
                 Verdict(**said),
                 str(about["ended"]),
+                float(about.get("until_margin", np.nan)),
             )
         except (KeyError, ValueError, TypeError, IndexError) as error:
             if isinstance(error, InputError):

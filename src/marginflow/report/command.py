@@ -1,5 +1,6 @@
 """How to make a run again: its label, and the command that repeats it."""
 
+import math
 import platform
 import shlex
 from collections.abc import Sequence
@@ -35,8 +36,12 @@ def command_of(path: Trajectory) -> str:
     if isinstance(model, KeyQuery) and model.width != min(path.problem.d, path.problem.d_z):
         words += ["--width", str(model.width)]
     words += ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
-    if path.margin[-1] > 0:
+    if math.isfinite(path.until_margin):
+        words += ["--until-margin", repr(path.until_margin)]
+    elif path.margin[-1] > 0:
+        # A file saved before runs kept what they were asked for: what was reached is the nearest command.
         words += ["--until-margin", f"{path.margin[-1]:.6g}"]
+    words += ["--until", "verdict"] if path.ended == "verdict" else []
     words += ["--loss", path.loss] if path.loss != "exponential" else []
     words += ["--rtol", repr(path.rtol)] if path.rtol != 1e-6 else []
     return shlex.join([*words, "--save", "run.npz"])

@@ -1,0 +1,61 @@
+"""The command that the page gives for a run makes that run again, to the same bits."""
+
+import dataclasses
+import json
+import math
+import shlex
+
+import numpy as np
+import pytest
+
+import marginflow as mf
+from marginflow.cli.main import main
+from marginflow.flow.integrate import resume
+from marginflow.flow.trajectory import Trajectory
+from marginflow.npz import read_npz, write_npz
+from marginflow.problem.named import load
+from marginflow.report.command import command_of
+
+
+CASES = {
+    "to a margin": (mf.Combined(), {"until_margin": 123.0, "seed": 3, "scale": 0.5}),
+    "to a verdict": (mf.KeyQuery(width=1), {"until_margin": 1e4, "until": "verdict"}),
+    "asked for more": (mf.DiagonalKeyQuery(), {"until_margin": 30, "loss": "logistic", "rtol": 1e-8}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_command_repeats_the_run(case, tmp_path, monkeypatch, capsys):
+    model, options = CASES[case]
+    path = mf.integrate(load("sign-orbit"), model, **options)
+    monkeypatch.chdir(tmp_path)
+    main(shlex.split(command_of(path))[1:])
+    capsys.readouterr()
+    again = Trajectory.load("run.npz")
+    assert again.until_margin == path.until_margin == float(options["until_margin"])
+    assert again.ended == path.ended
+    for name, array in vars(path.snapshots).items():
+        np.testing.assert_array_equal(getattr(again.snapshots, name), array, err_msg=name)
+
+
+def test_a_resumed_run_was_asked_for_the_later_margin():
+    path = mf.integrate(load("angle"), mf.Combined(), until_margin=10)
+    on = resume(path, until_margin=40)
+    assert on.until_margin == 40.0 and "--until-margin 40.0" in command_of(on)
+
+
+def test_a_file_without_the_margin_asked_for_still_loads(tmp_path):
+    path = mf.integrate(load("angle"), mf.Combined(), until_margin=10)
+    path.save(tmp_path / "new.npz")
+    arrays = read_npz(tmp_path / "new.npz")
+    about = json.loads(str(arrays.pop("flow")))
+    del about["until_margin"]
+    write_npz(tmp_path / "old.npz", flow=np.array(json.dumps(about)), **arrays)
+    old = Trajectory.load(tmp_path / "old.npz")
+    assert math.isnan(old.until_margin)
+    assert f"--until-margin {path.margin[-1]:.6g} " in command_of(old)
+
+
+def test_a_run_that_never_separates_gives_the_margin_asked_for(trapped):
+    assert "--until-margin 10000.0" in command_of(trapped)
+    assert "--until-margin" not in command_of(dataclasses.replace(trapped, until_margin=math.nan))
