@@ -17,6 +17,7 @@ FLOORS = {
     "intervals": 0,
     "whole": 0,
     "rounding": 0,
+    "shown": 0,
     "norms": 0,
     "npz": 0,
     "problem": 1,

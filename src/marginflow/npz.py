@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -126,4 +127,10 @@ def _read_array(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
     if min(shape, default=0) < 0 or size != len(data.getbuffer()) - data.tell():
         raise InputError(f"{path}: array {member.filename} is damaged (its header does not fit its size)")
     data.seek(0)
-    return np.asarray(np.lib.format.read_array(data, allow_pickle=False))
+    array = np.asarray(np.lib.format.read_array(data, allow_pickle=False))
+    if dtype.kind == "U" and array.size and dtype.itemsize:
+        # NumPy reads code points that do not exist, and Python then fails on them with a SystemError.
+        points = np.ascontiguousarray(array).view(np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if points.max() > sys.maxunicode:
+            raise InputError(f"{path}: array {member.filename} is damaged (characters that do not exist)")
+    return array

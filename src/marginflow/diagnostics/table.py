@@ -23,11 +23,15 @@ from marginflow.errors import InputError
 from marginflow.flow.parameterization import DiagonalKeyQuery
 from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
+from marginflow.shown import card, grid
 from marginflow.svm.solution import Solution, SvmStatus
 
 
 RESOLVED_ANGLE: Final = 0.1
 """A singular direction counts as known when the integration error moves it by less than this (radians)."""
+
+_SHOWN: Final = 5
+"""Snapshots that a notebook shows, first and last among them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,15 @@ class Table:
         lines += [f"  note: {note}" for note in dict.fromkeys(filter(None, self.notes))]
         lines += [f"  {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        if not len(self):
+            return card("Table", [("snapshots", "none")])
+        at = sorted({round(k * (len(self) - 1) / (_SHOWN - 1)) for k in range(_SHOWN)})
+        rows = [[name, *(_short(column[i]) for i in at)] for name, column in self.data.items()]
+        notes = [*(f"note: {note}" for note in dict.fromkeys(filter(None, self.notes))), *self.warnings]
+        title = f"Table: {len(self)} snapshots, {len(self.data)} columns"
+        return grid(title, ["snapshot", *map(str, at)], rows, notes=notes)
 
 
 def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:

@@ -16,7 +16,9 @@ from marginflow.errors import InputError
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Logits, Loss, log_excess
 from marginflow.npz import read_npz, write_npz
+from marginflow.problem.files import names_of
 from marginflow.problem.problem import Problem
+from marginflow.shown import card, number
 
 
 FORMAT: Final = 1
@@ -89,6 +91,9 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self.log_time)
 
+    def __repr__(self) -> str:
+        return f"Snapshots({len(self)} of theta {self.theta.shape[1:]} and logits {self.high.shape[1:]})"
+
     def first(self, count: int) -> "Snapshots":
         """The first `count` of them."""
         kept = {key: value if key == "start" else value[:count] for key, value in vars(self).items()}
@@ -134,6 +139,21 @@ class Trajectory:
             f"Trajectory({self.problem.name or self.problem}, {self.parameterization.word}: {self.status.name} at "
             f"margin {self.margin[-1]:.6g}, log t {self.log_time[-1]:.6g}; {len(self)} snapshots, {self.steps} steps)"
         )
+
+    def _repr_html_(self) -> str:
+        start = f"seed {self.seed}, scale {self.scale:g}" if self.seed >= 0 else "given"
+        rows = [
+            ("verdict", self.status.value),
+            ("reason", self.reason),
+            ("problem", repr(self.problem)),
+            ("start", start),
+            ("least margin", number(self.margin[-1])),
+            ("log10 t", number(self.log_time[-1] / np.log(10.0))),
+            ("log10 (L - L*)", number(self.log_excess[-1] / np.log(10.0))),
+            *([("conserved drift", number(self.conserved_drift))] if self.parameterization.conserved else []),
+            ("ended by", f"{self.ended}, {len(self)} snapshots, {self.steps} steps"),
+        ]
+        return card(f"Trajectory {self.parameterization.word}", rows)
 
     def to_dataframe(self) -> Any:
         """Log time, log excess, least margin and steps per snapshot as a pandas frame, or polars' where only that is.
@@ -262,6 +282,7 @@ class Trajectory:
             margin=self.margin,
             log_excess=self.log_excess,
             **{f"snapshot_{key}": value for key, value in vars(s).items()},
+            **names_of(p),
             **named,
             **head,
         )
@@ -280,7 +301,15 @@ class Trajectory:
             about = json.loads(str(data["flow"]))
             if about["format"] != FORMAT:
                 raise InputError(f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again")
-            problem = Problem(data["X"], data["z"], data["scores"], mask=data["mask"], name=str(about["name"]))
+            problem = Problem(
+                data["X"],
+                data["z"],
+                data["scores"],
+                mask=data["mask"],
+                name=str(about["name"]),
+                token_names=data.get("token_names"),
+                sample_names=data.get("sample_names"),
+            )
             if "problem_y" in data:
                 object.__setattr__(problem, "y", frozen(data["problem_y"]))
                 object.__setattr__(problem, "v", frozen(data["problem_v"]))

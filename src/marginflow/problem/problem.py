@@ -1,6 +1,5 @@
 """The data of one question: tokens, queries and token scores, validated once (theory 3.1)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -9,7 +8,10 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
 from marginflow.errors import InputError
+from marginflow.problem.checks import as_scores, as_tokens, refuse_ties
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.names import Strings, as_sample_names, as_token_names
+from marginflow.shown import card, number, sentence
 
 
 Against = Literal["all", "worse", "better"]
@@ -29,6 +31,8 @@ class Problem:
         optimal: (n,) int, the token of largest score (the first of exact duplicates).
         y, v: the labels (n,) and the head (d,) where the scores came from them, else None.
         name: how to make this problem again ("angle:c=0.5", a file name), or "".
+        token_names: (n, T) strings for people, "" where no token exists, or None.
+        sample_names: (n,) strings for people, or None.
     """
 
     X: Floats
@@ -39,8 +43,20 @@ class Problem:
     y: Floats | None = field(default=None)
     v: Floats | None = field(default=None)
     name: str = field(default="")
+    token_names: Strings | None = field(default=None)
+    sample_names: Strings | None = field(default=None)
 
-    def __init__(self, X: Any, z: Any, scores: Any, *, mask: Any = None, name: str = "") -> None:
+    def __init__(
+        self,
+        X: Any,
+        z: Any,
+        scores: Any,
+        *,
+        mask: Any = None,
+        name: str = "",
+        token_names: Any = None,
+        sample_names: Any = None,
+    ) -> None:
         """Check, convert exactly to float64 and find the optimal tokens.
 
         Args:
@@ -49,20 +65,34 @@ class Problem:
             scores: (n, T) array, or a list of (T_i,) arrays.
             mask: (n, T) bool for padded arrays; True where a token exists.
             name: kept for messages and reports.
+            token_names: the words, say: (n, T) strings, or a list of one list of strings per sample.
+            sample_names: (n,) strings.
 
         Raises:
             InputError: see the module's tests for every case; the message names sample and tokens.
         """
-        X, mask = _tokens(X, mask)
-        scores = _scores(scores, mask)
+        X, mask = as_tokens(X, mask)
+        scores = as_scores(scores, mask)
         self._fill(X, z, scores, mask, name=name)
+        self._call(token_names, sample_names)
 
     @classmethod
-    def from_head(cls, X: Any, z: Any, y: Any, v: Any, *, mask: Any = None, name: str = "") -> "Problem":
+    def from_head(
+        cls,
+        X: Any,
+        z: Any,
+        y: Any,
+        v: Any,
+        *,
+        mask: Any = None,
+        name: str = "",
+        token_names: Any = None,
+        sample_names: Any = None,
+    ) -> "Problem":
         """Build the problem with scores y_i v'x_il.
 
         Args:
-            X, z, mask, name: as for `Problem`.
+            X, z, mask, name, token_names, sample_names: as for `Problem`.
             y: (n,) labels, each -1 or +1.
             v: (d,) head.
 
@@ -70,7 +100,7 @@ class Problem:
             InputError: as `Problem`, and for labels that are not -1 or +1, or a top score that is tied to
                 within the rounding error of the inner product.
         """
-        X, mask = _tokens(X, mask)
+        X, mask = as_tokens(X, mask)
         y = as_floats("y", y, 1)
         v = as_floats("v", v, 1)
         if y.shape != (len(X),):
@@ -84,6 +114,7 @@ class Problem:
         rounding = X.shape[2] * np.finfo(float).eps * (np.abs(X) * np.abs(v)).sum(axis=2).max(axis=1)
         problem = cls.__new__(cls)
         problem._fill(X, z, scores, mask, name=name, rounding=rounding)
+        problem._call(token_names, sample_names)
         object.__setattr__(problem, "y", frozen(y))
         object.__setattr__(problem, "v", frozen(v))
         return problem
@@ -93,6 +124,25 @@ class Problem:
         tokens = f"{low}" if low == high else f"{low}..{high}"
         name = f"{self.name}: " if self.name else ""
         return f"Problem({name}{self.n} samples of {tokens} tokens, d = {self.d}, d_z = {self.d_z})"
+
+    def _repr_html_(self) -> str:
+        low, high = int(self.lengths.min()), int(self.lengths.max())
+        rows = [
+            ("samples n", f"{self.n}"),
+            ("tokens per sample", f"{low}" if low == high else f"{low} to {high}"),
+            ("dimensions", f"tokens d = {self.d}, queries d_z = {self.d_z}"),
+            ("constraints", f"{len(self.constraints())} of rank one"),
+            ("log L*", number(self.log_minimal_loss)),
+        ]
+        if self.token_names is None:
+            return card(f"Problem {self.name}".strip(), rows)
+        shown = min(self.n, 3)
+        rows.append(("tokens named", f"the first {shown} samples, optimal token framed"))
+        lines = [
+            sentence(self.token_names[i][self.mask[i]].tolist(), int(self.mask[i][: self.optimal[i]].sum()))
+            for i in range(shown)
+        ]
+        return card(f"Problem {self.name}".strip(), rows, body="".join(lines))
 
     def _fill(
         self, X: Floats, z: Any, scores: Floats, mask: Bools, *, name: str, rounding: Floats | None = None
@@ -109,13 +159,17 @@ class Problem:
                 "is 0 whatever the weights; drop the sample or add a constant coordinate"
             )
         optimal = np.where(mask, scores, -np.inf).argmax(axis=1)
-        _refuse_ties(X, scores, mask, optimal, rounding)
+        refuse_ties(X, scores, mask, optimal, rounding)
         values = {"X": X, "z": z, "scores": scores, "mask": mask, "optimal": optimal}
         for key, value in values.items():
             object.__setattr__(self, key, frozen(value))
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "y", None)
-        object.__setattr__(self, "v", None)
+        for key in ("y", "v", "token_names", "sample_names"):
+            object.__setattr__(self, key, None)
+
+    def _call(self, token_names: Any, sample_names: Any) -> None:
+        object.__setattr__(self, "token_names", as_token_names(token_names, self.mask))
+        object.__setattr__(self, "sample_names", as_sample_names(sample_names, self.n))
 
     @property
     def n(self) -> int:
@@ -194,95 +248,3 @@ class Problem:
             bad = np.flatnonzero(~inside | ~self.mask[np.arange(self.n), np.clip(selected, 0, self.T - 1)])[0]
             raise InputError(f"selection: sample {bad} has no token {selected[bad]}")
         return selected
-
-
-def _tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
-    """Padded tokens (n, T, d) and their mask (n, T), from an array or from a list of (T_i, d)."""
-    if isinstance(X, Sequence) and not isinstance(X, str | bytes) and mask is None:
-        samples = [as_floats(f"X[{i}]", x, 2) for i, x in enumerate(X)]
-        if not samples:
-            raise InputError("X: got no samples; expected at least one")
-        sizes = {x.shape[1] for x in samples}
-        if len(sizes) != 1:
-            raise InputError(f"X: got token dimensions {sorted(sizes)}; expected the same in every sample")
-        lengths = np.array([len(x) for x in samples])
-        padded = np.zeros((len(samples), int(lengths.max(initial=0)), sizes.pop()))
-        for row, x in zip(padded, samples, strict=True):
-            row[: len(x)] = x
-        mask = np.arange(padded.shape[1]) < lengths[:, None]
-    else:
-        mask = None if mask is None else _as_mask(mask)
-        if mask is not None:
-            raw = np.array(X)
-            if raw.ndim == 3 and raw.shape[:2] == mask.shape and raw.dtype.kind in "fiu":
-                raw[~mask] = 0
-            X = raw
-        padded = as_floats("X", X, 3)
-        if mask is None:
-            mask = np.ones(padded.shape[:2], dtype=bool)
-    if mask.shape != padded.shape[:2]:
-        raise InputError(f"mask: got shape {mask.shape}; expected {padded.shape[:2]}, one entry per token")
-    if len(padded) == 0 or padded.shape[2] == 0:
-        raise InputError(f"X: got shape {padded.shape}; expected at least one sample and one feature")
-    lengths = mask.sum(axis=1)
-    if lengths.min() < 2:
-        i = int(lengths.argmin())
-        raise InputError(
-            f"X: got {lengths[i]} token(s) in sample {i}; expected at least 2, "
-            "or attention has nothing to choose; drop the sample"
-        )
-    return padded, mask
-
-
-def _as_mask(mask: Any) -> Bools:
-    mask = np.array(mask)
-    if mask.dtype.kind in "iuf" and np.isin(mask, (0, 1)).all():
-        mask = mask.astype(bool)
-    if mask.dtype != bool or mask.ndim != 2:
-        raise InputError(f"mask: got {mask.dtype} of shape {mask.shape}; expected booleans of shape (n, T)")
-    return mask
-
-
-def _scores(scores: Any, mask: Bools) -> Floats:
-    if isinstance(scores, Sequence) and not isinstance(scores, str | bytes):
-        rows = [as_floats(f"scores[{i}]", row, 1) for i, row in enumerate(scores)]
-        lengths = mask.sum(axis=1)
-        if len(rows) == len(mask) and all(len(r) == t for r, t in zip(rows, lengths, strict=True)):
-            padded = np.zeros(mask.shape)
-            for out, keep, row in zip(padded, mask, rows, strict=True):
-                out[keep] = row
-            return padded
-        scores = rows if len({len(r) for r in rows}) == 1 else None
-        if scores is None:
-            raise InputError(
-                f"scores: got lengths {[len(r) for r in rows][:8]}; expected {lengths.tolist()[:8]}, "
-                "one score per token"
-            )
-    raw = np.array(scores)
-    if raw.shape == mask.shape and raw.dtype.kind in "fiu":
-        raw[~mask] = 0
-    out = as_floats("scores", raw, 2)
-    if out.shape != mask.shape:
-        raise InputError(f"scores: got shape {out.shape}; expected {mask.shape}, one score per token")
-    return out
-
-
-def _refuse_ties(X: Floats, scores: Floats, mask: Bools, optimal: Ints, rounding: Floats | None) -> None:
-    """Refuse a top score shared by different tokens, and samples in which every token is the optimal one."""
-    rows = np.arange(len(X))
-    top = scores[rows, optimal][:, None]
-    same = (X == X[rows, optimal][:, None, :]).all(axis=2)
-    slack = np.zeros(len(X)) if rounding is None else rounding
-    tied = mask & (top - scores <= slack[:, None]) & ~same
-    if tied.any():
-        i = int(np.flatnonzero(tied.any(axis=1))[0])
-        tokens = sorted({int(optimal[i]), *map(int, np.flatnonzero(tied[i]))})
-        raise InputError(
-            f"scores: tokens {tokens} of sample {i} differ but tie for the best score "
-            f"{scores[i, optimal[i]]:.17g}; expected one optimal token; drop one of them, "
-            "or give scores that say which is better"
-        )
-    alone = (mask & ~(same & (scores == top))).sum(axis=1) == 0
-    if alone.any():
-        i = int(np.flatnonzero(alone)[0])
-        raise InputError(f"X: every token of sample {i} is the same; attention has nothing to choose; drop the sample")

@@ -14,6 +14,7 @@ from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
+from marginflow.shown import card
 from marginflow.svm import rational
 from marginflow.svm.certificate import Certificate, certify
 
@@ -211,6 +212,18 @@ class Solution:
             f"[{c.lower:.12g}, {c.upper:.12g}], gap {c.gap:.1e}; "
             f"W {d} x {d_z}, {len(self.constraints)} constraints)"
         )
+
+    def _repr_html_(self) -> str:
+        c = self.certificate
+        rows = [
+            ("status", self.status.value),
+            *([("reason", self.reason)] if self.reason else []),
+            ("value N(W)", f"{self.value:.12g}"),
+            ("certified", f"{c.lower:.15g} to {c.upper:.15g}, gap {c.gap:.1e}"),
+            ("W", " x ".join(map(str, self.constraints.shape))),
+            ("constraints", f"{len(self.constraints)}, {int((self.dual > 0).sum())} of them with a multiplier above 0"),
+        ]
+        return card(f"Solution, {self.norm.name} norm", rows)
 
 
 def _supported(

@@ -1,0 +1,101 @@
+"""What users pass for a problem, checked and brought to one shape: padded tokens, mask and scores."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats, Ints, as_floats
+from marginflow.errors import InputError
+
+
+def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
+    """Padded tokens (n, T, d) and their mask (n, T), from an array or from a list of (T_i, d)."""
+    if isinstance(X, Sequence) and not isinstance(X, str | bytes) and mask is None:
+        samples = [as_floats(f"X[{i}]", x, 2) for i, x in enumerate(X)]
+        if not samples:
+            raise InputError("X: got no samples; expected at least one")
+        sizes = {x.shape[1] for x in samples}
+        if len(sizes) != 1:
+            raise InputError(f"X: got token dimensions {sorted(sizes)}; expected the same in every sample")
+        lengths = np.array([len(x) for x in samples])
+        padded = np.zeros((len(samples), int(lengths.max(initial=0)), sizes.pop()))
+        for row, x in zip(padded, samples, strict=True):
+            row[: len(x)] = x
+        mask = np.arange(padded.shape[1]) < lengths[:, None]
+    else:
+        mask = None if mask is None else _as_mask(mask)
+        if mask is not None:
+            raw = np.array(X)
+            if raw.ndim == 3 and raw.shape[:2] == mask.shape and raw.dtype.kind in "fiu":
+                raw[~mask] = 0
+            X = raw
+        padded = as_floats("X", X, 3)
+        if mask is None:
+            mask = np.ones(padded.shape[:2], dtype=bool)
+    if mask.shape != padded.shape[:2]:
+        raise InputError(f"mask: got shape {mask.shape}; expected {padded.shape[:2]}, one entry per token")
+    if len(padded) == 0 or padded.shape[2] == 0:
+        raise InputError(f"X: got shape {padded.shape}; expected at least one sample and one feature")
+    lengths = mask.sum(axis=1)
+    if lengths.min() < 2:
+        i = int(lengths.argmin())
+        raise InputError(
+            f"X: got {lengths[i]} token(s) in sample {i}; expected at least 2, "
+            "or attention has nothing to choose; drop the sample"
+        )
+    return padded, mask
+
+
+def _as_mask(mask: Any) -> Bools:
+    mask = np.array(mask)
+    if mask.dtype.kind in "iuf" and np.isin(mask, (0, 1)).all():
+        mask = mask.astype(bool)
+    if mask.dtype != bool or mask.ndim != 2:
+        raise InputError(f"mask: got {mask.dtype} of shape {mask.shape}; expected booleans of shape (n, T)")
+    return mask
+
+
+def as_scores(scores: Any, mask: Bools) -> Floats:
+    if isinstance(scores, Sequence) and not isinstance(scores, str | bytes):
+        rows = [as_floats(f"scores[{i}]", row, 1) for i, row in enumerate(scores)]
+        lengths = mask.sum(axis=1)
+        if len(rows) == len(mask) and all(len(r) == t for r, t in zip(rows, lengths, strict=True)):
+            padded = np.zeros(mask.shape)
+            for out, keep, row in zip(padded, mask, rows, strict=True):
+                out[keep] = row
+            return padded
+        scores = rows if len({len(r) for r in rows}) == 1 else None
+        if scores is None:
+            raise InputError(
+                f"scores: got lengths {[len(r) for r in rows][:8]}; expected {lengths.tolist()[:8]}, "
+                "one score per token"
+            )
+    raw = np.array(scores)
+    if raw.shape == mask.shape and raw.dtype.kind in "fiu":
+        raw[~mask] = 0
+    out = as_floats("scores", raw, 2)
+    if out.shape != mask.shape:
+        raise InputError(f"scores: got shape {out.shape}; expected {mask.shape}, one score per token")
+    return out
+
+
+def refuse_ties(X: Floats, scores: Floats, mask: Bools, optimal: Ints, rounding: Floats | None) -> None:
+    """Refuse a top score shared by different tokens, and samples in which every token is the optimal one."""
+    rows = np.arange(len(X))
+    top = scores[rows, optimal][:, None]
+    same = (X == X[rows, optimal][:, None, :]).all(axis=2)
+    slack = np.zeros(len(X)) if rounding is None else rounding
+    tied = mask & (top - scores <= slack[:, None]) & ~same
+    if tied.any():
+        i = int(np.flatnonzero(tied.any(axis=1))[0])
+        tokens = sorted({int(optimal[i]), *map(int, np.flatnonzero(tied[i]))})
+        raise InputError(
+            f"scores: tokens {tokens} of sample {i} differ but tie for the best score "
+            f"{scores[i, optimal[i]]:.17g}; expected one optimal token; drop one of them, "
+            "or give scores that say which is better"
+        )
+    alone = (mask & ~(same & (scores == top))).sum(axis=1) == 0
+    if alone.any():
+        i = int(np.flatnonzero(alone)[0])
+        raise InputError(f"X: every token of sample {i} is the same; attention has nothing to choose; drop the sample")
