@@ -2,7 +2,9 @@
 
 import cvxpy
 import numpy as np
+import peers
 import pytest
+from peers import unit_sphere
 
 import marginflow as mf
 from marginflow.problem import planted
@@ -14,23 +16,8 @@ from marginflow.svm.nuclear import Nuclear, solve_nuclear
 from marginflow.svm.presolve import presolve
 
 
-def unit_sphere(n, T, d, seed=0, d_z=None):
-    """The data of peers.md section 3."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, T, d))
-    X /= np.linalg.norm(X, axis=2, keepdims=True)
-    z = rng.standard_normal((n, d_z or d))
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
-    scores = np.zeros((n, T))
-    scores[np.arange(n), rng.integers(T, size=n)] = 1.0
-    return mf.Problem(X, z, scores).constraints()
-
-
 def bounds(constraints, candidate):
-    """Upper and lower bound of the nuclear value, from W and lambda alone."""
-    margin = constraints.margins(candidate.W).min()
-    upper = np.linalg.svd(candidate.W, compute_uv=False).sum() / margin if margin > 0 else np.inf
-    return upper, candidate.dual.sum() / np.linalg.norm(constraints.adjoint(candidate.dual), 2)
+    return peers.bounds(constraints, candidate, "nuc")
 
 
 def gap(constraints, candidate):
@@ -222,7 +209,7 @@ def test_a_warm_start_saves_the_first_order_steps():
     assert gap(near, solve_nuclear(near, 1e-9, start=useless)) <= 1e-9
 
 
-def test_ctrl_c_returns_the_best_so_far():
+def test_ctrl_c_returns_the_best_so_far(monkeypatch):
     constraints = unit_sphere(30, 30, 24)
     calls = []
 
@@ -230,12 +217,8 @@ def test_ctrl_c_returns_the_best_so_far():
         calls.append((iteration, current))
         raise KeyboardInterrupt
 
-    import marginflow.svm.spectral as spectral
-
-    clock = iter(range(10**6))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spectral.time, "monotonic", lambda: float(next(clock)))
-        candidate = solve_nuclear(constraints, 1e-9, progress=interrupt)
+    peers.tick(monkeypatch)
+    candidate = solve_nuclear(constraints, 1e-9, progress=interrupt)
     assert candidate.interrupted
     assert len(calls) == 1
     assert 0.0 < gap(constraints, candidate) or np.isinf(bounds(constraints, candidate)[0])

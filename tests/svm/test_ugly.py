@@ -128,7 +128,7 @@ def test_more_constraints_than_entries_and_integer_ties(norm):
     assert solution.certificate.gap <= 1e-9
 
 
-@pytest.mark.parametrize("norm", ["nuclear", "frobenius", "l1", "l2", "linf"])
+@pytest.mark.parametrize("norm", bank.NORMS)
 def test_degenerate_optimum_without_strict_complementarity(norm):
     # The third constraint is active at the optimum (1, 1) with multiplier zero.
     problem = mf.Constraints([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]], [0, 1, 2], [[1.0, 0], [0, 1.0], [1.0, 1.0]])

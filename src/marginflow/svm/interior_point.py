@@ -1,17 +1,12 @@
-"""Primal-dual interior point for the nuclear norm as a semidefinite program (design 6, "Fallback").
+"""The course of a primal-dual interior point method, whose steps the norms bring along (docs/svm-nuclear.md, 4).
 
-    min (tr X11 + tr X22) / 2   s.t.  a_c' X12 z_c - x_c = h_c,  X = [X11 X12; X12' X22] >= 0,  x >= 0
-    max h'lambda                s.t.  S = [I -B; -B' I] / 2 >= 0,  B = A* lambda,  lambda >= 0
-
-S is a function of lambda alone, so lambda stays strictly feasible and its bound holds at every step, also on
-data on which first-order steps crawl. HKM direction, predictor and corrector; derived in docs/svm-nuclear.md,
-section 4.
+Every step leaves weights and multipliers; both are judged by their own bounds, whatever the program believes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from marginflow.arrays import Floats
 from marginflow.svm.first_order import Norm, Point, lower_bound, upper_bound
@@ -19,174 +14,39 @@ from marginflow.svm.presolve import Operator
 
 
 STEPS = 60
+NEVER = 1_000_000  # more first-order steps than are ever made
+
+Pair = tuple[Floats, Floats]
+"""W (d, d_z) and lambda (C,) > 0 of one step."""
 
 
-def interior_point(A: Operator, norm: Norm, start: Point, tol: float, hopeless: float) -> tuple[Point, int]:
-    """Solve from scratch, cost O(C^3 + C^2 d) a step; return the best point met and the number of steps.
+class SemidefiniteNorm(Norm, Protocol):
+    """A norm that is a semidefinite program."""
+
+    def patience(self, A: Operator) -> int:
+        """How many first-order steps to wait before interior points, which may cost more, or `NEVER`."""
+
+    def interior(self, A: Operator, guess: Point) -> Iterator[Pair]:
+        """The steps of an interior point method, from the bounds of `guess` alone."""
+
+
+def interior_point(A: Operator, norm: SemidefiniteNorm, start: Point, tol: float, hopeless: float) -> tuple[Point, int]:
+    """Solve from scratch; return the best point met, `start` included, and the number of steps.
 
     Stops at gap `tol`, at a lower bound beyond `hopeless`, or when steps no longer help.
     """
-    state = _start(A, start)
-    best = own = Point(state.X[: A.shape[0], A.shape[0] :], state.dual, np.inf, 0.0)
-    stale = step = 0
-    for step in range(STEPS):  # noqa: B007 -- returned
-        W = state.X[: A.shape[0], A.shape[0] :]
-        upper = upper_bound(A, norm.value(W), A.margins(W))
-        lower = lower_bound(A, state.dual, norm.dual_value(state.B))
-        stale = 0 if upper < own.upper or lower > 1.01 * own.lower else stale + 1
-        own = own.or_better(Point(W, state.dual, upper, lower))
-        best = start.or_better(own)
-        if best.gap <= tol or best.lower > hopeless or stale > 6:
-            break
-        try:
-            state = _advance(A, state)
-        except np.linalg.LinAlgError:  # X or S is no longer positive definite in float64
-            break
-    return best, step
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """A strictly feasible dual and a positive definite primal; inverse = S^-1."""
-
-    X: Floats
-    slack: Floats
-    dual: Floats
-    B: Floats
-    inverse: Floats
-
-    @property
-    def mu(self) -> float:
-        """The mean complementarity (<X, S> + x . lambda) / (d + d_z + C)."""
-        return (_inner(self.X, self.B) + float(self.slack @ self.dual)) / (len(self.X) + len(self.dual))
-
-
-def _start(A: Operator, guess: Point) -> _State:
-    """lambda along 1/h with |B| = 1/2, and X, x central and as large as the bounds known so far ask for."""
-    dual = 1.0 / A.h
-    B = A.adjoint(dual)
-    top = max(float(np.linalg.norm(B, 2)), 1e-14 * float(dual.sum()))  # B = 0: hopeless at once
-    dual, B = dual * (0.5 / top), B * (0.5 / top)
-    inverse = _inverse(B)
-    mu = max(float(A.h @ dual), guess.lower, guess.upper if guess.upper < 1e8 * guess.lower else 0.0)
-    return _State(mu * inverse, mu / dual, dual, B, inverse)
-
-
-def _inverse(B: Floats) -> Floats:
-    """S^-1 for S = [I -B; -B' I] / 2, |B| < 1: eigenvectors (u, +-v)/sqrt 2 with eigenvalues (1 -+ b)/2."""
-    d, d_z = B.shape
-    U, b, Vt = np.linalg.svd(B)
-    p = len(b)
-    inner = 1.0 / np.maximum((1.0 - b) * (1.0 + b), 1e-300)
-    out = np.empty((d + d_z, d + d_z))
-    left = np.concatenate((inner, np.ones(d - p)))
-    right = np.concatenate((inner, np.ones(d_z - p)))
-    out[:d, :d] = 2.0 * (U * left) @ U.T
-    out[d:, d:] = 2.0 * (Vt.T * right) @ Vt
-    out[:d, d:] = 2.0 * (U[:, :p] * (b * inner)) @ Vt[:p]
-    out[d:, :d] = out[:d, d:].T
-    return out
-
-
-@dataclass(frozen=True, eq=False)
-class _Direction:
-    X: Floats
-    slack: Floats
-    dual: Floats
-    B: Floats
-
-
-def _advance(A: Operator, state: _State) -> _State:
-    """One predictor-corrector step (Mehrotra)."""
-    X, x, dual, T, mu = state.X, state.slack, state.dual, state.inverse, state.mu
-    factor = _factor(_schur(A, X, T, x / dual))
-    predictor = _direction(A, state, factor, 0.0, np.zeros_like(X), np.zeros_like(x))
-    primal, dual_length = _lengths(state, predictor)
-    ahead = _inner(X + primal * predictor.X, state.B + dual_length * predictor.B)
-    ahead += float((x + primal * predictor.slack) @ (dual + dual_length * predictor.dual))
-    ratio = min(max(ahead, 0.0) / (len(X) + len(x)) / mu, 1.0)
-    # The corrector makes up for dX dS and dx dlambda, which the linearisation leaves out.
-    second = _sym(predictor.X @ -_lift(predictor.B) @ T)
-    step = _direction(A, state, factor, mu * ratio**3, second, predictor.slack * predictor.dual / dual)
-    primal, dual_length = _lengths(state, step)
-    back = 0.9 + 0.09 * min(primal, dual_length, 1.0)
-    primal, dual_length = min(1.0, back * primal), min(1.0, back * dual_length)
-    dual = dual + dual_length * step.dual
-    B = A.adjoint(dual)
-    return _State(X + primal * step.X, x + primal * step.slack, dual, B, _inverse(B))
-
-
-def _direction(
-    A: Operator,
-    state: _State,
-    factor: tuple[Floats, bool],
-    target: float,
-    second: Floats,
-    second_slack: Floats,
-) -> _Direction:
-    """The HKM direction towards X S = target I and x lambda = target, less the second-order parts."""
-    d, X, x, dual, T = A.shape[0], state.X, state.slack, state.dual, state.inverse
-    rhs = A.h - A.margins(target * T[:d, d:] - second[:d, d:]) + target / dual - second_slack
-    ddual = cho_solve(factor, rhs, check_finite=False)
-    dB = A.adjoint(ddual)
-    dX = target * T - X + _sym(X @ _lift(dB) @ T) - second
-    dx = target / dual - x - x * ddual / dual - second_slack
-    return _Direction(dX, dx, ddual, dB)
-
-
-def _schur(A: Operator, X: Floats, T: Floats, diagonal: Floats) -> Floats:
-    """H_kl = <A_k, X A_l S^-1> + [k = l] x_k / lambda_k through products of vectors (design 6)."""
-    d = A.shape[0]
-    a, z, s = A.a, A.queries, A.sample
-    pair = np.ix_(s, s)
-    H = (a @ X[:d, :d] @ a.T) * (z @ T[d:, d:] @ z.T)[pair]
-    H += (a @ T[:d, :d] @ a.T) * (z @ X[d:, d:] @ z.T)[pair]
-    crossed = (a @ X[:d, d:] @ z.T)[:, s] * (a @ T[:d, d:] @ z.T)[:, s].T
-    H += crossed
-    H += crossed.T
-    H *= 0.25
-    H[np.diag_indices_from(H)] += diagonal
-    return H
-
-
-def _factor(H: Floats) -> tuple[Floats, bool]:
-    """The Cholesky factor of H, with as little added to its diagonal as it takes."""
-    diagonal = H.diagonal().copy()
-    for ridge in (1e-16, 1e-14, 1e-12, 1e-10, 1e-8):
-        H[np.diag_indices_from(H)] = diagonal * (1.0 + ridge)
-        try:
-            return cho_factor(H, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            continue
-    raise np.linalg.LinAlgError("the Schur complement is not positive definite")
-
-
-def _lengths(state: _State, step: _Direction) -> tuple[float, float]:
-    """The longest primal and dual steps that stay in the cone."""
-    L = np.linalg.cholesky(state.X)
-    half = np.linalg.solve(L, step.X)
-    primal = float(np.linalg.eigvalsh(_sym(np.linalg.solve(L, half.T)))[0])
-    L = np.linalg.cholesky(state.inverse)  # S = L^-T L^-1
-    dual = float(np.linalg.eigvalsh(_sym(L.T @ -_lift(step.B) @ L))[0])
-    primal = min(primal, float((step.slack / state.slack).min()), -1e-10)
-    dual = min(dual, float((step.dual / state.dual).min()), -1e-10)
-    return -1.0 / primal, -1.0 / dual
-
-
-def _lift(B: Floats) -> Floats:
-    """[0 B; B' 0] / 2, which is -dS for dB = B."""
-    d, d_z = B.shape
-    out = np.zeros((d + d_z, d + d_z))
-    out[:d, d:] = 0.5 * B
-    out[d:, :d] = 0.5 * B.T
-    return out
-
-
-def _inner(X: Floats, B: Floats) -> float:
-    """<X, S(B)>."""
-    d = len(B)
-    return 0.5 * float(np.trace(X)) - float(np.vdot(X[:d, d:], B))
-
-
-def _sym(M: Floats) -> Floats:
-    return 0.5 * (M + M.T)
+    best, own = start, Point(start.W, start.dual, np.inf, 0.0)
+    stale = steps = 0
+    try:
+        for step, (W, dual) in enumerate(norm.interior(A, start)):
+            steps = step
+            upper = upper_bound(A, norm.value(W), A.margins(W))
+            lower = lower_bound(A, dual, norm.dual_value(A.adjoint(dual)))
+            stale = 0 if upper < own.upper or lower > 1.01 * own.lower else stale + 1
+            own = own.or_better(Point(W, dual, upper, lower))
+            best = start.or_better(own)
+            if best.gap <= tol or best.lower > hopeless or stale > 6 or step == STEPS:
+                break
+    except np.linalg.LinAlgError:  # a cone's matrix is no longer positive definite in float64
+        pass
+    return best, steps

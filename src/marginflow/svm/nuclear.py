@@ -1,5 +1,6 @@
 """min ||W||_* subject to a_c' W z_c >= 1: the SVM of (K, Q) (theory 3.4, design 6)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,10 @@ from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.face_newton import Pairing, pad
+from marginflow.svm.first_order import Point
+from marginflow.svm.interior_point import NEVER, Pair
+from marginflow.svm.nuclear_interior import nuclear_interior
+from marginflow.svm.presolve import Operator
 from marginflow.svm.spectral import Progress, solve_spectral
 
 
@@ -49,6 +54,17 @@ class Nuclear:
         f = (pad(w, shape[0], 0.0), pad(w, shape[1], 0.0))
         g = (pad(rho, shape[0], 1.0), pad(rho, shape[1], 1.0))
         return NuclearFace(w, int(on.sum()), Pairing(f, g, kappa))
+
+    def patience(self, A: Operator) -> int:
+        """An interior point solve costs as much as some C first-order steps; C x C matrices must fit."""
+        return 60 + len(A) if len(A) <= INTERIOR else NEVER
+
+    def interior(self, A: Operator, guess: Point) -> Iterator[Pair]:
+        """The steps of `nuclear_interior`."""
+        return nuclear_interior(A, guess)
+
+
+INTERIOR = 3000  # constraints above which the interior point's C x C matrix is too large
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,4 +124,4 @@ def solve_nuclear(
         The best primal and dual found, whether or not the tolerance was met, and the ray that proves the
         data infeasible where there is one.
     """
-    return solve_spectral(constraints, Nuclear(), tol, progress=progress, start=start, semidefinite=True)
+    return solve_spectral(constraints, Nuclear(), tol, progress=progress, start=start)

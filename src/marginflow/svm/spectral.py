@@ -7,37 +7,42 @@ interior points and a dense least-squares correction take over.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.face_newton import CurvedNorm, face_newton
 from marginflow.svm.first_order import Point, iterate, lower_bound, upper_bound
-from marginflow.svm.interior_point import interior_point
+from marginflow.svm.interior_point import NEVER, SemidefiniteNorm, interior_point
 from marginflow.svm.presolve import Operator, Presolved, presolve
 from marginflow.svm.rows import zero_row
 
 
 Progress = Callable[[int, float], object]
 
+
+class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
+    """A norm of singular values, with all that this course needs."""
+
+
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
 POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (design 6)
-INTERIOR = 3000  # constraints above which the interior point's C x C matrix is too large
 DENSE = 1_000_000  # entries of a dense system of binding rows
 STEPS = 20_000  # first-order steps
+LAST, LATER = 1e-6, 1000  # gap after interior points below which so many first-order steps are the last
 
 
 def solve_spectral(
     constraints: Constraints,
-    norm: CurvedNorm,
+    norm: SpectralNorm,
     tol: float,
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
-    semidefinite: bool = False,
 ) -> Candidate:
     """Minimise N(W) subject to the constraints to a gap of tol/4, by the search's own bounds.
 
@@ -47,7 +52,6 @@ def solve_spectral(
         tol: the relative gap that the certificate should reach.
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints.
-        semidefinite: whether `interior_point` solves this norm.
     """
     zero = zero_row(constraints, diagonal=False)
     if zero is not None:
@@ -66,7 +70,7 @@ def solve_spectral(
             search.best = warm
             search.polish()
         if not search.settled:
-            _run(search, warm, progress, semidefinite)
+            _run(search, warm, progress)
     except KeyboardInterrupt:
         interrupted = True
     return Candidate(
@@ -78,16 +82,19 @@ def solve_spectral(
     )
 
 
-def _run(search: "_Search", warm: Point | None, progress: Progress | None, semidefinite: bool) -> None:
+def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> None:
     """First-order steps, with attempts to finish on the way."""
     A = search.A
     polish_below, polished, told = POLISH, 0, time.monotonic()
-    # The interior point costs as much as some C first-order steps: worth it once they have not been enough.
-    patience = 100 + len(A) if semidefinite and len(A) <= INTERIOR else STEPS
+    patience, most = search.norm.patience(A), STEPS
+    if patience == 0:
+        search.interior()
+        if search.settled:
+            return
     for total, point, grown in iterate(A, search.norm, warm):
         search.best = search.best.or_better(point)
         search.counts["first_order"] = total
-        if search.settled or total >= STEPS:
+        if search.settled or total >= most:
             break
         gap = search.best.gap
         if gap < polish_below or (gap < POLISH and total >= 2 * polished):
@@ -96,8 +103,10 @@ def _run(search: "_Search", warm: Point | None, progress: Progress | None, semid
         if total % 50 == 0 and gap > 0.5:
             search.look_for_ray(search.best.dual, grown)
         if total >= patience and not search.settled:
-            patience = STEPS
-            search.interior()
+            if patience > 0:
+                search.interior()
+            # What stops interior points this close is rounding: little is left to gain.
+            patience, most = NEVER, total + LATER if search.best.gap < LAST else STEPS
         if search.settled:
             break
         if progress is not None and time.monotonic() - told > 0.3:
@@ -112,7 +121,7 @@ class _Search:
     """The best point so far, and the finishers that may improve it."""
 
     A: Operator
-    norm: CurvedNorm
+    norm: SpectralNorm
     target: float
     best: Point = field(init=False)
     ray: Floats | None = None
@@ -133,7 +142,8 @@ class _Search:
     def interior(self) -> None:
         self.best, steps = interior_point(self.A, self.norm, self.best, self.target, self.hopeless)
         self.counts["interior_point"] = steps
-        self.best = _tighten(self.A, self.norm, self.best)
+        if not self.settled:
+            self.best = _straighten(self.A, self.norm, _tighten(self.A, self.norm, self.best))
         self.look_for_ray(self.best.dual)
         if not self.settled:
             self.polish()
@@ -146,7 +156,7 @@ class _Search:
                 return
 
 
-def _warm(A: Operator, norm: CurvedNorm, W: Floats, dual: Floats) -> Point | None:
+def _warm(A: Operator, norm: SpectralNorm, W: Floats, dual: Floats) -> Point | None:
     """The start in this problem's scale, or None when it does not separate the data."""
     margins = A.margins(W)
     B = A.adjoint(dual)
@@ -157,7 +167,7 @@ def _warm(A: Operator, norm: CurvedNorm, W: Floats, dual: Floats) -> Point | Non
     return Point(W * (upper / value), dual / dual_value, upper, lower)
 
 
-def _tighten(A: Operator, norm: CurvedNorm, point: Point) -> Point:
+def _tighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
     """`point` with its binding margins made equal."""
     corrected = _correction(A, point.dual, A.margins(point.W) / A.h)
     if corrected is None:
@@ -165,6 +175,25 @@ def _tighten(A: Operator, norm: CurvedNorm, point: Point) -> Point:
     length, change = corrected
     W = length * point.W + change
     return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
+
+
+def _straighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
+    """`point` with multipliers that meet the equations of its face, which interior points meet up to rounding."""
+    B = A.adjoint(point.dual)
+    size, length = norm.dual_value(B), float(np.linalg.norm(point.W))
+    if not (size > 0.0 and length > 0.0):
+        return point
+    dual, B = point.dual / size, B / size
+    omega = norm.balance * float(np.linalg.norm(B)) / length
+    U, s, Vt = np.linalg.svd(omega * point.W + B)
+    J = np.flatnonzero(_binding(A, dual, A.margins(point.W) / A.h))
+    E, e = norm.face(s, omega, A.shape).equations(A.a[J] @ U, (A.queries @ Vt.T)[A.sample[J]])
+    if E.size == 0 or E.size > DENSE:
+        return point
+    on_J = dual[J]
+    dual = np.zeros_like(dual)
+    dual[J] = np.maximum(on_J + np.linalg.lstsq(E.T, e - E.T @ on_J, rcond=1e-12)[0], 0.0)
+    return point.or_better(Point(point.W, dual, point.upper, lower_bound(A, dual, norm.dual_value(A.adjoint(dual)))))
 
 
 def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -> Floats:
@@ -198,10 +227,17 @@ def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats
     if not binding > 0.0:
         return None
     length = float(lam.sum()) / binding
-    J = np.flatnonzero(lam > lam.mean() * (length * ratio - 1.0))
+    J = np.flatnonzero(_binding(A, dual, ratio))
     d, d_z = A.shape
     if len(J) * d * d_z > DENSE:
         return None
     rows = (A.a[J][:, :, None] * A.queries[A.sample[J]][:, None, :]).reshape(len(J), -1)
     solution = np.linalg.lstsq(rows, A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
     return length, np.asarray(solution, dtype=np.float64).reshape(d, d_z)
+
+
+def _binding(A: Operator, dual: Floats, ratio: Floats) -> Bools:
+    """(C,) which constraints carry dual rather than slack, `ratio` being margin_c / h_c of any multiple of W."""
+    lam = dual * A.h
+    length = float(lam.sum()) / float(lam @ ratio)
+    return np.asarray(lam > lam.mean() * (length * ratio - 1.0))
