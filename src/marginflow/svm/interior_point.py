@@ -13,7 +13,7 @@ from marginflow.svm.first_order import Norm, Point, lower_bound, upper_bound
 from marginflow.svm.presolve import Operator
 
 
-STEPS = 60
+STEPS = 100
 NEVER = 1_000_000  # more first-order steps than are ever made
 
 Pair = tuple[Floats, Floats]

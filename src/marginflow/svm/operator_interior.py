@@ -63,7 +63,7 @@ def _state(W: Floats, t: float, slack: Floats, Z: Floats, dual: Floats) -> _Stat
 
 
 def _start(A: Operator, rows: Floats) -> _State:
-    """W with margins near 2 h, P and x well inside their cones; lambda along 1/h, |B| < 2 / (d + d_z), Z around it."""
+    """W with margins near 2 h, P and x well inside their cones; equal lambda, |B| < 2 / (d + d_z), Z around it."""
     d, N = A.shape[0], sum(A.shape)
     weighted = rows / A.h[:, None]
     K = weighted.T @ weighted
@@ -71,7 +71,7 @@ def _start(A: Operator, rows: Floats) -> _State:
     K[np.diag_indices(len(K))] += 0.01 * np.trace(K) / len(K)
     W = 2.0 * cholesky(K)(weighted.sum(axis=0)).reshape(A.shape)
     x = np.maximum(rows @ W.ravel() - A.h, 0.5 * A.h)
-    dual = 1.0 / A.h
+    dual = np.ones(len(A))  # not 1 / h: with rows of scales 1e10 apart that costs four times the steps
     top = max(float(np.linalg.norm(A.adjoint(dual), 2)), 1e-14 * float(dual.sum()))  # B = 0: hopeless at once
     dual = dual * (1.7 / (N * top))
     Z = np.eye(N) / N
