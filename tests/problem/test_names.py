@@ -105,3 +105,9 @@ def test_a_file_with_characters_that_do_not_exist_is_refused(tmp_path):
     write_npz(tmp_path / "p.npz", X=problem.X, z=problem.z, scores=problem.scores, mask=problem.mask, token_names=names)
     with pytest.raises(mf.InputError, match="characters that do not exist"):
         read_problem(tmp_path / "p.npz")
+
+
+def test_padding_of_scores_from_a_head_is_plain_zero():
+    X = [np.eye(3)[:2], np.eye(3)]
+    problem = mf.Problem.from_head(X, np.ones((2, 1)), [-1, 1], [1.0, 2.0, 3.0])
+    assert problem.scores[0, 2] == 0.0 and not np.signbit(problem.scores[0, 2])

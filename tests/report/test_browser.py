@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from opened import Opened
 
 import marginflow as mf
 from marginflow.cli.flow import summary
@@ -17,37 +18,6 @@ from marginflow.report.build import build_report
 pytestmark = pytest.mark.browser
 
 FIGURES = ["time", "norms", "ratio", "spectrum", "attention", "support", "balance"]
-
-
-class Opened:
-    """A page with everything that went wrong on it."""
-
-    def __init__(self, chromium, file, *, width=1280, theme="light", script=True):
-        self.context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, java_script_enabled=script
-        )
-        self.page = self.context.new_page()
-        self.errors, self.requests = [], []
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type != "log" else None)
-        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
-        self.page.on("request", lambda r: self.requests.append(r.url))
-        self.page.goto(file.as_uri())
-        if script:
-            self.page.wait_for_selector("html[data-ready=yes]")
-
-    def settle(self):
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def state(self, name):
-        return self.page.evaluate(f"page.state.{name}")
-
-    def text(self, selector):
-        return self.page.inner_text(selector)
-
-    def close(self, file):
-        assert self.errors == []
-        assert [url for url in self.requests if not url.startswith("blob:")] == [file.as_uri()]
-        self.context.close()
 
 
 @pytest.fixture(scope="session")
@@ -346,3 +316,49 @@ def test_a_hundred_seeds_are_small_and_fast(chromium, trained, tmp_path):
         assert found.page.locator("#run option").count() == 100
         found.close(file)
     assert min(times) < 2, times
+
+
+def test_the_title_of_a_norm_chooses_it_and_not_the_nearest_run(opened):
+    page = opened.page
+    for figure in ("norms", "ratio"):
+        page.select_option("#norm", "nuclear")
+        opened.settle()
+        page.locator(f"#figure-{figure} .panel-title", has_text="Frobenius").click()
+        opened.settle()
+        assert opened.state("norm") == "frobenius" and page.input_value("#norm") == "frobenius"
+        assert "Frobenius SVM" in opened.text("#figure-support .lede")
+        assert opened.state("run") == 0
+
+
+def test_on_a_phone_time_stays_in_sight_and_lists_come_back_with_the_focus(chromium, report):
+    found = Opened(chromium, report, width=390)
+    page = found.page
+    page.locator("#figure-balance").scroll_into_view_if_needed()
+    tops = "['run', 'snapshot'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+    run, snapshot = page.evaluate(tops)
+    assert run < 0 <= snapshot < 60
+    page.focus("#run", timeout=1000)
+    run, snapshot = page.evaluate(tops)
+    assert 0 <= run < snapshot
+    found.close(report)
+
+
+def test_panels_are_drawn_for_the_width_of_paper(chromium, report):
+    found = Opened(chromium, report)
+    width = "Number(document.querySelector('#figure-norms svg').getAttribute('width'))"
+    screen = found.page.evaluate(width)
+    found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert found.page.evaluate(width) < 350 < screen
+    found.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert found.page.evaluate(width) == screen
+    found.close(report)
+
+
+def test_predictions_are_named_where_they_are_drawn(opened):
+    """One label in every panel with a grey line, none in the others."""
+    counts = """(f) => [...document.querySelectorAll(`#figure-${f} svg`)].map(
+      (panel) => ['.guide', '.guide-label'].map((kind) => panel.querySelectorAll(kind).length))"""
+    for figure in ("time", "ratio", "spectrum", "norms"):
+        found = opened.page.evaluate(counts, figure)
+        assert [min(guides, 1) for guides, _ in found] == [labels for _, labels in found]
+        assert any(labels for _, labels in found) == (figure != "norms")

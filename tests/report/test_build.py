@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 
@@ -92,3 +93,21 @@ def test_commands_quote_what_a_shell_would_read(tmp_path, orbit):
     out = tmp_path / "r.html"
     build_report([renamed(orbit[0], "a b; rm -rf $HOME.npz")], out)
     assert "marginflow flow &#x27;a b; rm -rf $HOME.npz&#x27; --parameterization kq" in out.read_text()
+
+
+def test_commands_write_one_file_per_run_and_then_this_page(tmp_path, orbit):
+    out = tmp_path / "r.html"
+    build_report(orbit[:3], out)
+    lines = re.search(r"<pre[^>]*>(.*?)</pre>", out.read_text(), re.S)[1].splitlines()
+    assert [line.split("--save ")[1] for line in lines[:-1]] == ["run-1.npz", "run-2.npz", "run-3.npz"]
+    assert lines[-1] == "marginflow report run-1.npz run-2.npz run-3.npz -o report.html"
+
+
+def test_what_the_commands_cannot_know_is_said(tmp_path, orbit):
+    out = tmp_path / "r.html"
+    build_report(orbit[:1], out)
+    plain = out.read_text()
+    given = dataclasses.replace(renamed(orbit[0], ""), seed=-1, until_margin=math.nan)
+    build_report([given], out)
+    for text in ("START.npz stands", "DATA.npz stands", "A run of an older version"):
+        assert text in out.read_text() and text not in plain

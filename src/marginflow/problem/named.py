@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from marginflow.errors import InputError
-from marginflow.problem import planted, random, real
+from marginflow.problem import planted, random, real, sentences
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
 
 
 FAMILIES: dict[str, Callable[..., Problem | Planted]] = {
     "digits": real.digits,
+    "sentences": sentences.sentences,
     "sphere": random.sphere,
     "gaussian": random.gaussian,
     "equal": random.equal,

@@ -110,7 +110,8 @@ class Problem:
             raise InputError(f"y: got {y[bad]:g} for sample {bad}; expected labels -1 or +1")
         if v.shape != (X.shape[2],):
             raise InputError(f"v: got shape {v.shape}; expected ({X.shape[2]},), one weight per feature")
-        scores = y[:, None] * (X * v).sum(axis=2)
+        # A label -1 makes the padding -0.0, which is not what a file of the scores gives back.
+        scores = np.where(mask, y[:, None] * (X * v).sum(axis=2), 0.0)
         rounding = X.shape[2] * np.finfo(float).eps * (np.abs(X) * np.abs(v)).sum(axis=2).max(axis=1)
         problem = cls.__new__(cls)
         problem._fill(X, z, scores, mask, name=name, rounding=rounding)

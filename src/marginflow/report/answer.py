@@ -101,9 +101,18 @@ def _one(path: Trajectory, subject: Subject) -> str:
     if path.status.name != "minimal_loss":
         wrong = np.flatnonzero(path.selected(-1) != path.problem.optimal)
         noun = "sample" if len(wrong) == 1 else "samples"
-        samples = f" Not on the optimal token: {noun} {listing(wrong.tolist())}." if len(wrong) else ""
+        named = [_sample(path, subject, int(i)) for i in wrong]
+        samples = f" Not on the optimal token: {noun} {listing(named)}." if len(wrong) else ""
         return f"{who}{verdict} {where}{samples} {_sentence(path.reason)}"
     return f"{who}{verdict} {where} {_met(path, subject)}"
+
+
+def _sample(path: Trajectory, subject: Subject, i: int) -> str:
+    """The number of a sample that is not on its optimal token, with the two words where tokens have names."""
+    names = subject.problem.token_names
+    if names is None:
+        return f"{i}"
+    return f"{i} (on “{names[i, path.selected(-1)[i]]}”, not “{names[i, subject.problem.optimal[i]]}”)"
 
 
 def _met(path: Trajectory, subject: Subject) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from marginflow.errors import InputError
 from marginflow.flow.trajectory import Trajectory
 from marginflow.report.answer import answer
-from marginflow.report.command import commands, versions
+from marginflow.report.command import commands, note, versions
 from marginflow.report.detail import Budget
 from marginflow.report.page import render
 from marginflow.report.payload import page_data, run_data
@@ -44,6 +44,7 @@ def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callabl
         [answer(subject) for subject in subjects],
         [runs[place] for place in order],
         commands(subjects),
+        note(paths),
         versions(),
         page_data(subjects, [runs[place] for place in order]),
     )

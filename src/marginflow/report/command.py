@@ -29,7 +29,7 @@ def label_of(path: Trajectory, subject: Subject) -> str:
     return f"{label}, run {number}"
 
 
-def command_of(path: Trajectory) -> str:
+def command_of(path: Trajectory, save: str = "run.npz") -> str:
     """The command line that repeats `path`; a given start or an unnamed problem shows as a file to supply."""
     model = path.parameterization
     words = ["marginflow", "flow", path.problem.name or "DATA.npz", "--parameterization", model.word]
@@ -37,14 +37,29 @@ def command_of(path: Trajectory) -> str:
         words += ["--width", str(model.width)]
     words += ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
     if math.isfinite(path.until_margin):
-        words += ["--until-margin", repr(path.until_margin)]
+        short = f"{path.until_margin:g}"
+        words += ["--until-margin", short if float(short) == path.until_margin else repr(path.until_margin)]
     elif path.margin[-1] > 0:
         # A file saved before runs kept what they were asked for: what was reached is the nearest command.
         words += ["--until-margin", f"{path.margin[-1]:.6g}"]
     words += ["--until", "verdict"] if path.ended == "verdict" else []
     words += ["--loss", path.loss] if path.loss != "exponential" else []
     words += ["--rtol", repr(path.rtol)] if path.rtol != 1e-6 else []
-    return shlex.join([*words, "--save", "run.npz"])
+    return shlex.join([*words, "--save", save])
+
+
+def note(paths: Sequence[Trajectory]) -> str:
+    """What the commands make, and what they cannot."""
+    said = ["The commands make these runs and this page again, to the same bits with the same versions and machine."]
+    if any(path.seed < 0 for path in paths):
+        said.append("START.npz stands for the start that was given: it holds the arrays of the first snapshot.")
+    if any(not path.problem.name for path in paths):
+        said.append("DATA.npz stands for the data of a problem without a name.")
+    if any(not math.isfinite(path.until_margin) for path in paths):
+        said.append(
+            "A run of an older version does not hold the margin it was asked for: its command asks for that reached."
+        )
+    return " ".join(said)
 
 
 def versions() -> str:
@@ -56,6 +71,9 @@ def versions() -> str:
 
 
 def commands(subjects: Sequence[Subject]) -> list[str]:
-    """One command per run, in the order of the report's runs."""
-    found = {place: command_of(path) for s in subjects for place, path in zip(s.places, s.paths, strict=True)}
-    return [found[place] for place in sorted(found)]
+    """One command per run, in the order of the report's runs, and the one that makes the report of them."""
+    found = {place: path for s in subjects for place, path in zip(s.places, s.paths, strict=True)}
+    files = {place: f"run-{place + 1}.npz" for place in sorted(found)}
+    report = f"run-{{1..{len(files)}}}.npz" if len(files) > 8 else " ".join(files.values())
+    runs = [command_of(found[place], save) for place, save in files.items()]
+    return [*runs, f"marginflow report {report} -o report.html"]

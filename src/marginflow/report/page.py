@@ -38,6 +38,7 @@ def render(
     answers: Sequence[Answer],
     runs: Sequence[Mapping[str, Any]],
     commands: Sequence[str],
+    commands_note: str,
     versions: str,
     data: Mapping[str, Any],
 ) -> str:
@@ -52,6 +53,7 @@ def render(
         "summary": html.escape(_summary(runs, answers)),
         "runs": _runs(runs, answers),
         "commands": html.escape("\n".join(commands)),
+        "commands_note": html.escape(commands_note),
         "versions": html.escape(versions),
         "data": embed(data),
         "script": script,

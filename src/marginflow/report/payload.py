@@ -1,5 +1,6 @@
 """The page's data: problems, certified SVMs and runs as plain JSON, small enough for a hundred seeds."""
 
+import json
 import math
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ SINGULAR_VALUES: Final = 24
 
 CURVES: Final = 1_500_000
 """Characters for the curves of all runs; beyond, every run is thinned further."""
+
+NAMES: Final = 600_000
+"""Characters for the names of one problem's tokens; beyond, its tokens are numbered."""
 
 DETAIL_NOTE: Final = (
     "Not stored for this run: its maps would make the file too large. Report it on its own to see them."
@@ -65,8 +69,22 @@ def problem_data(subject: Subject) -> dict[str, Any]:
         "images": None if images is None else pack(images.images[kept].reshape(len(kept), 64), "u1"),
         "digits": None if images is None else images.digits[kept].tolist(),
         "corners": PATCH_CORNERS,
+        **_names(subject),
         "plane": pack(problem.X[kept].reshape(len(kept), -1)) if problem.d == 2 else None,
         "svm": {norm: _svm(norm, found, subject, chosen) for norm, found in subject.solutions.items()},
+    }
+
+
+def _names(subject: Subject) -> dict[str, Any]:
+    """Words and sample names of the samples kept, None where there are none or they are too long for the page."""
+    problem, kept = subject.problem, subject.kept
+    words = None if problem.token_names is None else problem.token_names[kept].tolist()
+    # Measured as the page holds them: a letter outside ASCII takes six characters there.
+    fits = words is not None and len(json.dumps(words)) <= NAMES
+    return {
+        "words": words if fits else None,
+        "words_note": "" if fits or words is None else "The tokens' names are left out, to keep the file small.",
+        "called": None if problem.sample_names is None else problem.sample_names[kept].tolist(),
     }
 
 

@@ -80,11 +80,13 @@ def gather(paths: Sequence[Trajectory], progress: Callable[[str], None]) -> list
     subjects = []
     for places in groups.values():
         own = [paths[k] for k in places]
+        # Names are no part of the data: a run saved without them is on the same problem as one saved with them.
+        problem = next((path.problem for path in own if path.problem.token_names is not None), own[0].problem)
         solutions = {}
         for norm in _norms(own):
-            progress(f"{norm} SVM of {own[0].problem.name or plural(own[0].problem.n, 'sample')}")
-            solutions[norm] = solve(own[0].problem, norm)
-        subjects.append(Subject(own[0].problem, own, places, solutions))
+            progress(f"{norm} SVM of {problem.name or plural(problem.n, 'sample')}")
+            solutions[norm] = solve(problem, norm)
+        subjects.append(Subject(problem, own, places, solutions))
     return subjects
 
 
@@ -97,7 +99,8 @@ def _fingerprint(problem: Problem) -> bytes:
     digest = hashlib.sha256()
     for array in (problem.X, problem.z, problem.scores, problem.mask):
         digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        # Adding 0 makes -0.0 and 0.0, which are the same number, the same bytes.
+        digest.update(np.ascontiguousarray(array + 0.0).tobytes())
     return digest.digest()
 
 

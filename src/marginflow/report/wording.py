@@ -1,6 +1,7 @@
 """Numbers and names as the page writes them, the same in sentences, tables and figures."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 
@@ -40,7 +41,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def listing(items: list[int], most: int = 8) -> str:
+def listing(items: Sequence[object], most: int = 8) -> str:
     """3, 5, 7 and 4 more."""
     shown = ", ".join(map(str, items[:most]))
     return shown + (f" and {len(items) - most} more" if len(items) > most else "")

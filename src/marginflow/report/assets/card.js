@@ -1,8 +1,8 @@
 "use strict";
 // A figure: heading, what it shows, panels, a table of the chosen run and the data of all runs as CSV.
 
-// def: {id, title, lede(state), panels(state), columns, rows(run, problem), note(state), absent(state)}
-//   columns: names of the table's columns; rows: one array per table row of one run.
+// def: {id, title, lede(state), panels(state), across, columns, rows(run, problem), note(state), absent(state)}
+//   columns: names of the table's columns, or a function of the problem; rows: one array per table row of one run.
 function makeCard(def, host, actions) {
   const lede = h("p", { class: "lede" });
   const body = h("div", { class: def.draw ? "panels drawn" : "panels" });
@@ -22,18 +22,19 @@ function makeCard(def, host, actions) {
     const problem = DATA.problems[current.problem];
     const rows = runsOf(current.problem).flatMap((run) =>
       def.rows(run, problem).map((cells) => [run.label, run.word, run.seed, ...cells]));
-    download(`${def.id}.csv`, ["run", "parameterisation", "seed", ...def.columns], rows.map((r) => r.map(exact)));
+    download(`${def.id}.csv`, ["run", "parameterisation", "seed", ...columnsOf(def, problem)], rows.map((r) => r.map(exact)));
   });
   details.addEventListener("toggle", () => fill());
 
   function fill() {
     if (!details.open || !current) return;
     const run = DATA.runs[current.run];
-    const rows = def.rows(run, DATA.problems[current.problem]);
+    const problem = DATA.problems[current.problem];
+    const rows = def.rows(run, problem);
     table.replaceChildren(h(
       "table", {},
       h("caption", {}, `${run.label}${rows.length > 2000 ? " (first 2000 rows; the CSV has all)" : ""}`),
-      h("thead", {}, h("tr", {}, def.columns.map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, columnsOf(def, problem).map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, rows.slice(0, 2000).map((cells) => h("tr", {}, cells.map((cell) =>
         h("td", {}, typeof cell === "string" ? cell : number(cell, 7)))))),
     ));
@@ -56,7 +57,7 @@ function makeCard(def, host, actions) {
       const specs = def.panels(state);
       while (body.children.length < specs.length) body.append(h("div", { class: "panel-host" }));
       while (body.children.length > specs.length) body.lastChild.remove();
-      body.style.setProperty("--panels", specs.length);
+      body.style.setProperty("--panels", Math.min(specs.length, def.across || specs.length));
       panels = specs.map((spec, k) => {
         const host = body.children[k];
         host.classList.toggle("focus", Boolean(spec.focus));
@@ -76,6 +77,10 @@ function makeCard(def, host, actions) {
     for (const host of body.children) host.zoom = null;
   }
   return { draw, move, reset, section };
+}
+
+function columnsOf(def, problem) {
+  return typeof def.columns === "function" ? def.columns(problem) : def.columns;
 }
 
 // float32 carries seven digits: write those and no invented ones.

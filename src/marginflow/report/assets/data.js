@@ -66,6 +66,43 @@ function attention(problem, sample, margins) {
   return { p: p.map((value) => value / total), gaps };
 }
 
+// What the data call a token or a sample; "" where they do not.
+function wordOf(problem, i, l) {
+  return problem.words ? problem.words[i][l] : "";
+}
+
+function calledOf(problem, i) {
+  return problem.called ? problem.called[i] : "";
+}
+
+// White space that a tokeniser put into a word, made visible.
+function visible(word) {
+  return word.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^\s+|\s+$/g, (blank) => "␣".repeat(blank.length));
+}
+
+function tokenText(problem, i, l) {
+  const word = wordOf(problem, i, l);
+  return word ? `token ${l} “${visible(word)}”` : `token ${l}`;
+}
+
+function sampleText(problem, i) {
+  const called = calledOf(problem, i);
+  return called ? `${problem.samples[i]}: ${visible(called)}` : String(problem.samples[i]);
+}
+
+// Cells that name a sample or a token, and the heads of their columns: numbers, then names where the data have them.
+function sampleCells(problem, i) {
+  return problem.called ? [problem.samples[i], problem.called[i]] : [problem.samples[i]];
+}
+
+function tokenCells(problem, i, l) {
+  return problem.words ? [l, wordOf(problem, i, l)] : [l];
+}
+
+function placeHeads(problem) {
+  return ["sample", ...(problem.called ? ["sample name"] : []), "token", ...(problem.words ? ["word"] : [])];
+}
+
 function constraintsOf(problem) {
   return { samples: unpack(problem.sample), tokens: unpack(problem.token) };
 }

@@ -115,16 +115,18 @@ function wireControls() {
     dataset.theme = dark ? "light" : "dark";
     redraw();
   });
-  // Paper is white: canvases hold pixels, so they are painted again in the light theme, and back.
+  // Paper is white and narrow: canvases hold pixels and panels are drawn for a width, so all are drawn again, and back.
   let screen = null;
   addEventListener("beforeprint", () => {
     screen = document.documentElement.dataset.theme || "";
     document.documentElement.dataset.theme = "light";
+    document.documentElement.dataset.paper = "yes";
     redraw();
   });
   addEventListener("afterprint", () => {
     if (screen) document.documentElement.dataset.theme = screen;
     else delete document.documentElement.dataset.theme;
+    delete document.documentElement.dataset.paper;
     redraw();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => later(redraw));

@@ -7,7 +7,8 @@ const PAD = { left: 52, right: 62, top: 26, bottom: 38 };
 //   curves: [{run, word, name, xs, ys, style}]  one value per snapshot
 //   rules:  [{y, y2, name, style}]              horizontal lines (or bands) with a name
 //   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
-// on: {hover(run, snapshot), pick(run, snapshot)}
+//   norm: the norm that a click on the title chooses
+// on: {hover(run, snapshot), pick(run, snapshot), set(patch)}
 function drawPanel(host, spec, on) {
   const width = Math.max(260, host.clientWidth || 360);
   const height = spec.height || 230;
@@ -16,7 +17,13 @@ function drawPanel(host, spec, on) {
     class: "panel", viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": `${spec.title}. ${spec.describe || ""}`,
   });
-  svg.append(s("text", { class: "panel-title", x: 2, y: 14 }, spec.title));
+  const title = s("text", { class: spec.norm ? "panel-title pick" : "panel-title", x: 2, y: 14 }, spec.title);
+  if (spec.norm) {
+    // The pointer must not also choose the nearest curve, as it does anywhere else in the panel.
+    for (const kind of ["pointerdown", "pointerup"]) title.addEventListener(kind, (event) => event.stopPropagation());
+    title.addEventListener("click", () => on.set({ norm: spec.norm }));
+  }
+  svg.append(title);
   host.replaceChildren(svg);
   const view = host.zoom || {};
   const rules = spec.rules || [];
@@ -42,7 +49,9 @@ function drawPanel(host, spec, on) {
   }
   for (const rule of rules) drawRule(plot, rule, x, y);
   drawCurves(plot, labels, visible, x, y);
-  drawLabels(svg, labels, width);
+  for (const rule of rules) nameRule(plot, rule, x, y);
+  nameGuides(plot, spec.guides || [], x, y);
+  drawLabels(svg, labels, width, height - PAD.bottom);
   const cursor = s("g", { class: "cursor" });
   svg.append(cursor);
   listen(svg, host, visible, x, y, spec, on);
@@ -113,8 +122,28 @@ function drawRule(plot, rule, x, y) {
     plot.append(s("rect", { class: "band", x: x.range[0], y: top, width: x.range[1] - x.range[0], height: Math.abs(y(rule.y2) - py) }));
   }
   plot.append(s("line", { class: `rule ${rule.style || ""}`, x1: x.range[0], x2: x.range[1], y1: py, y2: py }));
-  // Named at the left, where curves are still far above: the right end belongs to the curves' own names.
-  if (rule.name) plot.append(s("text", { class: "rule-label", x: x.range[0] + 6, y: py - 5 }, rule.name));
+}
+
+// Named at the left, where curves are still far above: the right end belongs to the curves' own names.
+function nameRule(plot, rule, x, y) {
+  if (!rule.name || !y.defined(rule.y)) return;
+  plot.append(s("text", { class: "rule-label", x: x.range[0] + 6, y: y(rule.y) - 5 }, rule.name));
+}
+
+// One word for all of them, beside the middle of the first that can be seen: right above or left below, since all fall.
+function nameGuides(plot, guides, x, y) {
+  for (const guide of guides) {
+    const points = zip(guide.xs, guide.ys, x, y).map((p) => [x(p.x), y(p.y)]).filter(([px]) => px >= x.range[0] && px <= x.range[1]);
+    if (points.length < 2) continue;
+    const middle = (x.range[0] + x.range[1]) / 2;
+    const [a, b] = [points[0], points.at(-1)];
+    const at = points.length === 2 ? [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2]
+      : points.reduce((best, p) => (Math.abs(p[0] - middle) < Math.abs(best[0] - middle) ? p : best));
+    const room = x.range[1] - at[0] > 70;
+    const [dx, dy, anchor] = room ? [9, -9, "start"] : [-7, 15, "end"];
+    plot.append(s("text", { class: "guide-label", x: at[0] + dx, y: at[1] + dy, "text-anchor": anchor }, "predicted"));
+    return;
+  }
 }
 
 // Runs that are not chosen become one faint path per kind: a hundred seeds stay a cloud, not a tangle.
@@ -142,12 +171,18 @@ function drawCurves(plot, labels, curves, x, y) {
 }
 
 // Names at the right end of what they name, pushed apart where they would overlap.
-function drawLabels(svg, labels, width) {
+function drawLabels(svg, labels, width, bottom) {
   labels.sort((a, b) => a.y - b.y);
   let last = PAD.top - 14;
   for (const label of labels) {
     label.at = Math.max(label.y + 4, last + 13);
     last = label.at;
+  }
+  // Not below the axis either, where the numbers are.
+  let floor = bottom + 4;
+  for (const label of [...labels].reverse()) {
+    label.at = Math.min(label.at, floor);
+    floor = label.at - 13;
   }
   for (const label of labels) {
     svg.append(s("text", { class: label.cls, x: width - PAD.right + 5, y: label.at }, label.text));

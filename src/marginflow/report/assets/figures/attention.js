@@ -5,10 +5,11 @@ const attentionFigure = {
   id: "attention",
   title: "Where attention goes",
   wide: true,
-  columns: ["sample", "token", "optimal", "score", "attention", "margin against it"],
+  columns: (problem) => [...placeHeads(problem), "optimal", "score", "attention", "margin against it"],
   lede: (state) => {
     const run = DATA.runs[state.run];
-    return `Softmax attention of ${run.label}, one row per sample, one column per token. A ring marks the optimal token, the one of largest score. ` +
+    const [tokens, mark] = DATA.problems[state.problem].words ? ["its words in their order", "frame"] : ["one column per token", "ring"];
+    return `Softmax attention of ${run.label}, one row per sample, ${tokens}. A ${mark} marks the optimal token, the one of largest score. ` +
       "Click a row, or use the list, to see one sample in full.";
   },
   absent: (state) => (DATA.runs[state.run].detail ? "" : DATA.runs[state.run].detail_note),
@@ -16,12 +17,16 @@ const attentionFigure = {
     const view = buildAttention(body, state, actions);
     return { move: (now) => drawAttention(view, now) };
   },
+  note: (state) => DATA.problems[state.problem].words_note,
   rows: (run, problem) => {
     const detail = detailAt(run, run.index === page.state.run ? page.state.snapshot : run.snapshots - 1);
     if (!detail) return [];
-    return problem.samples.flatMap((name, i) => {
+    return problem.samples.flatMap((_, i) => {
       const { p, gaps } = attention(problem, i, detail.margins);
-      return Array.from(p, (value, l) => [name, l, l === problem.optimal[i] ? "yes" : "no", row(problem.scores, i)[l], value, gaps[l]]);
+      return Array.from(p, (value, l) => [
+        ...sampleCells(problem, i), ...tokenCells(problem, i, l),
+        l === problem.optimal[i] ? "yes" : "no", row(problem.scores, i)[l], value, gaps[l],
+      ]).filter((_, l) => gaps[l] < Infinity);
     });
   },
 };
@@ -29,8 +34,8 @@ const attentionFigure = {
 function buildAttention(body, state, actions) {
   const problem = DATA.problems[state.problem];
   const pick = h("select", { id: "sample", onchange: (event) => actions.set({ sample: Number(event.target.value) }) },
-    problem.samples.map((name, i) => h("option", { value: i },
-      `${name}${problem.images ? ` (digit ${problem.digits[i]})` : ""}`)));
+    problem.samples.map((_, i) => h("option", { value: i },
+      `${sampleText(problem, i)}${problem.images ? ` (digit ${problem.digits[i]})` : ""}`)));
   const map = h("canvas", { class: "map", role: "img" });
   const one = h("div", { class: "one" });
   const readout = h("p", { class: "muted" });
@@ -40,9 +45,12 @@ function buildAttention(body, state, actions) {
     const i = Math.floor(((event.clientY - box.top - top) / (box.height - top)) * problem.kept);
     actions.set({ sample: Math.min(problem.kept - 1, Math.max(0, i)) });
   });
-  const image = problem.images ? h("div", { class: "image" }) : null;
+  const image = problem.images || problem.words ? h("div", { class: "image" }) : null;
   const side = h("div", { class: "side" }, h("div", {}, h("label", { for: "sample" }, "Sample "), pick), image);
-  body.replaceChildren(h("div", { class: "attention" }, h("div", { class: "map-host" }, map, readout), side, one));
+  // A map of words has its own width: where it does not fit it is moved under its frame, not shrunk.
+  const frame = problem.words ? h("div", { class: "map-frame", tabindex: 0, role: "region", "aria-label": "Attention map" }, map) : map;
+  body.replaceChildren(h("div", { class: problem.words ? "attention words" : "attention" },
+    h("div", { class: "map-host" }, frame, readout), side, one));
   return { problem, pick, map, one, image, readout };
 }
 
@@ -63,8 +71,9 @@ function drawAttention(view, state) {
 const MAP = { left: 34, top: 22 };
 
 function paintMap({ problem, map }, maps, state) {
-  const columns = problem.T;
-  const cell = [Math.max(4, Math.min(30, 330 / columns)), Math.max(7, Math.min(20, 440 / problem.kept))];
+  const columns = problem.words ? Math.max(...problem.lengths) : problem.T;
+  const cell = problem.words ? [wordWidth(problem, map), 22]
+    : [Math.max(4, Math.min(30, 330 / columns)), Math.max(7, Math.min(20, 440 / problem.kept))];
   const width = MAP.left + cell[0] * columns + 2;
   const height = MAP.top + cell[1] * problem.kept + 2;
   const ratio = window.devicePixelRatio || 1;
@@ -86,7 +95,7 @@ function paintMap({ problem, map }, maps, state) {
   maps.forEach((_, i) => {
     if (i % skip === 0) pen.fillText(String(problem.samples[i]), MAP.left - 7, MAP.top + (i + 0.5) * cell[1] + 4);
   });
-  maps.forEach(({ p }, i) => {
+  maps.forEach(({ p, gaps }, i) => {
     for (let l = 0; l < p.length; l++) {
       const [x, y] = [MAP.left + l * cell[0], MAP.top + i * cell[1]];
       pen.fillStyle = line;
@@ -97,17 +106,40 @@ function paintMap({ problem, map }, maps, state) {
       pen.fillStyle = heat;
       pen.fillRect(x + 0.5, y + 0.5, cell[0] - 1, cell[1] - 1);
       pen.globalAlpha = 1;
+      if (!problem.words || gaps[l] === Infinity) continue;
+      pen.fillStyle = p[l] > 0.6 ? card : text;
+      pen.textAlign = "center";
+      pen.fillText(fitted(pen, visible(wordOf(problem, i, l)) || String(l), cell[0] - 8), x + cell[0] / 2, y + 15);
     }
     const best = problem.optimal[i];
-    pen.beginPath();
-    pen.arc(MAP.left + (best + 0.5) * cell[0], MAP.top + (i + 0.5) * cell[1], Math.max(2, Math.min(...cell) / 4), 0, 7);
     pen.lineWidth = 1.6;
     pen.strokeStyle = p[best] > 0.5 ? card : text;
+    pen.beginPath();
+    if (problem.words) pen.rect(MAP.left + best * cell[0] + 2.5, MAP.top + i * cell[1] + 2.5, cell[0] - 5, cell[1] - 5);
+    else pen.arc(MAP.left + (best + 0.5) * cell[0], MAP.top + (i + 0.5) * cell[1], Math.max(2, Math.min(...cell) / 4), 0, 7);
     pen.stroke();
   });
   pen.strokeStyle = accent;
   pen.lineWidth = 2.5;
   pen.strokeRect(MAP.left, MAP.top + state.sample * cell[1], columns * cell[0], cell[1]);
+}
+
+// Wide enough for the longest word, within reason.
+function wordWidth(problem, map) {
+  if (!problem.wordWidth) {
+    const pen = map.getContext("2d");
+    pen.font = "11px system-ui, sans-serif";
+    const widths = problem.words.flat().map((word) => pen.measureText(visible(word)).width);
+    problem.wordWidth = Math.ceil(Math.max(30, Math.min(92, widths.reduce((a, b) => Math.max(a, b), 0) + 10)));
+  }
+  return problem.wordWidth;
+}
+
+function fitted(pen, word, width) {
+  if (pen.measureText(word).width <= width) return word;
+  let letters = Array.from(word);
+  while (letters.length > 1 && pen.measureText(`${letters.join("")}…`).width > width) letters = letters.slice(0, -1);
+  return `${letters.join("")}…`;
 }
 
 function paintSample({ problem, one, image }, { p, gaps }, state) {
@@ -118,17 +150,30 @@ function paintSample({ problem, one, image }, { p, gaps }, state) {
     const optimal = l === problem.optimal[i];
     if (gaps[l] === Infinity) return null;
     return h("tr", { class: optimal ? "optimal" : "" },
-      h("th", { scope: "row" }, `${l}${optimal ? " ◯" : ""}`),
+      h("th", { scope: "row" }, `${l} `, h("bdi", {}, visible(wordOf(problem, i, l))), optimal ? " ◯" : ""),
       problem.images ? h("td", {}, patchImage(problem, i, l)) : null,
       h("td", { class: "bar" }, h("span", { style: `width:${(100 * value).toFixed(1)}%` }), h("b", {}, percent(value))),
       h("td", {}, number(scores[l], 3)), h("td", {}, optimal ? "–" : number(gaps[l], 3)));
   });
   const head = ["token", problem.images ? "patch" : null, "attention", "score", "margin"].filter(Boolean);
   const table = h("table", { class: "tokens" },
-    h("caption", {}, `Sample ${problem.samples[i]}: ${best === p[problem.optimal[i]] ? "the optimal token is on top" : "another token is on top"}`),
+    h("caption", {}, `Sample ${sampleText(problem, i)}: ${best === p[problem.optimal[i]] ? "the optimal token is on top" : "another token is on top"}`),
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars.filter(Boolean)));
-  if (image) image.replaceChildren(digitImage(problem, i, p));
+  if (image) image.replaceChildren(problem.images ? digitImage(problem, i, p) : sentenceOf(problem, i, p, gaps));
   one.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));
+}
+
+// The words in their order, tinted by attention.
+function sentenceOf(problem, i, p, gaps) {
+  const words = [];
+  p.forEach((value, l) => {
+    if (gaps[l] === Infinity) return;
+    words.push(h("bdi", { class: l === problem.optimal[i] ? "word optimal" : "word",
+      style: `background:color-mix(in srgb, var(--accent) ${(45 * value).toFixed(1)}%, transparent)` },
+    visible(wordOf(problem, i, l)) || `token ${l}`), " ");
+  });
+  return h("figure", { class: "sentence" }, h("p", {}, words),
+    h("figcaption", {}, "Tint: attention. Frame: the optimal word."));
 }
 
 // The image, tinted by the attention on the patches that cover each pixel.

@@ -5,6 +5,7 @@ const normsFigure = {
   id: "norms",
   title: "Which norm is least: norm over margin",
   wide: true,
+  across: 2,
   columns: ["snapshot", "least margin", "nuclear/margin", "Frobenius/margin", "l1/margin", "l2/margin"],
   lede: () =>
     "Every set of weights that separates the tokens lies on or above the solid line, the certified SVM value of that norm. " +
@@ -27,7 +28,7 @@ const normsFigure = {
       }
       return {
         title: `${DATA.norms[norm].label} norm ⁄ least margin`, xLabel: "least margin", x: "log", y: "linear",
-        focus: norm === state.norm, curves, rules, domainY: endDomain(curves, rules), height: 250,
+        norm, focus: norm === state.norm, curves, rules, domainY: endDomain(curves, rules), height: 250,
         describe: svm && svm.upper !== null
           ? `Certified SVM value between ${number(svm.lower, 8)} and ${number(svm.upper, 8)}.` : "No certified SVM value.",
         empty: "No run has positive margins.",

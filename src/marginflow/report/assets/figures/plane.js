@@ -38,20 +38,27 @@ function drawPlane(body, state) {
     "aria-label": `Tokens of sample ${problem.samples[state.sample]} in the plane and the direction of W z for ${run.label}` });
   svg.append(s("line", { class: "grid", x1: 14, x2: size - 14, y1: y(0), y2: y(0) }));
   svg.append(s("line", { class: "grid", x1: x(0), x2: x(0), y1: 14, y2: size - 14 }));
-  svg.append(s("text", { class: "axis-title", x: size - 14, y: y(0) + 15, "text-anchor": "end" }, "x₁"));
-  svg.append(s("text", { class: "axis-title", x: x(0) - 6, y: 22, "text-anchor": "end" }, "x₂"));
+  for (const tick of x.ticks(60)) {
+    if (tick.v === 0) continue;
+    svg.append(s("text", { class: "tick-text", x: x(tick.v), y: y(0) + 15, "text-anchor": "middle" }, tick.text));
+    svg.append(s("text", { class: "tick-text", x: x(0) - 6, y: y(tick.v) + 4, "text-anchor": "end" }, tick.text));
+  }
+  svg.append(s("text", { class: "axis-title", x: size - 14, y: y(0) - 7, "text-anchor": "end" }, "x₁"));
+  svg.append(s("text", { class: "axis-title", x: x(0) + 7, y: 22 }, "x₂"));
+  const scale = ray ? reach / Math.max(Math.abs(ray[0]), Math.abs(ray[1]), 1e-300) : 1;
   if (ray) {
-    const scale = reach / Math.max(Math.abs(ray[0]), Math.abs(ray[1]), 1e-300);
     svg.append(s("line", { class: "ray", x1: x(0), y1: y(0), x2: x(ray[0] * scale), y2: y(ray[1] * scale) }));
-    svg.append(s("text", { class: "rule-label", x: x(0.86 * ray[0] * scale) + 8, y: y(0.86 * ray[1] * scale) + 14 }, "SVM ray"));
   }
   svg.append(s("path", { class: `curve front word-${run.word}`, d: path.map((p, k) => `${k ? "L" : "M"}${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join("") }));
   points.forEach((p, l) => {
     const optimal = l === problem.optimal[state.sample];
     svg.append(s("circle", { class: optimal ? "token optimal" : "token", cx: x(p[0]), cy: y(p[1]), r: optimal ? 7 : 4.5 },
-      s("title", {}, `token ${l}${optimal ? ", optimal" : ""}`)));
-    svg.append(s("text", { class: "token-name", x: x(p[0]) + 9, y: y(p[1]) - 6 }, `${l}`));
+      s("title", {}, `${tokenText(problem, state.sample, l)}${optimal ? ", optimal" : ""}`)));
+    svg.append(s("text", { class: "token-name", x: x(p[0]) + 9, y: y(p[1]) - 6 }, visible(wordOf(problem, state.sample, l)) || `${l}`));
   });
+  if (ray) {
+    svg.append(s("text", { class: "rule-label", x: x(0.8 * ray[0] * scale), y: y(0.8 * ray[1] * scale) - 9, "text-anchor": "middle" }, "SVM ray"));
+  }
   const now = path[state.snapshot];
   svg.append(s("line", { class: `query word-${run.word}`, x1: x(0), y1: y(0), x2: x(now[0]), y2: y(now[1]) }));
   svg.append(s("circle", { class: `dot word-${run.word}`, cx: x(now[0]), cy: y(now[1]), r: 5 }));

@@ -5,6 +5,7 @@ const ratioFigure = {
   id: "ratio",
   title: "How far from each SVM: R − 1",
   wide: true,
+  across: 2,
   columns: ["snapshot", "least margin", "R−1 nuclear", "R−1 Frobenius", "R−1 l1", "R−1 l2"],
   lede: () =>
     "R = N(W) N*(G) ⁄ (margin × Σ weights) needs only the run's own weights W and force G. It is an upper bound: W over its " +
@@ -12,7 +13,7 @@ const ratioFigure = {
     "the others level off.",
   panels: (state) => normsOf(state).map((norm) => ({
     title: `R − 1, ${DATA.norms[norm].label}`,
-    xLabel: "least margin", x: "log", y: "log", focus: norm === state.norm,
+    xLabel: "least margin", x: "log", y: "log", norm, focus: norm === state.norm,
     curves: runCurves(state, "margin", `gap_${norm}`),
     guides: powerGuides(state, norm),
     describe: `Certified relative distance to the ${DATA.norms[norm].label} SVM; grey: the predicted power.`,

@@ -4,7 +4,8 @@
 const supportFigure = {
   id: "support",
   title: "Which tokens support the solution",
-  columns: ["sample", "token", "margin", "margin / least", "share of the run's force", "share of the SVM's dual", "SVM margin"],
+  columns: (problem) => [...placeHeads(problem), ...(problem.words ? ["optimal word"] : []),
+    "margin", "margin / least", "share of the run's force", "share of the SVM's dual", "SVM margin"],
   lede: (state) => {
     const svm = svmOf(state);
     return "Filled: the run's constraint margins and the share of the force each token exerts, at the chosen snapshot. " +
@@ -34,11 +35,15 @@ function supportRows(run, problem, snapshot, norm) {
   const svm = problem.svm[norm];
   const [dual, margins] = svm && svm.dual ? [unpack(svm.dual), unpack(svm.margins)] : [null, null];
   const least = Math.min(...detail.margins);
-  const rows = Array.from(detail.margins, (margin, c) => [
-    problem.samples[samples[c]], tokens[c], margin, least > 0 ? margin / least : NaN, detail.dual[c],
-    dual ? dual[c] : NaN, margins ? margins[c] : NaN,
-  ]);
-  return rows.sort((a, b) => b[4] - a[4] || a[2] - b[2]);
+  const rows = Array.from(detail.margins, (margin, c) => ({
+    margin, share: detail.dual[c],
+    cells: [
+      ...sampleCells(problem, samples[c]), ...tokenCells(problem, samples[c], tokens[c]),
+      ...(problem.words ? [wordOf(problem, samples[c], problem.optimal[samples[c]])] : []),
+      margin, least > 0 ? margin / least : NaN, detail.dual[c], dual ? dual[c] : NaN, margins ? margins[c] : NaN,
+    ],
+  }));
+  return rows.sort((a, b) => b.share - a.share || a.margin - b.margin).map(({ cells }) => cells);
 }
 
 function drawSupport(body, state, actions) {
@@ -72,7 +77,7 @@ function drawSupport(body, state, actions) {
     if (p.x > far) return;
     const dot = shape(x(p.x), y(p.y));
     dot.setAttribute("class", cls);
-    const name = `sample ${problem.samples[samples[p.c]]}, token ${tokens[p.c]}`;
+    const name = `sample ${sampleText(problem, samples[p.c])}, ${tokenText(problem, samples[p.c], tokens[p.c])}`;
     dot.append(s("title", {}, `${name}: margin ${number(p.x, 5)}, share ${number(p.y, 4)}`));
     dot.addEventListener("click", () => actions.set({ sample: samples[p.c] }));
     svg.append(dot);
