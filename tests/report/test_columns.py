@@ -1,8 +1,11 @@
 """The curves are `diagnose`'s numbers and the trajectory's, and the laws are those of theory 5."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+import marginflow as mf
 from marginflow.diagnostics.table import diagnose
 from marginflow.report.columns import columns_of, law_of, leads
 from marginflow.report.detail import Budget, detail_of
@@ -87,3 +90,27 @@ def test_images_only_where_they_are_the_data(digits):
     assert images_of(liar) is None
     for name in ("digits:n=10,seed=99999999999", "digits:n=-1", "digits:a=3,b=3,n=10", "other"):
         assert images_of(type(problem)(problem.X, problem.z, problem.scores, name=name)) is None
+
+
+@pytest.mark.parametrize(("data", "rank"), [("sentences", 2), ("sign-orbit", 1)])
+def test_r_falls_like_the_power_that_the_page_predicts(trained, data, rank):
+    """Theory 5.7 (rank 2) and 5.2 (rank 1): nothing of the run enters the prediction."""
+    path = trained(data, "kq", until=1e9)
+    (subject,) = gather([path], lambda text: None)
+    solution = subject.solution("nuclear")
+    law = law_of(path, solution)
+    assert solution.rank == rank and ("5.7" in law.power_source) == (rank > 1)
+    late = np.flatnonzero(path.margin > 1e6)
+    gap = columns_of(path, subject, law, late)["gap_nuclear"]
+    fitted = -np.polyfit(np.log(path.margin[late]), np.log(gap), 1)[0]
+    assert fitted == pytest.approx(law.power, abs=0.01)
+    assert abs(fitted - law.off_support) > 0.3 or rank == 1
+
+
+def test_no_law_where_k_and_q_are_narrower_than_the_solution(digits):
+    path = digits[0]
+    (subject,) = gather([path], lambda text: None)
+    solution = subject.solution("nuclear")
+    assert solution.rank > 2 and law_of(path, solution) is not None
+    narrow = dataclasses.replace(path, parameterization=mf.KeyQuery(width=2))
+    assert law_of(narrow, solution) is None

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -9,10 +10,13 @@ from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.alignment import shared_spaces
 from marginflow.diagnostics.balance import relative_drift
 from marginflow.diagnostics.kkt import factored_residual
+from marginflow.diagnostics.pace import pace
 from marginflow.diagnostics.rates import log_prefactors, slack_constant
 from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
 from marginflow.diagnostics.table import force_matrix
+from marginflow.errors import UndefinedError
+from marginflow.flow.key_query import KeyQuery
 from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
 from marginflow.report.subject import Subject
@@ -21,18 +25,22 @@ from marginflow.svm.solution import Solution
 
 LN10 = math.log(10.0)
 
+LARGEST_PACE = 2000
+"""Perturbations of the SVM's solution whose rates are computed, in seconds; beyond, no power is predicted."""
+
 FACTORED = ("kq", "diag-kq")
 """Parameterisations that are quadratic in their parameters: depth two."""
 
 
 @dataclass(frozen=True)
 class Law:
-    """What theory says of a run that reaches the minimal loss (theory 5.1, 5.2).
+    """What theory says of a run that reaches the minimal loss (theory 5.1, 5.2, 5.7).
 
     Attributes:
         text: the law of the excess, for people.
         log_excess: (S,) its log excess at the run's times; nan before it makes sense.
-        power: R - 1 falls like margin^-power; None where the leading term vanishes, so that it falls faster.
+        power: R - 1 falls like margin^-power; None where the leading term vanishes, so that it falls faster,
+            or where theory gives no power.
         power_source: why, for people.
         off_support: the slowest off-support share of W falls like margin^-off_support; None if there is none.
     """
@@ -45,8 +53,8 @@ class Law:
 
 
 def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
-    """The predicted late law, or None: the run did not reach the minimal loss or the SVM is not certified."""
-    if path.status.name != "minimal_loss" or solution is None:
+    """The predicted late law; None where the run is not known to head for the SVM, or that has no certified value."""
+    if path.status.name != "minimal_loss" or solution is None or _too_narrow(path, solution):
         return None
     gamma = 1.0 / solution.certificate.upper
     log_time = path.log_time
@@ -58,13 +66,40 @@ def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
     log_excess = np.full(len(log_time), np.nan)
     log_excess[late] = -log_time[late] - np.log(log_time[late]) - math.log(2.0 * gamma)
     slowest = spectrum_of(solution).slowest
+    power, source = _factored_power(solution)
     return Law(
         text="(loss − minimal loss) · t · log t · 2γ → 1",
         log_excess=log_excess,
-        power=1.0 - slowest,
-        power_source=f"theory 5.2, 1 − ρ with ρ = {slowest:.3f}",
+        power=power,
+        power_source=source,
         off_support=1.0 - slowest if slowest > 0 else None,
     )
+
+
+def _too_narrow(path: Trajectory, solution: Solution) -> bool:
+    """Whether the width of K and Q rules the SVM's solution out, or may (theory 5.5)."""
+    model = path.parameterization
+    if not isinstance(model, KeyQuery) or model.width >= min(path.problem.d, path.problem.d_z):
+        return False
+    return solution.rank is None or model.width < solution.rank
+
+
+@lru_cache(maxsize=16)
+def _factored_power(solution: Solution) -> tuple[float | None, str]:
+    """The power of R - 1 for keys and queries, and why; None where theory gives none."""
+    spectrum = spectrum_of(solution)
+    share = 1.0 - spectrum.slowest
+    off_support = f"theory 5.2, 1 − ρ with ρ = {spectrum.slowest:.3f}"
+    if solution.norm.diagonal:
+        return share, off_support
+    if spectrum.support * sum(solution.W.shape) > LARGEST_PACE:
+        return None, ""
+    try:
+        found = pace(solution)
+    except UndefinedError:
+        return None, ""
+    slow = found.rank > 1 and -found.power < share
+    return -found.power, f"theory 5.7, μ₁ for a solution of rank {found.rank}" if slow else off_support
 
 
 def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:

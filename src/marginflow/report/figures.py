@@ -109,8 +109,10 @@ def ratio(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     for run in runs:
         margin, gap = run["margin"], run[f"gap_{run.path.parameterization.norm}"]
         good = (margin > 0) & (gap > 0)
-        if run.law is not None and run.law.power is not None and good.any():
-            m, g = margin[good][-1], gap[good][-1]
+        # Where R - 1 is rounding it follows no law.
+        sound = good & (gap > 1e-11)
+        if run.law is not None and run.law.power is not None and sound.any():
+            m, g = margin[sound][-1], gap[sound][-1]
             start = max(1.0, m * 1e-4)
             axes.plot([start, m], [g * (start / m) ** -run.law.power, g], color="0.75", linewidth=4)
         axes.plot(margin[good], gap[good], **run.line)

@@ -22,13 +22,13 @@ const ratioFigure = {
   note: (state) => {
     const powers = oneRunPerWord(state).filter((run) => run.power)
       .map((run) => `${WORDS[run.word].short}: margin to the power ${number(-run.power, 3)} (${run.power_source})`);
-    return [powers.length ? `Predicted powers, grey, placed at the last snapshot: ${powers.join("; ")}.` : "", negativeNote(state)]
+    return [powers.length ? `Predicted powers, grey, placed at the last snapshot above rounding: ${powers.join("; ")}.` : "", negativeNote(state)]
       .filter(Boolean).join(" ");
   },
   rows: (run) => snapshotRows(run, ["margin", "gap_nuclear", "gap_frobenius", "gap_l1", "gap_l2"]),
 };
 
-// A line of the predicted slope through the run's last point, over the last part of its way.
+// A line of the predicted slope through the run's last point above rounding, over the last part of its way.
 function powerGuides(state, norm) {
   const guides = [];
   for (const run of oneRunPerWord(state)) {
@@ -36,8 +36,10 @@ function powerGuides(state, norm) {
     if (run.norm !== norm || !run.power || !gap) continue;
     const margin = column(run, "margin");
     let last = gap.length - 1;
-    while (last > 0 && !(gap[last] > 0 && margin[last] > 0)) last--;
-    if (!(gap[last] > 0 && margin[last] > 0)) continue;
+    // Where R − 1 is rounding it follows no law.
+    const sound = (k) => gap[k] > 1e-11 && margin[k] > 0;
+    while (last > 0 && !sound(last)) last--;
+    if (!sound(last)) continue;
     const start = Math.max(margin[last] * 1e-4, 1);
     guides.push({ xs: [start, margin[last]], ys: [gap[last] * (start / margin[last]) ** -run.power, gap[last]] });
   }

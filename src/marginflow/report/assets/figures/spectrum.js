@@ -9,7 +9,7 @@ const spectrumFigure = {
   lede: (state) => {
     const run = DATA.runs[state.run];
     return run.rank === null
-      ? "None is marked as support or off-support: the chosen run did not reach the minimal loss, or the SVM's rank is not certified."
+      ? "None is marked as support or off-support: the chosen run did not reach the minimal loss, its K and Q are narrower than the SVM's solution, or the SVM's rank is not certified."
       : `Thick: the ${run.rank} singular value${run.rank === 1 ? "" : "s"} that the ${DATA.norms[run.norm].label} SVM solution keeps (its certified rank). ` +
         "Thin and dashed: the others, which the theory lets vanish only as a power of the margin.";
   },

@@ -10,7 +10,7 @@ const timeFigure = {
     const law = DATA.runs[state.run].law;
     const axis = "The axis is log₁₀ t, never t: t itself leaves the range of floating point at log₁₀ t = 308.";
     return law ? `${axis} Grey: the predicted law ${law}, from the certified SVM value alone; nothing is fitted.`
-      : `${axis} No law is drawn for the chosen run: it did not reach the minimal loss, or its SVM has no certified value.`;
+      : `${axis} No law is drawn for the chosen run: it did not reach the minimal loss, its SVM has no certified value, or K and Q are narrower than the SVM's solution.`;
   },
   panels: (state) => {
     const guides = (name) => oneRunPerWord(state).filter((run) => column(run, name))
