@@ -124,10 +124,17 @@ def _margin(
     if not np.isfinite(W).all() or not W.any():
         return -math.inf, -1, np.zeros_like(W)
     W = np.ldexp(W, -rounding.exponent(W))
+    sure = margins_down(constraints, norm, W, slip, exact)
+    binding = int(sure.argmin())
+    return float(sure[binding]), binding, W
+
+
+def margins_down(
+    constraints: Constraints, norm: AbstractNorm, W: Floats, slip: Floats | None = None, exact: bool = False
+) -> Floats:
+    """(C,) lower bounds of the margins of `W`, arguments as for `certify`."""
     if exact:
-        sure = rational.margins_down(constraints, slip, W)
-        binding = int(sure.argmin())
-        return float(sure[binding]), binding, W
+        return rational.margins_down(constraints, slip, W)
     d, d_z = constraints.shape
     if norm.diagonal:
         margins = constraints.diagonal @ W
@@ -137,8 +144,7 @@ def _margin(
         error = _abs_margins(constraints, np.abs(W)) * rounding.gamma(d + d_z + 6)
     sure = margins - error
     sure -= np.abs(sure) * (4 * rounding.U) + rounding.TINY
-    binding = int(sure.argmin())
-    return float(sure[binding]), binding, W
+    return sure
 
 
 def _abs_margins(constraints: Constraints, W: Floats) -> Floats:

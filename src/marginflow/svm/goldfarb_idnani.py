@@ -37,7 +37,8 @@ def least_norm(R: Floats, h: Floats, *, steps: int | None = None) -> LeastNorm:
     entering = -1
     for step in range(total):
         if entering < 0:
-            slack = (R @ w - h) / h
+            # A margin is known to about |w| eps, whatever its own size.
+            slack = (R @ w - h + 4e-16 * float(np.sqrt(w @ w))) / h
             slack[active] = 0.0
             entering = int(slack.argmin())
             if slack[entering] >= -1e-14:

@@ -198,7 +198,8 @@ class _Search:
 
     def offer(self, beta: Floats, y: Floats) -> None:
         """Keep what is better."""
-        worst = float((self.rows.margins(beta) / self.rows.h).min())
+        # A margin is known to about |beta| eps; the door lifts what lacks (`mend`).
+        worst = float(((self.rows.margins(beta) + 4e-16 * float(np.sqrt(beta @ beta))) / self.rows.h).min())
         if worst > 0.0 and self.norm.value(beta) / worst < self.upper:
             self.upper, self.beta = self.norm.value(beta) / worst, beta / worst
         y = np.maximum(y, 0.0)

@@ -16,6 +16,7 @@ from marginflow.problem.problem import Against, Problem
 from marginflow.svm import rational
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.certificate import Certified, certify
+from marginflow.svm.mend import mended
 from marginflow.svm.solution import Solution, SvmStatus
 
 
@@ -148,6 +149,8 @@ def _judge(
     source: dict[str, Any],
 ) -> tuple[Certified, SvmStatus, str]:
     """What the certificate proves, after sharpening it or replacing it by a proof of infeasibility."""
+    if certified.certificate.gap > tol:
+        certified = _mended(constraints, norm, certified)
     if certified.certificate.gap <= tol:
         return certified, SvmStatus.optimal, ""
     proof = _contradiction(constraints, norm, certified)
@@ -157,11 +160,31 @@ def _judge(
         # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
         slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
         certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True)
+        if certified.certificate.gap > tol:
+            certified = _mended(constraints, norm, certified, slip=slip, exact=True)
         if certified.certificate.gap <= tol:
             return certified, SvmStatus.optimal, ""
     if certified.certificate.upper == math.inf and not candidate.interrupted:
         return _without_weights(constraints, norm, certified)
     return certified, SvmStatus.inaccurate, _why_inaccurate(constraints, norm, certified, tol, candidate)
+
+
+def _mended(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    certified: Certified,
+    *,
+    slip: Floats | None = None,
+    exact: bool = False,
+) -> Certified:
+    """The certificate with single lacking margins lifted, where that brings the upper bound down."""
+    if certified.certificate.upper == math.inf or certified.certificate.lower == 0.0:
+        return certified
+    W = mended(constraints, norm, certified.W, certified.dual, slip=slip, exact=exact)
+    if W is None:
+        return certified
+    better = certify(constraints, norm, W, certified.dual, slip=slip, exact=exact)
+    return better if better.certificate.gap < certified.certificate.gap else certified
 
 
 def _contradiction(
