@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
-.PHONY: demo test test-all lint bench docs clean chromium
+.PHONY: demo test test-all lint bench docs clean browsers
 
 .venv/.core: pyproject.toml
 	test -x $(PY) || python3 -m venv .venv
@@ -26,15 +26,16 @@ lint: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-chromium:
-	command -v chromium >/dev/null || { \
-	  test "$$(id -u)" = 0 || { echo "the browser tests need Chromium: apt-get install chromium"; exit 1; }; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+browsers:
+	command -v chromium >/dev/null && command -v firefox-esr >/dev/null || { \
+	  test "$$(id -u)" = 0 || { echo "the browser tests need: apt-get install chromium firefox-esr"; exit 1; }; \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium firefox-esr; }
 
-test: lint chromium
+test: lint browsers
 	.venv/bin/pytest -n 2 -m "not long"
 
-test-all: lint chromium
+test-all: lint browsers
 	.venv/bin/pytest -n 2
 
 bench: .venv/.bench
