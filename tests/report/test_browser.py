@@ -81,7 +81,8 @@ def test_hovering_moves_time_and_clicking_chooses_the_run(opened):
     page.mouse.move(box["x"] + 0.45 * box["width"], box["y"] + 0.4 * box["height"])
     opened.settle()
     assert opened.state("snapshot") < page.evaluate("DATA.runs[0].snapshots - 1")
-    assert "K, Q" in opened.text("#tip") or "W" in opened.text("#tip")
+    run, x, y = opened.text("#tip").split(" · ")
+    assert run in ("K, Q, seed 0", "W, seed 0") and x.startswith("least margin ") and y.startswith("nuclear norm")
     point = page.evaluate(
         """() => { const labels = [...document.querySelectorAll('#figure-norms svg text.curve-label')];
         const box = labels.find((l) => l.textContent === 'W').getBoundingClientRect();
@@ -362,3 +363,27 @@ def test_predictions_are_named_where_they_are_drawn(opened):
         found = opened.page.evaluate(counts, figure)
         assert [min(guides, 1) for guides, _ in found] == [labels for _, labels in found]
         assert any(labels for _, labels in found) == (figure != "norms")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_tab_reaches_every_control_in_sight_and_marked(chromium, report, width):
+    found = Opened(chromium, report, width=width)
+    wanted = """[...document.querySelectorAll('a, button, select, input, summary, [tabindex="0"]')]
+      .filter((e) => e.checkVisibility() && !e.closest('details:not([open]) > :not(summary)')).length"""
+    focused = """() => {
+      const e = document.activeElement, box = e.getBoundingClientRect();
+      const top = document.elementFromPoint(box.left + 4, Math.min(box.top + box.height / 2, innerHeight - 1));
+      const seen = box.top > -1 && box.top < innerHeight && (e.contains(top) || top.contains(e));
+      return [e.tagName, e.id || e.textContent.slice(0, 20), seen && getComputedStyle(e).outlineStyle !== 'none'];
+    }"""
+    count = found.page.evaluate(wanted)
+    assert count > 30
+    stops = []
+    for _ in range(count):
+        found.page.keyboard.press("Tab")
+        stops.append(found.page.evaluate(focused))
+    assert "BODY" not in {tag for tag, _, _ in stops}
+    assert [stop for stop in stops if not stop[2]] == []
+    found.page.keyboard.press("Tab")
+    assert found.page.evaluate("document.activeElement.tagName") == "BODY"
+    found.close(report)

@@ -1,5 +1,8 @@
 """Figures for papers: every kind, vector, fonts embedded, the same bytes twice, errors in one line."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from marginflow.cli.figure import figure
@@ -23,6 +26,17 @@ def test_the_same_figure_twice_is_the_same_file(tmp_path, orbit):
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_of_the_readme_is_there_and_its_commands_are_those_that_draw_it():
+    root = Path(__file__).parents[2]
+    text = (root / "README.md").read_text()
+    assert (root / re.search(r'<img src="([^"]+)"', text)[1]).read_text().count("<svg") == 1
+    for line in (
+        "flow digits --parameterization kq --seed 0 --save kq.npz",
+        "figure kq.npz w.npz --kind norms -o norms.svg",
+    ):
+        assert f"marginflow {line}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ function showControls() {
 function tip(curve, snapshot, event) {
   const box = document.getElementById("tip");
   const run = DATA.runs[curve.run];
-  box.textContent = `${run.label} · x ${number(curve.xs[snapshot], 5)} · y ${number(curve.ys[snapshot], 6)}`;
+  box.textContent = `${run.label} · ${curve.xName} ${number(curve.xs[snapshot], 5)} · ${curve.yName} ${number(curve.ys[snapshot], 6)}`;
   box.hidden = false;
   const left = Math.min(event.clientX + 14, innerWidth - box.offsetWidth - 8);
   box.style.left = `${Math.max(4, left)}px`;

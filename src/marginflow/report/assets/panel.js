@@ -3,7 +3,7 @@
 
 const PAD = { left: 52, right: 62, top: 26, bottom: 38 };
 
-// spec: {title, xLabel, x: kind, y: kind, curves, rules, guides, height, describe, empty}
+// spec: {title, xLabel, yName, x: kind, y: kind, curves, rules, guides, height, describe, empty}
 //   curves: [{run, word, name, xs, ys, style}]  one value per snapshot
 //   rules:  [{y, y2, name, style}]              horizontal lines (or bands) with a name
 //   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
@@ -79,7 +79,7 @@ function visiblePoints(curve, spec) {
     const fine = Number.isFinite(px) && Number.isFinite(py) && (spec.x !== "log" || px > 0) && (spec.y !== "log" || py > (spec.floor || 0));
     if (fine) points.push({ x: px, y: py, snapshot: k });
   }
-  return { ...curve, points };
+  return { ...curve, points, xName: spec.xLabel, yName: spec.yName || spec.title };
 }
 
 function zip(xs, ys, x, y) {

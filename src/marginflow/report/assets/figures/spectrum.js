@@ -17,7 +17,7 @@ const spectrumFigure = {
     const reached = run.final.margin > 0;
     const scale = reached ? column(run, "margin") : column(run, "log10_time");
     return {
-      title: `${run.label}: singular value${reached ? " ⁄ margin" : ""}`,
+      title: `${run.label}: singular value${reached ? " ⁄ margin" : ""}`, yName: `singular value${reached ? " ⁄ margin" : ""}`,
       xLabel: reached ? "least margin" : "log₁₀ t", x: reached ? "log" : "stretch", y: "log", height: 260, dot: 2.4,
       curves: spectrumCurves(run, scale, state), guides: reached ? spectrumGuides(run) : [],
       describe: "One curve per singular value.",
