@@ -105,6 +105,58 @@ def test_two_hundred_lists_equal_brute_force(word, norm):
         check(spec, word, norm)
 
 
+def check_nuclear(spec):
+    """The pruned list against one certified solve for each selection."""
+    from marginflow.svm.stability import Verdict, decide
+
+    problem = named.load(spec)
+    every = [np.array(s) for s in itertools.product(*(np.flatnonzero(m) for m in problem.mask))]
+    passed, doubtful = set(), set()
+    for selected in every:
+        verdict = decide(problem, "nuclear", selected).verdict
+        if verdict is not Verdict.left:
+            (passed if verdict is Verdict.attractor else doubtful).add(tuple(selected.tolist()))
+    found = attractors(problem, "kq")
+    assert {tuple(a.selected.tolist()) for a in found.attractors} == passed, spec
+    assert {tuple(d.selected.tolist()) for d in found.undecided} == doubtful, spec
+    return len(passed)
+
+
+def test_nuclear_lists_equal_brute_force():
+    assert max(check_nuclear(spec) for spec in cases(7)) > 1
+
+
+@pytest.mark.long
+def test_two_hundred_nuclear_lists_equal_brute_force():
+    for spec in cases(200):
+        check_nuclear(spec)
+
+
+@pytest.mark.parametrize("diagonal, norm", [(False, "nuclear"), (True, "l1")])
+def test_the_bounds_of_the_spectral_screen_hold(diagonal, norm):
+    """Before anything has converged: no multipliers above the value, no weights below it, at every depth."""
+    from marginflow import solve
+    from marginflow.attractors.candidates import Candidates
+    from marginflow.attractors.growth import Growth
+    from marginflow.attractors.partial import constraints
+    from marginflow.attractors.spectral import SpectralScreen
+
+    candidates = Candidates.of(named.load("sphere:n=3,T=4,d=8,seed=1"), diagonal)
+    screen = SpectralScreen.of(candidates, Growth.of(candidates))
+    nodes, finite = screen.root(), 0
+    for depth in range(1, 4):
+        nodes = screen.expand(nodes)
+        for steps in (0, 5, 20) if depth < 3 else (0,):
+            nodes = screen.relax(nodes, steps) if steps else nodes
+            for alpha, low, high in zip(nodes.alpha, nodes.lower, nodes.upper):
+                worse = solve(constraints(candidates, alpha, better=False), norm)
+                every = solve(constraints(candidates, alpha, better=True), norm)
+                assert low <= every.value * (1 + 1e-9), (alpha, steps)
+                assert high >= worse.value * (1 - 1e-9), (alpha, steps)
+                finite += bool(0 < high < np.inf) and low > 0.0
+    assert finite > 20
+
+
 def test_nuclear_lists_equal_brute_force_through_a_peer():
     cvxpy = pytest.importorskip("cvxpy")
     problem = named.load("sphere:n=3,T=3,d=4,seed=4")
@@ -141,12 +193,20 @@ def test_orthogonal_queries_decouple():
 
 def test_splitting_the_search_changes_nothing():
     from marginflow.attractors.candidates import Candidates
-    from marginflow.attractors.search import screen_euclidean
+    from marginflow.attractors.search import screen
+    from marginflow.svm.stability import Verdict, decide
 
-    candidates = Candidates.of(named.load("sphere:n=4,T=4,d=8,seed=3"), False)
-    whole = screen_euclidean(candidates, 10**6)
-    parts = [screen_euclidean(candidates, 10**6, subtree=(r, 3)) for r in range(3)]
-    assert {tuple(s) for s in whole.selections} == {tuple(s) for part in parts for s in part.selections}
+    problem = named.load("sphere:n=4,T=4,d=8,seed=3")
+    for diagonal, euclidean, norm in ((False, True, "frobenius"), (False, False, "nuclear"), (True, False, "l1")):
+        candidates = Candidates.of(problem, diagonal)
+        whole = screen(candidates, euclidean, 10**6).selections
+        parts = [s for r in range(3) for s in screen(candidates, euclidean, 10**6, subtree=(r, 3)).selections]
+
+        def ends(selections, norm=norm):
+            return {tuple(s) for s in selections if decide(problem, norm, s).verdict is Verdict.attractor}
+
+        assert ends(whole) == ends(parts) != set()
+        assert len(whole) < 40
 
 
 def test_ragged_and_duplicate_tokens():

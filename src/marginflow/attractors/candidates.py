@@ -60,11 +60,16 @@ class Candidates:
     @cached_property
     def rows(self) -> Floats:
         """(n, T, p) see the class."""
-        X, z = self.problem.X[self.order], self.problem.z[self.order]
+        X = self.problem.X[self.order]
         if self.diagonal:
-            return np.asarray(X * z[:, None, :])
-        seen = z if z.shape[0] >= z.shape[1] else np.linalg.qr(z.T)[1].T
-        return np.asarray((X[:, :, :, None] * seen[:, None, None, :]).reshape(*X.shape[:2], -1))
+            return np.asarray(X * self.problem.z[self.order][:, None, :])
+        return np.asarray((X[:, :, :, None] * self.seen[:, None, None, :]).reshape(*X.shape[:2], -1))
+
+    @cached_property
+    def seen(self) -> Floats:
+        """(n, e) the queries in an orthonormal basis of all of them."""
+        z = self.problem.z[self.order]
+        return z if z.shape[0] >= z.shape[1] else np.asarray(np.linalg.qr(z.T)[1].T)
 
     @cached_property
     def independent(self) -> bool:

@@ -7,6 +7,7 @@ bounded by any multipliers and any separating weights, so nothing here has to co
 gradient steps in single precision, rounding included in the bounds, reject nearly everything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,13 +17,14 @@ import numpy.typing as npt
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.growth import Growth
+from marginflow.attractors.screen import AbstractNodes, AbstractScreen
 
 
 Singles = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
-class Nodes:
+class Nodes(AbstractNodes):
     """Partial selections of the first k samples of an order.
 
     Attributes:
@@ -35,21 +37,27 @@ class Nodes:
     dual: Singles
     children: Bools
 
-    def __len__(self) -> int:
-        return len(self.alpha)
-
     @property
-    def depth(self) -> int:
-        """How many samples have a token."""
-        return self.alpha.shape[1]
+    def separated(self) -> Bools:  # type: ignore[override]
+        """(B,) nothing is known: no weights are kept."""
+        return np.zeros(len(self), dtype=bool)
 
-    def part(self, rows: slice) -> "Nodes":
+    def part(self, rows: slice | Ints | Bools) -> "Nodes":
         """Some of the nodes."""
         return Nodes(self.alpha[rows], self.dual[:, rows], self.children[rows])
 
+    def joined(self, others: Sequence["Nodes"]) -> "Nodes":
+        """These nodes and `others` of the same depth."""
+        every = [self, *others]
+        return Nodes(
+            np.concatenate([x.alpha for x in every]),
+            np.concatenate([x.dual for x in every], axis=1),
+            np.concatenate([x.children for x in every]),
+        )
+
 
 @dataclass(frozen=True, eq=False)
-class EuclideanScreen:
+class EuclideanScreen(AbstractScreen[Nodes]):
     """The token Gram matrix and step sizes of one problem, samples in the order of the search.
 
     Attributes:
@@ -75,8 +83,13 @@ class EuclideanScreen:
         size = np.maximum(size, 1e-300)
         # Single precision is enough to reject unless samples differ in scale by orders of magnitude.
         kind = np.float32 if size.max() <= 1e3 * size.min() and 1e-6 < size.max() < 1e6 else np.float64
-        step = 1.0 / (size * _curvature(candidates, gram, size))
+        step = 1.0 / (size * curvature(candidates, gram, size))
         return cls(candidates, gram.astype(kind), step.astype(kind), growth)
+
+    @property
+    def patience(self) -> int:
+        """Steps worth taking with whole selections before they are solved."""
+        return 300
 
     def root(self) -> Nodes:
         """The empty selection."""
@@ -180,24 +193,34 @@ class EuclideanScreen:
         return np.zeros(len(alpha), dtype=bool), alive
 
 
+def forces(dual: Singles, alpha: Ints) -> Singles:
+    """(S, B, k, T) the signed force on every token: the selected one is pushed by what holds the others down."""
+    force = -dual
+    force.reshape(-1)[owners(alpha, dual.shape[3], len(dual))] = dual.sum(axis=3).ravel()
+    return force
+
+
+def owners(alpha: Ints, T: int, problems: int = 2) -> Ints:
+    """(S B k,) flat places of the selected tokens in an array (S, B, k, T)."""
+    count, k = alpha.shape
+    at = ((np.arange(count)[:, None] * k + np.arange(k)) * T + alpha).ravel()
+    return np.asarray((np.arange(problems)[:, None] * (count * k * T) + at).ravel())
+
+
 def _slack(dual: Singles, alpha: Ints, gram: Singles) -> tuple[Singles, Singles]:
     """The signed force on every token, and 1 - (selected logit - logit) for every token."""
     count, k = alpha.shape
     T = dual.shape[3]
-    force = -dual
-    at = ((np.arange(count)[:, None] * k + np.arange(k)) * T + alpha).ravel()
-    at = np.concatenate([at, at + count * k * T])
-    flat = force.reshape(-1)
-    flat[at] = dual.sum(axis=3).ravel()
+    force = forces(dual, alpha)
     logits = force.reshape(-1, k * T) @ gram
-    own = logits.reshape(-1)[at].reshape(2, count, k, 1)
+    own = logits.reshape(-1)[owners(alpha, T)].reshape(2, count, k, 1)
     own -= 1.0
     out = logits.reshape(dual.shape)
     out -= own
     return force, out
 
 
-def _curvature(candidates: Candidates, gram: Floats, size: Floats) -> float:
+def curvature(candidates: Candidates, gram: Floats, size: Floats) -> float:
     """The largest eigenvalue of the scaled constraint Gram matrix, over a sample of selections."""
     n, T = candidates.worse.shape[:2]
     draw = np.random.default_rng(0)

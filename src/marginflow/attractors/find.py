@@ -10,7 +10,7 @@ import numpy as np
 from marginflow.arrays import Ints
 from marginflow.attractors.attractors import Attractor, Attractors, excess, score_class
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.search import Screened, screen_euclidean, screen_separable
+from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import Share, missing
 from marginflow.errors import InputError
 from marginflow.flow.parameterization import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
@@ -47,8 +47,8 @@ def attractors(
         tol: certified relative gap of each SVM.
         until_margin: where the tokens of a sampled run are read; factored weights leave bad ones slowly.
         limit: partial selections to look at before the search is given up as incomplete; by default 3e7
-            for the Euclidean norms (1e5 where constraints are dependent: each costs a proof of separability) and
-            2e4 for the others, whose every selection costs a solve. No search is begun that has no chance.
+            for the Euclidean norms and 2e6 for the others, whose steps cost more (1e5 for l2 where constraints
+            are dependent: each costs a proof of separability). No search is begun that has no chance.
         processes: share the search for the Euclidean norms among this many processes.
         progress: called with a text. Ctrl-C ends the search with what is known, as incomplete.
 
@@ -69,7 +69,7 @@ def attractors(
     norm = parameterization.norm
     euclidean = norm in ("frobenius", "l2")
     if limit is None:
-        limit = _SOLVES if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT
+        limit = _SPECTRAL if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT
     screened = _screen(candidates, euclidean, limit, processes, progress)
     why = _reasons(problem, parameterization, screened, limit)
     if not screened.complete:
@@ -128,14 +128,12 @@ def _screen(candidates: Candidates, euclidean: bool, limit: int, processes: int,
         if progress is not None:
             progress(f"{visited} partial selections of {total:.3g}, {passed} to solve")
 
-    if not euclidean:
-        return screen_separable(candidates, limit, show)
     if processes == 1 or total < _WORTH_SHARING:
-        return screen_euclidean(candidates, limit, show)
+        return screen(candidates, euclidean, limit, show)
     parts = [(r, 8 * processes) for r in range(8 * processes)]
     out = Screened()
     with ProcessPoolExecutor(processes) as pool:
-        futures = [pool.submit(screen_euclidean, candidates, limit, None, part) for part in parts]
+        futures = [pool.submit(screen, candidates, euclidean, limit, None, part) for part in parts]
         try:
             for future in futures:
                 out.add(future.result())
@@ -264,7 +262,7 @@ def _value(decision: Decision) -> float:
 
 _EUCLIDEAN: Final = 30_000_000
 _DEPENDENT: Final = 100_000
-_SOLVES: Final = 20_000
+_SPECTRAL: Final = 2_000_000
 """Partial selections looked at by default."""
 
 _HOPELESS: Final = 20

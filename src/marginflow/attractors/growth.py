@@ -28,12 +28,14 @@ class Growth:
     Attributes:
         candidates: in the order of the search.
         point: (n, T, d) the shortest w with (x_a - x_l)' w >= 1 for every worse token l of a.
+        seen: (n, e) the coordinates of the queries in `Candidates.rows`.
         queries: (n, n) inner products of the queries.
         inverse: (n, n) its inverse: the inner products of the dual vectors.
     """
 
     candidates: Candidates
     point: Floats
+    seen: Floats
     queries: Floats
     inverse: Floats
 
@@ -56,7 +58,7 @@ class Growth:
                     if w is None:
                         return None
                     point[i, a] = w
-        return cls(candidates, point, queries, np.asarray(np.linalg.inv(queries), dtype=np.float64))
+        return cls(candidates, point, candidates.seen, queries, np.asarray(np.linalg.inv(queries), dtype=np.float64))
 
     def reordered(self) -> Ints:
         """An order of the samples in which the last ones add least: their bounds prune next to the leaves."""
@@ -75,7 +77,7 @@ class Growth:
     def permuted(self, order: Ints, candidates: Candidates) -> "Growth":
         """The same for `candidates` in another order."""
         block = np.ix_(order, order)
-        return Growth(candidates, self.point[order], self.queries[block], self.inverse[block])
+        return Growth(candidates, self.point[order], candidates.seen, self.queries[block], self.inverse[block])
 
     def bound(self, primal: Floats, tight: Floats, loose: Floats, doubt: Floats) -> Bound:
         """Bounds for the next sample's tokens.
@@ -98,11 +100,37 @@ class Growth:
         least = self._least(w, X[k], k) - doubt[:, None]
         return Bound(most, np.maximum(least, 0.0))
 
+    def extension(self, W: Floats, k: int) -> Floats:
+        """(B, T, d) for each token of sample k a v such that W z_k + v separates it, for W (B, d, e)."""
+        X = self.candidates.problem.X[self.candidates.order]
+        return self._moves(W @ self.seen[k], X, k)
+
+    def last_dual(self, k: int) -> Floats:
+        """(e,) the shortest vector with product 1 with query k and 0 with those before it."""
+        return np.asarray(np.linalg.pinv(self.seen[: k + 1])[:, k])
+
+    def added(self, W: Floats, k: int) -> Floats:
+        """(B, T) what sample k with that token, and any tokens of those after it, add to a matrix norm of W.
+
+        Any norm that is |v||z| on v z': W + sum_j v_j z~_j' separates (see the class).
+        """
+        X = self.candidates.problem.X[self.candidates.order]
+        length = np.sqrt(self.inverse.diagonal()) * (1.0 + 1e-6)
+        out = np.zeros((len(W), X.shape[1]))
+        for j in range(k, len(self.seen)):
+            most = np.linalg.norm(self._moves(W @ self.seen[j], X, j), axis=2) * length[j]
+            out += most if j == k else most.max(axis=1)[:, None]
+        return out
+
     def _most(self, pulled: Floats, X: Floats, j: int, k: int) -> Floats:
         """(B, T) the squared length of a v that makes W z_j + v separate token a, for each a."""
-        w = np.einsum("bkd,k->bd", pulled, self.queries[:k, j])
+        v = self._moves(np.einsum("bkd,k->bd", pulled, self.queries[:k, j]), X, j)
+        return np.asarray(np.square(v).sum(axis=2)) * (1.0 + 1e-6)
+
+    def _moves(self, w: Floats, X: Floats, j: int) -> Floats:
+        """(B, T, d) a short v for which w + v separates token a of sample j, for each a; w (B, d) is W z_j."""
         logits = w @ X[j].T
-        out = np.zeros((len(w), X.shape[1]))
+        out = np.zeros((len(w), *X.shape[1:]))
         for a in np.flatnonzero(self.candidates.possible[j]):
             worse = self.candidates.worse[j, a]
             if not worse.any():
@@ -112,9 +140,8 @@ class Growth:
             p = self.point[j, a]
             base, along = (1.0 - m) * p, m * p - w
             r = -(base * along).sum(axis=1) / np.maximum((along * along).sum(axis=1), 1e-300)
-            v = base + np.clip(r, 0.0, 1.0)[:, None] * along
-            out[:, a] = (v * v).sum(axis=1)
-        return out * (1.0 + 1e-6)
+            out[:, a] = base + np.clip(r, 0.0, 1.0)[:, None] * along
+        return out
 
     def _least(self, w: Floats, X: Floats, k: int) -> Floats:
         """(B, T) gain of the dual from multipliers proportional to the violations of the next sample."""

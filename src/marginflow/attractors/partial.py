@@ -4,7 +4,6 @@ import numpy as np
 
 from marginflow.arrays import Ints
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.euclidean import Nodes
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.separable import separability
 
@@ -28,9 +27,3 @@ def inseparable(candidates: Candidates, alpha: Ints) -> bool:
     """Proved: no W has positive margins for the first len(alpha) samples, so no attractor extends `alpha`."""
     rows = constraints(candidates, alpha, better=True)
     return separability(rows, candidates.diagonal).separable is False
-
-
-def drop_inseparable(candidates: Candidates, nodes: Nodes) -> Nodes:
-    """Drop the nodes proved to have no attractor below them."""
-    rows = np.flatnonzero([not inseparable(candidates, alpha) for alpha in nodes.alpha])
-    return Nodes(nodes.alpha[rows], nodes.dual[:, rows], nodes.children[rows])

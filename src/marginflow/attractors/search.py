@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from marginflow.arrays import Ints
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.euclidean import EuclideanScreen, Nodes
+from marginflow.attractors.euclidean import EuclideanScreen
 from marginflow.attractors.growth import Growth
-from marginflow.attractors.partial import drop_inseparable, inseparable
+from marginflow.attractors.partial import inseparable
+from marginflow.attractors.screen import AbstractNodes, AbstractScreen
+from marginflow.attractors.spectral import SpectralScreen
+from marginflow.blas import one_thread
 
 
 Progress = Callable[[int, int], None]
@@ -47,13 +50,19 @@ class Screened:
         self.interrupted |= other.interrupted
 
 
-def screen_euclidean(
-    candidates: Candidates, limit: int, progress: Progress | None = None, subtree: tuple[int, int] = (0, 1)
+@one_thread()
+def screen(
+    candidates: Candidates,
+    euclidean: bool,
+    limit: int,
+    progress: Progress | None = None,
+    subtree: tuple[int, int] = (0, 1),
 ) -> Screened:
-    """The selections that bounds in the Euclidean norm do not reject.
+    """The selections that bounds of the SVM values do not reject.
 
     Args:
-        candidates: the tokens, in the problem's order; diagonal for the l2 norm.
+        candidates: the tokens, in the problem's order; diagonal for the l2 and l1 norms.
+        euclidean: the norm is Frobenius or l2, else nuclear or l1.
         limit: partial selections to look at before giving up.
         progress: see `Progress`.
         subtree: (r, m): only the part r of m of the search; together the parts are the whole.
@@ -63,75 +72,85 @@ def screen_euclidean(
         order = growth.reordered()
         candidates = Candidates.of(candidates.problem, candidates.diagonal, order)
         growth = growth.permuted(order, candidates)
-    screen = EuclideanScreen.of(candidates, growth)
+    bounds: AbstractScreen[Any] = (
+        EuclideanScreen.of(candidates, growth) if euclidean else SpectralScreen.of(candidates, growth)
+    )
     n = candidates.problem.n
     out = Screened()
-    stack = _share(screen, subtree, n)
+    stack = _share(bounds, subtree, n)
+    late = _Late(bounds)
     try:
         while stack:
             nodes = stack.pop()
-            if nodes.depth == n:
-                back = np.empty_like(nodes.alpha)
-                back[:, candidates.order] = nodes.alpha
-                out.selections.extend(back)
+            k = nodes.depth + 1
+            out.visited[k] = out.visited.get(k, 0) + int(nodes.children.sum())
+            children = bounds.expand(nodes)
+            if out.total > limit:
+                out.complete = False
+                break
+            if k == n:
+                late.add(bounds.relax(children, _EARLY) if n > 1 else children)
+                if progress is not None:
+                    progress(out.total, late.passed)
                 continue
-            children = screen.expand(nodes)
-            k = children.depth
-            out.visited[k] = out.visited.get(k, 0) + len(children)
-            if out.total > limit:
-                out.complete = False
-                break
-            steps = _LEAF if k == n else _ABOVE if k == n - 1 else _TOP
             if k > 1:
-                children = screen.relax(children, steps)
+                children = bounds.relax(children, _ABOVE if k == n - 1 else _TOP)
             if not candidates.independent and 1 < k < n:
-                children = drop_inseparable(candidates, children)
-            chunk = _CHUNK if k == n else max(1, _CHUNK // candidates.possible.shape[1])
+                pairs = zip(children.separated, children.alpha, strict=True)
+                children = children.part(
+                    np.flatnonzero([known or not inseparable(candidates, a) for known, a in pairs])
+                )
+            chunk = max(1, _CHUNK // candidates.possible.shape[1])
             stack.extend(children.part(slice(a, a + chunk)) for a in range(0, len(children), chunk))
-            if progress is not None:
-                progress(out.total, len(out.selections))
     except KeyboardInterrupt:
         out.complete, out.interrupted = False, True
+    for alpha in late.finish(relax=not out.interrupted):
+        back = np.empty_like(alpha)
+        back[:, candidates.order] = alpha
+        out.selections.extend(back)
     return out
 
 
-def screen_separable(candidates: Candidates, limit: int, progress: Progress | None = None) -> Screened:
-    """The selections whose tokens some weights can select: all that is known alike for every norm."""
-    n = candidates.problem.n
-    out = Screened()
-    stack = [np.zeros(0, dtype=np.intp)]
-    try:
-        while stack:
-            alpha = stack.pop()
-            k = len(alpha) + 1
-            for token in np.flatnonzero(candidates.possible[k - 1])[::-1]:
-                out.visited[k] = out.visited.get(k, 0) + 1
-                child = np.append(alpha, token)
-                if 1 < k and not candidates.independent and inseparable(candidates, child):
-                    continue
-                if k == n:
-                    out.selections.append(child)
-                else:
-                    stack.append(child)
-            if out.total > limit:
-                out.complete = False
-                break
-            if progress is not None:
-                progress(out.total, len(out.selections))
-    except KeyboardInterrupt:
-        out.complete, out.interrupted = False, True
-    return out
+class _Late:
+    """Whole selections that the first steps did not reject, gathered so that further steps are shared."""
+
+    def __init__(self, bounds: AbstractScreen[Any]) -> None:
+        self.bounds = bounds
+        self.waiting: list[AbstractNodes] = []
+        self.done: list[Ints] = []
+
+    @property
+    def passed(self) -> int:
+        """How many have not been rejected."""
+        return sum(map(len, self.waiting)) + sum(map(len, self.done))
+
+    def add(self, nodes: AbstractNodes) -> None:
+        """Enter selections; once there are enough of them they are looked at more closely."""
+        if len(nodes):
+            self.waiting.append(nodes)
+        if sum(map(len, self.waiting)) >= _CHUNK:
+            self._look()
+
+    def finish(self, *, relax: bool) -> list[Ints]:
+        """(B, n) each: the selections that no bound rejected."""
+        if relax and self.waiting:
+            self._look()
+        return self.done + [nodes.alpha for nodes in self.waiting]
+
+    def _look(self) -> None:
+        nodes = self.bounds.relax(self.waiting[0].joined(self.waiting[1:]), self.bounds.patience)
+        self.waiting = []
+        self.done.append(nodes.alpha)
 
 
-def _share(screen: EuclideanScreen, subtree: tuple[int, int], n: int) -> list[Nodes]:
+def _share(bounds: AbstractScreen[Any], subtree: tuple[int, int], n: int) -> list[AbstractNodes]:
     part, parts = subtree
     if parts == 1:
-        return [screen.root()]
-    nodes = screen.expand(screen.root())
+        return [bounds.root()]
+    nodes = bounds.expand(bounds.root())
     if n > 2:
-        nodes = screen.expand(nodes)
-    keep = np.arange(part, len(nodes), parts)
-    return [Nodes(nodes.alpha[keep], nodes.dual[:, keep], nodes.children[keep])]
+        nodes = bounds.expand(nodes)
+    return [nodes.part(np.arange(part, len(nodes), parts))]
 
 
 _CHUNK: Final = 1024
@@ -139,5 +158,5 @@ _CHUNK: Final = 1024
 
 _TOP: Final = 12
 _ABOVE: Final = 20
-_LEAF: Final = 300
-"""Gradient steps at most, for partial selections, those one sample short, and whole ones."""
+_EARLY: Final = 40
+"""Steps at most, for partial selections, those one sample short, and whole ones before they are gathered."""

@@ -11,7 +11,7 @@ from marginflow.problem.problem import Problem
 
 
 def known_ends(problem: Problem, parameterization: AbstractParameterization | str) -> Attractors | None:
-    """The complete list of ends if the problem is small enough to enumerate in about a second; else None.
+    """The complete list of ends if the problem is small enough to enumerate in a moment; else None.
 
     Its `sentence` says no more than was proved; `only_minimal_loss` and `below(zero_loss)` are the facts.
     """
@@ -23,12 +23,12 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
         count = Candidates.of(problem, diagonal).count
     except UndefinedError:
         return None
-    if count > (_EUCLIDEAN if norm in ("w", "diag") else _SOLVES):
+    if count > (_EUCLIDEAN if norm in ("w", "diag") else _SPECTRAL):
         return None
     found = attractors(problem, parameterization)
     return found if found.complete else None
 
 
-_EUCLIDEAN: Final = 20_000
-_SOLVES: Final = 300
-"""Selections that take about a second."""
+_EUCLIDEAN: Final = 4_000
+_SPECTRAL: Final = 1_000
+"""Selections that take a tenth of a second or two."""
