@@ -184,7 +184,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         upper = _over(upper, nodes.margin)[:, None] + most
         alive = ~(nodes.lower[:, None] > upper * _SLACK)
         nodes = replace(nodes, children=nodes.children & alive)
-        return nodes.part(nodes.children.any(axis=1))
+        return nodes.part(np.asarray(nodes.children.any(axis=1), dtype=bool))
 
     def _extended(self, nodes: PairedNodes, parent: Ints, token: Ints) -> Singles:
         """(B, p) the parents' weights against the worse tokens, made to separate those of one more sample."""
