@@ -183,3 +183,28 @@ def test_digits_keep_their_patches(chromium, digits, tmp_path):
     assert found.page.locator("canvas.digit").count() == 1 and found.page.locator(".sentence").count() == 0
     assert mf.Problem.token_names is None
     found.close(file)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_texts_and_long_names_fit(chromium, tmp_path, width):
+    """Too many words for the cells of a map: they stand in the sentence and in the table."""
+    draw = np.random.default_rng(0)
+    problem = Problem(
+        draw.standard_normal((3, 120, 4)),
+        draw.standard_normal((3, 4)),
+        draw.standard_normal((3, 120)),
+        token_names=[[f"uncharacteristically{place}" for place in range(120)]] * 3,
+        sample_names=["a name as long as names may be ".ljust(100, "n")] * 3,
+    )
+    path = mf.integrate(problem, mf.Combined(), until_margin=5, max_steps=20)
+    file = tmp_path / "r.html"
+    build_report([path], file)
+    found = Opened(chromium, file, width=width)
+    assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not found.page.evaluate("wordsOnMap(DATA.problems[0])")
+    assert found.page.locator(".sentence .word").count() == 120
+    assert found.page.locator("#figure-attention .tokens tbody tr").count() == 120
+    for card in found.page.locator("#figures > .card").all():
+        box = card.bounding_box()
+        assert box is None or box["x"] + box["width"] <= width
+    found.close(file)

@@ -8,7 +8,7 @@ const attentionFigure = {
   columns: (problem) => [...placeHeads(problem), "optimal", "score", "attention", "margin against it"],
   lede: (state) => {
     const run = DATA.runs[state.run];
-    const [tokens, mark] = DATA.problems[state.problem].words ? ["its words in their order", "frame"] : ["one column per token", "ring"];
+    const [tokens, mark] = wordsOnMap(DATA.problems[state.problem]) ? ["its words in their order", "frame"] : ["one column per token", "ring"];
     return `Softmax attention of ${run.label}, one row per sample, ${tokens}. A ${mark} marks the optimal token, the one of largest score. ` +
       "Click a row, or use the list, to see one sample in full.";
   },
@@ -48,8 +48,10 @@ function buildAttention(body, state, actions) {
   const image = problem.images || problem.words ? h("div", { class: "image" }) : null;
   const side = h("div", { class: "side" }, h("div", {}, h("label", { for: "sample" }, "Sample "), pick), image);
   // A map of words has its own width: where it does not fit it is moved under its frame, not shrunk.
-  const frame = problem.words ? h("div", { class: "map-frame", tabindex: 0, role: "region", "aria-label": "Attention map" }, map) : map;
-  body.replaceChildren(h("div", { class: problem.words ? "attention words" : "attention" },
+  const worded = wordsOnMap(problem);
+  const frame = worded ? h("div", { class: "map-frame", tabindex: 0, role: "region", "aria-label": "Attention map" }, map) : map;
+  const kind = `attention${problem.words ? " words" : ""}${!worded && problem.T > 90 ? " long" : ""}`;
+  body.replaceChildren(h("div", { class: kind },
     h("div", { class: "map-host" }, frame, readout), side, one));
   return { problem, pick, map, one, image, readout };
 }
@@ -72,7 +74,8 @@ const MAP = { left: 34, top: 22 };
 
 function paintMap({ problem, map }, maps, state) {
   const columns = problem.words ? Math.max(...problem.lengths) : problem.T;
-  const cell = problem.words ? [wordWidth(problem, map), 22]
+  const worded = wordsOnMap(problem);
+  const cell = worded ? [wordWidth(problem), 22]
     : [Math.max(4, Math.min(30, 330 / columns)), Math.max(7, Math.min(20, 440 / problem.kept))];
   const width = MAP.left + cell[0] * columns + 2;
   const height = MAP.top + cell[1] * problem.kept + 2;
@@ -106,7 +109,7 @@ function paintMap({ problem, map }, maps, state) {
       pen.fillStyle = heat;
       pen.fillRect(x + 0.5, y + 0.5, cell[0] - 1, cell[1] - 1);
       pen.globalAlpha = 1;
-      if (!problem.words || gaps[l] === Infinity) continue;
+      if (!worded || gaps[l] === Infinity) continue;
       pen.fillStyle = p[l] > 0.6 ? card : text;
       pen.textAlign = "center";
       pen.fillText(fitted(pen, visible(wordOf(problem, i, l)) || String(l), cell[0] - 8), x + cell[0] / 2, y + 15);
@@ -115,7 +118,7 @@ function paintMap({ problem, map }, maps, state) {
     pen.lineWidth = 1.6;
     pen.strokeStyle = p[best] > 0.5 ? card : text;
     pen.beginPath();
-    if (problem.words) pen.rect(MAP.left + best * cell[0] + 2.5, MAP.top + i * cell[1] + 2.5, cell[0] - 5, cell[1] - 5);
+    if (worded) pen.rect(MAP.left + best * cell[0] + 2.5, MAP.top + i * cell[1] + 2.5, cell[0] - 5, cell[1] - 5);
     else pen.arc(MAP.left + (best + 0.5) * cell[0], MAP.top + (i + 0.5) * cell[1], Math.max(2, Math.min(...cell) / 4), 0, 7);
     pen.stroke();
   });
@@ -124,10 +127,16 @@ function paintMap({ problem, map }, maps, state) {
   pen.strokeRect(MAP.left, MAP.top + state.sample * cell[1], columns * cell[0], cell[1]);
 }
 
+// Words are written into the cells of a map that stays within what can be scrolled and painted; beyond, they stand in
+// the sentence and in the tables only.
+function wordsOnMap(problem) {
+  return Boolean(problem.words) && Math.max(...problem.lengths) * wordWidth(problem) <= 4000;
+}
+
 // Wide enough for the longest word, within reason.
-function wordWidth(problem, map) {
+function wordWidth(problem) {
   if (!problem.wordWidth) {
-    const pen = map.getContext("2d");
+    const pen = document.createElement("canvas").getContext("2d");
     pen.font = "11px system-ui, sans-serif";
     const widths = problem.words.flat().map((word) => pen.measureText(visible(word)).width);
     problem.wordWidth = Math.ceil(Math.max(30, Math.min(92, widths.reduce((a, b) => Math.max(a, b), 0) + 10)));
@@ -172,7 +181,8 @@ function sentenceOf(problem, i, p, gaps) {
       style: `background:color-mix(in srgb, var(--accent) ${(45 * value).toFixed(1)}%, transparent)` },
     visible(wordOf(problem, i, l)) || `token ${l}`), " ");
   });
-  return h("figure", { class: "sentence" }, h("p", {}, words),
+  return h("figure", { class: "sentence" },
+    h("p", { tabindex: 0, role: "region", "aria-label": "Words of the chosen sample" }, words),
     h("figcaption", {}, "Tint: attention. Frame: the optimal word."));
 }
 
