@@ -76,7 +76,7 @@ def test_many_runs_are_counted(orbit, undecided):
     paths = [dataclasses.replace(orbit[0], seed=k) for k in range(3)]
     ((_, outcome, text),) = answer_of(*paths, undecided).found
     assert outcome == "mixed"
-    assert "Of 4 runs" in text and "3 reach the minimal loss" in text and "1 are undecided" in text
+    assert "Of 4 runs" in text and "3 reach the minimal loss" in text and "1 is undecided" in text
 
 
 def test_numbers_for_people():

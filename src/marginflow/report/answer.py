@@ -151,10 +151,14 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
     name = NORMS[norm]["label"]
     by = {status: [p for p in paths if p.status.name == status] for status in ("minimal_loss", "trapped", "undecided")}
     counts = ", ".join(
-        f"{len(group)} {text}"
-        for group, text in zip(
+        f"{len(group)} {one if len(group) == 1 else more} {text}"
+        for group, (one, more, text) in zip(
             by.values(),
-            ("reach the minimal loss", "are trapped on a wrong token", "are undecided"),
+            (
+                ("reaches", "reach", "the minimal loss"),
+                ("is", "are", "trapped on a wrong token"),
+                ("is", "are", "undecided"),
+            ),
             strict=True,
         )
         if group
@@ -176,7 +180,7 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
     worst = float(values.max() / solution.certificate.lower - 1)
     return (
         f"{text}; the certified {name} SVM value is {_bounds(solution)}, "
-        f"so the farthest of them is a relative {number(worst, 3)} above the least."
+        f"so the farthest is a relative {number(worst, 3)} above the least."
     )
 
 
@@ -215,7 +219,7 @@ def _limits(subject: Subject) -> list[str]:
     if stuck:
         out.append(
             f"{plural(len(stuck), 'run')} did not reach the minimal loss: the claim is about runs that do, "
-            "so no SVM of the optimal tokens is compared with them."
+            f"so no SVM of the optimal tokens is compared with {'it' if len(stuck) == 1 else 'them'}."
         )
     undecided = [path for path in paths if path.status.name == "undecided"]
     if undecided:
