@@ -6,14 +6,15 @@ import pytest
 import marginflow as mf
 from marginflow.errors import InputError
 from marginflow.flow import integrate as door
-from marginflow.flow.loop import crossing
+from marginflow.flow.control import crossing
 from marginflow.flow.trajectory import Trajectory
 from marginflow.problem import named
 
 
-def same_bits(a: Trajectory, b: Trajectory) -> None:
+def same_bits(a: Trajectory, b: Trajectory, rows=slice(None)) -> None:
     for name, value in vars(a.snapshots).items():
-        assert np.array_equal(value, getattr(b.snapshots, name)), name
+        other = getattr(b.snapshots, name)
+        assert np.array_equal(value, other if name == "start" else other[rows]), name
     assert a.ended == b.ended and repr(a.verdict) == repr(b.verdict)
 
 
@@ -24,10 +25,22 @@ def test_a_run_goes_on_to_the_same_bits(kind, tmp_path):
     half = mf.integrate(problem, kind, until_margin=1e2)
     half.save(tmp_path / "half.npz")
     loaded = Trajectory.load(tmp_path / "half.npz")
-    # The last snapshot of the half run is no snapshot of the whole one unless it fell on a level.
-    on = door.resume(loaded, snapshot=-2, until_margin=1e5)
-    same_bits(whole, on)
-    assert len(on) > len(half)
+    assert 1e2 <= half.margin[-1] <= 1e2 * (1 + 1e-6)
+    on = door.resume(loaded, until_margin=1e5)
+    # The whole run has no snapshot where the half run stood before it was made to land.
+    others = [i for i in range(len(on)) if on.snapshots.tau[i] in whole.snapshots.tau]
+    assert len(on) - len(others) <= 1 and len(on) > len(half)
+    same_bits(whole, on, others)
+
+
+@pytest.mark.parametrize("kind", [mf.KeyQuery(10), mf.Combined(), mf.DiagonalKeyQuery(), mf.Diagonal()])
+@pytest.mark.parametrize("margin", [0.5, 37.0, 1e4, 1e12])
+def test_a_run_lands_on_the_margin_asked_for(kind, margin):
+    path = mf.integrate(named.load("sphere:n=4,T=5,d=8,seed=6"), kind, until_margin=margin)
+    reach = np.sort(-path.snapshots.high[-1], axis=1)[:, 1].min()
+    assert path.ended == "margin"
+    assert margin <= reach <= margin * (1 + 2e-6)
+    assert (np.diff(path.snapshots.tau) > 0).all()
 
 
 def test_resuming_refuses_a_snapshot_that_is_not_there():

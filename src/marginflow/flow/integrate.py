@@ -161,7 +161,8 @@ def resume(
 
     Args:
         path: the run, perhaps loaded from a file.
-        snapshot: where to go on; later snapshots are dropped.
+        snapshot: where to go on; later snapshots are dropped. The last one of a run that reached its margin was
+            made to land there, by a shortened step: such a run goes on from the one before.
         until_margin, until, progress: as for `integrate`.
         max_steps: in all, with those that the run has taken.
 
@@ -176,6 +177,8 @@ def resume(
         raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
     problem = path.problem
     keep = range(len(path))[snapshot] + 1
+    if keep == len(path) > 1 and path.ended == "margin":
+        keep -= 1
     tokens = Tokens.of([problem], diagonal=path.parameterization.diagonal)
     lift = path.parameterization.lift(problem.d, problem.d_z)
     state = restored_state(lift, tokens, path.snapshots, keep - 1, path.loss)

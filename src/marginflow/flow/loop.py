@@ -9,25 +9,20 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.abstract import AbstractLift
 from marginflow.flow.clock import log_step_time
+from marginflow.flow.control import active_tokens, contact, crossing, explicit_pays, step_error
 from marginflow.flow.explicit import explicit_step
 from marginflow.flow.force import Logits, Loss, force
-from marginflow.flow.rosenbrock import Point, Step, point, step
+from marginflow.flow.rosenbrock import Point, point, step
 from marginflow.flow.tokens import Tokens
 from marginflow.flow.trajectory import FlowStatus, Snapshots
 from marginflow.flow.verdict import Judge
 
 
-FORCE_TOLERANCE: Final = 0.05
-"""How much the unit force may differ between a step and its embedded solution."""
-
 CLOCK_TOLERANCE: Final = 300.0
 """How much, in units of rtol, the middle of a step may correct log t: what is left after it is far smaller."""
 
-RESOLVED: Final = 4.0
-"""A lead below this, or within this of the least lead, has its pair in the force."""
-
-MANY_ACTIVE: Final = 1500
-"""Tokens from which active^3 is dearer than more and shorter explicit steps."""
+LANDING: Final = 1e-6
+"""How far past the margin asked for a run may end, relative."""
 
 PER_DECADE: Final = 8
 """Snapshots per decade of the least lead."""
@@ -77,6 +72,8 @@ class State:
         psi, psi_rate: (B,) -log(force) and its rate.
         tau, log_time, h: (B,) the force clock, log of the time, and the next step.
         last_error: (B,) of the last accepted step, over what is allowed.
+        careful: (B,) the last step was refused or cut short, so that the next one looks out for contacts.
+        landing: (B,) a step has gone past the margin asked for, and been taken back.
         steps, evaluations: (B,) int.
         drift: (B,) largest drift of the conserved quantity so far.
         start: (B, ...) the first theta.
@@ -89,6 +86,8 @@ class State:
     log_time: Floats
     h: Floats
     last_error: Floats
+    careful: Bools
+    landing: Bools
     steps: Ints
     evaluations: Ints
     drift: Floats
@@ -121,6 +120,7 @@ class Record:
                 state.tau[b],
                 state.h[b],
                 state.last_error[b],
+                state.careful[b],
                 state.steps[b],
                 state.evaluations[b],
                 state.drift[b],
@@ -178,6 +178,8 @@ def first_state(lift: AbstractLift, tokens: Tokens, theta: Floats, loss: Loss) -
         np.full(B, -np.inf),
         0.01 / np.maximum(moves, 1e-10),
         np.ones(B),
+        np.zeros(B, dtype=bool),
+        np.zeros(B, dtype=bool),
         count,
         count + 1,
         zero,
@@ -189,10 +191,11 @@ def restored_state(lift: AbstractLift, tokens: Tokens, kept: Snapshots, i: int, 
     """The state of one run at snapshot `i`: going on from it gives the bits that the run itself gave."""
     s = Logits(kept.high[i][None], kept.low[i][None])
     at = point(lift, tokens, kept.theta[i][None], s, loss)
-    own = {name: getattr(kept, name)[i][None] for name in ("tau", "log_time", "h", "last_error")}
+    own = {name: getattr(kept, name)[i][None] for name in ("tau", "log_time", "h", "last_error", "careful")}
     spent = {name: getattr(kept, name)[i][None] for name in ("steps", "evaluations", "drift")}
     psi, rate = -at.force.log_norm, at.force.psi_rate(at.ds)
-    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], **own, **spent)
+    landing = np.zeros(1, dtype=bool)
+    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], landing=landing, **own, **spent)
 
 
 def run(
@@ -223,6 +226,9 @@ def run(
             keep = accepted & ((reach >= level) | moved)
             over = _endings(state, reach, tokens.mask, settings)
             over[still.held(state) & (over == "")] = "balanced"
+            for b in map(int, np.flatnonzero(state.landing & ~before.landing)):
+                if records[ids[b]].rows[-1][5] != before.tau[b]:
+                    records[ids[b]].add(before, b)
             for b in map(int, np.flatnonzero(keep | (over != ""))):
                 record = records[ids[b]]
                 record.add(state, b)
@@ -245,7 +251,7 @@ def run(
 
 def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
-    cheap = explicit_pays(state, settings.rtol)
+    cheap = explicit_pays(state.at, state.h, settings.rtol)
     if cheap.all() or not cheap.any():
         return _advance(lift, tokens, state, settings, bool(cheap[0]))
     out, moved = state, np.zeros(len(cheap), dtype=bool)
@@ -271,7 +277,10 @@ def _advance(
         if explicit:
             tried = explicit_step(lift, tokens, at, h, settings.loss)
         else:
-            tried = step(lift, tokens, at, h, active_tokens(state, settings.rtol), settings.loss)
+            if state.careful.any():
+                h = np.where(state.careful, contact(at, state.psi, state.psi_rate, h), h)
+            active = active_tokens(at, h, settings.rtol)
+            tried = step(lift, tokens, at, h, active, settings.loss)
         new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
         error = step_error(lift, at, new, tried, tokens.mask, settings.rtol)
         psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
@@ -279,14 +288,18 @@ def _advance(
         spent, unsure = log_step_time(h, (state.psi, middle, psi), (state.psi_rate, rate))
         error = np.maximum(error, unsure / (CLOCK_TOLERANCE * settings.rtol))
         error = np.where(np.isfinite(error), error, 1e6)
-        fraction = crossing(at, new, tokens.scores)
-        good = (error <= 1.0) & (fraction == 1.0)
         growth = 0.9 * np.maximum(error, 1e-10) ** -0.2
-        next_h = h * np.where(good, np.minimum(growth, 5.0), np.clip(growth, 0.1, 0.9))
+        next_h = h * np.where(error <= 1.0, np.minimum(growth, 5.0), np.clip(growth, 0.1, 0.9))
+        fraction = crossing(at, new, tokens.scores)
+        past = (error <= 1.0) & (fraction == 1.0) & _past(at, new, settings)
+        fraction = np.where(past, _landing(at, new, settings), fraction)
         jumped = (error <= 1.0) & (fraction < 1.0)
         next_h = np.where(jumped, np.minimum(next_h, h * fraction), next_h)
         log_time = np.logaddexp(state.log_time, spent)
         drift = np.maximum(state.drift, lift.drift(new.theta, state.start))
+    good = (error <= 1.0) & ~jumped
+    careful = np.zeros_like(good) if explicit else ((error > 1.0) | (h < state.h))
+    landing = state.landing | past
     after = State(
         new,
         psi,
@@ -295,98 +308,28 @@ def _advance(
         log_time,
         next_h,
         error,
+        careful,
+        landing,
         state.steps,
         state.evaluations,
         drift,
         state.start,
     )
-    out = merge(good, after, replace(state, h=next_h))
+    out = merge(good, after, replace(state, h=next_h, careful=careful, landing=landing))
     return replace(out, steps=state.steps + 1, evaluations=state.evaluations + (7 if explicit else 8)), good
 
 
-def step_error(lift: AbstractLift, at: Point, new: Point, tried: Step, mask: Bools, rtol: float) -> Floats:
-    """(B,) the error of a step from `at` to `new` over what is allowed; 1 and below is good.
-
-    Parameters and logits are held to `rtol`. At a margin of 1e9 that alone would let the logits of the acting
-    constraints, whose differences are of order 1, go anywhere: so the change of the force that the error makes,
-    by the response of either end, is bounded too, less what float64 cannot tell.
-    """
-    theta = lift.distance(new.theta, tried.theta_error) / rtol
-    off = tried.ds_error - np.take_along_axis(tried.ds_error, new.force.top[..., None], axis=2)
-    size = 1.0 + np.abs(new.s.high)
-    logits = (np.abs(off) / size).max(axis=(1, 2)) / rtol
-    floor = 50 * np.finfo(float).eps * np.where(mask, size, 0.0).max(axis=(1, 2))
-    change = np.abs(new.force.f - tried.embedded.f)
-    for end in (at, new):
-        change = np.maximum(change, np.abs(end.force.respond(tried.ds_error)))
-    change = change.max(axis=(1, 2))
-    weights = np.maximum(change - floor, 0.0) / FORCE_TOLERANCE
-    return np.asarray(np.maximum(np.maximum(theta, logits), weights))
+def _past(at: Point, new: Point, settings: Settings) -> Bools:
+    """(B,) whether a step leads further past the margin asked for than a run may end."""
+    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
+    return np.asarray((before < settings.until_margin) & (after > settings.until_margin * (1.0 + LANDING)))
 
 
-def crossing(at: Point, new: Point, scores: Floats) -> Floats:
-    """(B,) 1 where no step jumped over a barrier, else the part of the step after which to look again.
-
-    While two tokens of a sample change places, their pair pulls towards the better one with all the force there
-    is. A step that changes the top token must therefore begin or end with that pair in the force; and a change
-    to a worse token, which that pull resists, must be seen from both sides.
-    """
-    old, now = at.force.top, new.force.top
-    out = np.ones(len(old))
-    if not (old != now).any():
-        return out
-    scores = np.broadcast_to(scores, at.ds.shape)
-    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(scores, old[..., None], axis=2)
-    gain = gain[..., 0]
-    before, after = at.force.gap, new.force.gap
-    seen_before = before <= before.min(axis=1, keepdims=True) + RESOLVED
-    seen_after = after <= after.min(axis=1, keepdims=True) + RESOLVED
-    both = (before <= RESOLVED) & (after <= RESOLVED)
-    fine = (gain == 0) | ((gain > 0) & (seen_before | seen_after)) | both
-    part = np.where(fine, 1.0, np.clip(before / (before + after), 0.1, 0.9))
-    return np.asarray(np.minimum(out, part.min(axis=1)))
-
-
-def explicit_pays(state: State, rtol: float) -> Bools:
-    """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
-
-    Stiffness grows with the lead; the limits were found by timing (docs/flow.md). Each run decides for itself, so
-    that it does in a batch what it does alone.
-    """
-    lead = state.at.force.gap.min(axis=1)
-    out = lead < 20.0
-    if state.at.ds[0].size > MANY_ACTIVE:
-        many = _acts(state, rtol).sum(axis=1) > MANY_ACTIVE
-        out |= many & (lead < 300.0)
-    return np.asarray(out)
-
-
-def active_tokens(state: State, rtol: float) -> Ints | None:
-    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all."""
-    size = state.at.ds[0].size
-    if size <= 32:
-        return None
-    acts = _acts(state, rtol)
-    most = int(acts.sum(axis=1).max())
-    if most == 0 or 2 * most > size:
-        return None
-    # The longest list decides the width; shorter ones are filled up with any other tokens.
-    chosen = np.argpartition(~acts, most - 1, axis=1)[:, :most]
-    chosen.sort(axis=1)
-    return np.asarray(chosen)
-
-
-def _acts(state: State, rtol: float) -> Bools:
-    """(B, n T) the rows of J_f that can matter.
-
-    Row l is of size |f_l| + p_l |f_i|. What it is multiplied with is of the size of the change of the logits in the
-    step, so rows below `rtol` over that are left out.
-    """
-    here = state.at.force
-    per_sample = np.abs(here.f).max(axis=2, keepdims=True)
-    weight = (np.abs(here.f) + here.p * per_sample).reshape(len(state.h), -1)
-    least = 1e-4 * rtol / (1.0 + state.h * np.abs(state.at.ds).max(axis=(1, 2)))
-    return np.asarray(weight >= least[:, None])
+def _landing(at: Point, new: Point, settings: Settings) -> Floats:
+    """(B,) the part of a step after which, on a straight line, the least lead is the margin asked for."""
+    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
+    part = (settings.until_margin * (1.0 + LANDING / 2.0) - before) / (after - before)
+    return np.asarray(np.clip(part, 1e-3, 0.999))
 
 
 def _endings(state: State, reach: Floats, mask: Bools, settings: Settings) -> Any:

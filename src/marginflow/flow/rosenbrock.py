@@ -190,15 +190,11 @@ class _Solver:
         x, z = tokens.gather(active)
         M = self.resolvent.matrix(x, z)
         size = M.shape[1]
-        T = at.ds.shape[2]
-        index = np.arange(size)[None] if active is None else active
         f, p, sway = (self._take(v) for v in (at.force.f, at.force.p, at.force.sway))
-        pq = p + sway
-        same = (index[:, :, None] // T == index[:, None, :] // T).astype(float)
-        J = -(f[:, :, None] * pq[:, None, :] + p[:, :, None] * f[:, None, :]) * same
-        J.reshape(B, -1)[:, :: size + 1] += f
-        J -= f[:, :, None] * (f[:, None, :] @ J)
-        system = -(J @ np.broadcast_to(M, J.shape))
+        index = np.broadcast_to(np.arange(size), f.shape) if active is None else active
+        sample = index // at.ds.shape[2] + at.ds.shape[1] * np.arange(B)[:, None]
+        system = _response(f, p, p + sway, sample, np.broadcast_to(M, (B, size, size)))
+        np.negative(system, out=system)
         system.reshape(B, -1)[:, :: size + 1] += 1.0
         # LAPACK reads the transposes, which are Fortran arrays already; solving with trans=1 undoes that.
         self.factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in system]
@@ -223,3 +219,23 @@ class _Solver:
             np.put_along_axis(u.reshape(len(u), -1), self.active, solved, axis=1)
         extra = self.resolvent.solve(lift.rate(at.theta, tokens.pull(u)))
         return free + extra, r + tokens.push(self.resolvent.ahead(extra))
+
+
+def _response(f: Floats, p: Floats, w: Floats, sample: Ints, M: Floats) -> Floats:
+    """(B, A, A) J_f M for the rows and columns of the tokens that act; all others are (B, A), `sample` ascending.
+
+    Within a sample J_f is diag(f) - f w' - p f', so that no product of two A x A matrices is needed.
+    """
+    size = M.shape[2]
+    rows = M.reshape(-1, size)
+    order = sample.ravel()
+    starts = np.flatnonzero(np.diff(order, prepend=-1))
+    ids = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
+    out = f.reshape(-1, 1) * rows
+    pulled = np.add.reduceat(out, starts, axis=0)
+    seen = np.add.reduceat(w.reshape(-1, 1) * rows, starts, axis=0)
+    out -= f.reshape(-1, 1) * seen[ids]
+    out -= p.reshape(-1, 1) * pulled[ids]
+    out = out.reshape(M.shape)
+    out -= f[:, :, None] * (f[:, None, :] @ out)
+    return out

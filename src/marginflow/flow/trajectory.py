@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints, frozen
+from marginflow.arrays import Bools, Floats, Ints, frozen
 from marginflow.errors import InputError
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Logits, Loss, log_excess
@@ -69,7 +69,7 @@ class Snapshots:
         f: (S, n, T) the force on the logits, of unit length.
         log_time: (S,) log t; -inf at the start.
         tau: (S,) the clock of unit force.
-        h, last_error: (S,) what the step controller knows.
+        h, last_error, careful: (S,) what the step controller knows.
         steps, evaluations: (S,) int, spent so far; an evaluation is one force with its rates.
         drift: (S,) the largest relative drift of the conserved quantity so far.
         start: (...) theta at the start.
@@ -83,6 +83,7 @@ class Snapshots:
     tau: Floats
     h: Floats
     last_error: Floats
+    careful: Bools
     steps: Ints
     evaluations: Ints
     drift: Floats
@@ -313,6 +314,8 @@ class Trajectory:
             if "problem_y" in data:
                 object.__setattr__(problem, "y", frozen(data["problem_y"]))
                 object.__setattr__(problem, "v", frozen(data["problem_v"]))
+            # Not in files of the first version, whose runs went on as if no step had been refused.
+            data.setdefault("snapshot_careful", np.zeros(len(data["snapshot_tau"]), dtype=bool))
             keep = {key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__}
             kind = PARAMETERIZATIONS[about["parameterization"]]
             made = KeyQuery(keep["theta"].shape[2]) if kind is KeyQuery else kind()

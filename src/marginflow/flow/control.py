@@ -1,0 +1,127 @@
+"""What a step may be: its error, the barriers it may not jump, the contacts before which it ends, its kind."""
+
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats, Ints
+from marginflow.flow.abstract import AbstractLift
+from marginflow.flow.rosenbrock import Point, Step
+
+
+FORCE_TOLERANCE: Final = 0.05
+"""How much the unit force may differ between a step and its embedded solution."""
+
+RESOLVED: Final = 4.0
+"""A lead below this, or within this of the least lead, has its pair in the force."""
+
+MANY_ACTIVE: Final = 1500
+"""Tokens from which active^3 is dearer than more and shorter explicit steps."""
+
+FELT: Final = -7.0
+"""The log of a token's force from which the Jacobian tells its contact."""
+
+SHORT_OF_CONTACT: Final = 0.05
+"""The part of the way to a contact that is left for the next step: the stages within a step overshoot its end."""
+
+
+def step_error(lift: AbstractLift, at: Point, new: Point, tried: Step, mask: Bools, rtol: float) -> Floats:
+    """(B,) the error of a step from `at` to `new` over what is allowed; 1 and below is good.
+
+    Parameters and logits are held to `rtol`. At a margin of 1e9 that alone would let the logits of the acting
+    constraints, whose differences are of order 1, go anywhere: so the change of the force that the error makes,
+    by the response of either end, is bounded too, less what float64 cannot tell.
+    """
+    theta = lift.distance(new.theta, tried.theta_error) / rtol
+    off = tried.ds_error - np.take_along_axis(tried.ds_error, new.force.top[..., None], axis=2)
+    size = 1.0 + np.abs(new.s.high)
+    logits = (np.abs(off) / size).max(axis=(1, 2)) / rtol
+    floor = 50 * np.finfo(float).eps * np.where(mask, size, 0.0).max(axis=(1, 2))
+    change = np.abs(new.force.f - tried.embedded.f)
+    for end in (at, new):
+        change = np.maximum(change, np.abs(end.force.respond(tried.ds_error)))
+    change = change.max(axis=(1, 2))
+    weights = np.maximum(change - floor, 0.0) / FORCE_TOLERANCE
+    return np.asarray(np.maximum(np.maximum(theta, logits), weights))
+
+
+def crossing(at: Point, new: Point, scores: Floats) -> Floats:
+    """(B,) 1 where no step jumped over a barrier, else the part of the step after which to look again.
+
+    While two tokens of a sample change places, their pair pulls towards the better one with all the force there
+    is. A step that changes the top token must therefore begin or end with that pair in the force; and a change
+    to a worse token, which that pull resists, must be seen from both sides.
+    """
+    old, now = at.force.top, new.force.top
+    out = np.ones(len(old))
+    if not (old != now).any():
+        return out
+    scores = np.broadcast_to(scores, at.ds.shape)
+    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(scores, old[..., None], axis=2)
+    gain = gain[..., 0]
+    before, after = at.force.gap, new.force.gap
+    seen_before = before <= before.min(axis=1, keepdims=True) + RESOLVED
+    seen_after = after <= after.min(axis=1, keepdims=True) + RESOLVED
+    both = (before <= RESOLVED) & (after <= RESOLVED)
+    fine = (gain == 0) | ((gain > 0) & (seen_before | seen_after)) | both
+    part = np.where(fine, 1.0, np.clip(before / (before + after), 0.1, 0.9))
+    return np.asarray(np.minimum(out, part.min(axis=1)))
+
+
+def contact(at: Point, psi: Floats, psi_rate: Floats, h: Floats) -> Floats:
+    """(B,) the longest step, `h` (B,) at most, that ends before a token out of the force comes into it.
+
+    The log of a token's force moves at the rate of its logit over the mean, plus that of psi. At large margins it
+    passes from -1e6 to the balance of forces within a part of 1e-6 of a step, and a step across has nothing of it
+    in its Jacobian: its stages end at e^1000. Steps that were refused, and those that follow them, end here.
+    """
+    f = np.abs(at.force.f)
+    far = at.s.high + psi[:, None, None]
+    # A force of exactly 0 is a tie (never felt) or underflowed, where the logit alone is near enough.
+    level = np.where(f > 1e-280, np.log(f), np.where(at.s.high < 0.0, far, -np.inf))
+    rate = at.ds - (at.force.p * at.ds).sum(axis=2, keepdims=True) + psi_rate[:, None, None]
+    meets = (level < FELT) & np.isfinite(level) & (level + rate * h[:, None, None] > 0.0)
+    until = np.where(meets, np.maximum(FELT - (1.0 - SHORT_OF_CONTACT) * level, 1.0) / rate, np.inf)
+    return np.asarray(np.minimum(h, until.min(axis=(1, 2))))
+
+
+def explicit_pays(at: Point, h: Floats, rtol: float) -> Bools:
+    """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
+
+    Stiffness grows with the lead; the limits were found by timing (docs/flow.md). Each run decides for itself, so
+    that it does in a batch what it does alone.
+    """
+    lead = at.force.gap.min(axis=1)
+    out = lead < 20.0
+    if at.ds[0].size > MANY_ACTIVE:
+        many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE
+        out |= many & (lead < 300.0)
+    return np.asarray(out)
+
+
+def active_tokens(at: Point, h: Floats, rtol: float) -> Ints | None:
+    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all."""
+    size = at.ds[0].size
+    if size <= 32:
+        return None
+    chosen = acts(at, h, rtol)
+    most = int(chosen.sum(axis=1).max())
+    if most == 0 or 2 * most > size:
+        return None
+    # The longest list decides the width; shorter ones are filled up with any other tokens.
+    out = np.argpartition(~chosen, most - 1, axis=1)[:, :most]
+    out.sort(axis=1)
+    return np.asarray(out)
+
+
+def acts(at: Point, h: Floats, rtol: float) -> Bools:
+    """(B, n T) the rows of J_f that can matter in a step `h` (B,).
+
+    Row l is of size |f_l| + p_l |f_i|. What it is multiplied with is of the size of the change of the logits in the
+    step, so rows below `rtol` over that are left out.
+    """
+    here = at.force
+    per_sample = np.abs(here.f).max(axis=2, keepdims=True)
+    weight = (np.abs(here.f) + here.p * per_sample).reshape(len(h), -1)
+    least = 1e-4 * rtol / (1.0 + h * np.abs(at.ds).max(axis=(1, 2)))
+    return np.asarray(weight >= least[:, None])
