@@ -7,6 +7,7 @@ import marginflow as mf
 from marginflow.npz import read_npz, write_npz
 from marginflow.problem.files import read_problem, write_problem
 from marginflow.problem.names import LONGEST
+from marginflow.svm.verify import verify_saved
 
 
 WORDS = [["a", "dull", "film"], ["<b>", "=1+1"], ["été", "映画", ""]]
@@ -63,6 +64,15 @@ def test_names_survive_a_saved_run(tmp_path):
     again = mf.Trajectory.load(tmp_path / "run.npz")
     np.testing.assert_array_equal(again.problem.token_names, path.problem.token_names)
     np.testing.assert_array_equal(again.problem.sample_names, path.problem.sample_names)
+
+
+def test_names_survive_a_saved_solution(tmp_path):
+    solution = mf.solve(ragged(token_names=WORDS, sample_names=SAMPLES), "frobenius")
+    solution.save(tmp_path / "svm.npz")
+    again = mf.Solution.load(tmp_path / "svm.npz").problem
+    np.testing.assert_array_equal(again.token_names, solution.problem.token_names)
+    np.testing.assert_array_equal(again.sample_names, solution.problem.sample_names)
+    assert verify_saved(tmp_path / "svm.npz").holds
 
 
 def test_names_change_no_number():

@@ -13,6 +13,7 @@ from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.files import names_of
 from marginflow.problem.problem import Against, Problem
 from marginflow.shown import card
 from marginflow.svm import rational
@@ -141,6 +142,7 @@ class Solution:
                 "selection": self.selection,
                 "against": self.against,
                 "name": self.problem.name,
+                **names_of(self.problem),
             }
         from marginflow.svm.verify import digest
 
@@ -168,6 +170,8 @@ class Solution:
                 arrays["scores"],
                 mask=arrays["mask"],
                 name=str(arrays.get("name", "")),
+                token_names=arrays.get("token_names"),
+                sample_names=arrays.get("sample_names"),
             )
         W, dual = arrays["W"], arrays["dual"]
         if W.shape != constraints.shape or dual.shape != (len(constraints),):
