@@ -171,6 +171,38 @@ def test_degenerate_optimum_without_strict_complementarity(norm):
     assert solution.certificate.gap <= 1e-9
 
 
+@pytest.mark.parametrize("p", [10, 30, 50, 200, 1000])
+def test_large_exponents(p):
+    """Between l2 and linf, where |beta|^p has no curvature left: cones, then Newton on the active rows."""
+    for seed, shape in enumerate([(3, 3, 10), (5, 4, 20), (2, 2, 5), (6, 5, 30)]):
+        problem = bank.sphere(*shape, seed)
+        solution = mf.solve(problem, f"lp:{p}")
+        assert solution.status is mf.SvmStatus.optimal, solution.reason
+        least, most = mf.solve(problem, "linf").value, mf.solve(problem, "l2").value
+        assert least * (1 - 1e-9) <= solution.value <= most
+        assert solution.value <= least * shape[2] ** (1 / p) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf", "lp:1.1", "lp:3", "lp:10"])
+def test_coordinates_over_eight_orders(norm):
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        constraints = bank.sphere(5, 4, 20, seed).constraints()
+        scaled = mf.Constraints(constraints.a * 10 ** rng.uniform(-4, 4, 20), constraints.sample, constraints.z)
+        solution = mf.solve(scaled, norm)
+        assert solution.status is mf.SvmStatus.optimal, (seed, solution.reason)
+
+
+def test_large_exponents_on_badly_scaled_coordinates_say_so():
+    rng = np.random.default_rng(8)
+    constraints = bank.sphere(3, 3, 10, 8).constraints()
+    scaled = mf.Constraints(constraints.a * 10 ** rng.uniform(-4, 4, 10), constraints.sample, constraints.z)
+    solution = mf.solve(scaled, "lp:50")
+    assert solution.certificate.gap < 1e-2
+    if solution.status is not mf.SvmStatus.optimal:
+        assert solution.status is mf.SvmStatus.inaccurate and "1.0e-09 was asked" in solution.reason
+
+
 def test_diagonal_norms_need_equal_dimensions():
     with pytest.raises(mf.UndefinedError, match="same number"):
         mf.solve(bank.sphere(2, 3, 4, d_z=5), "l1")

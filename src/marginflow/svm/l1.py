@@ -5,28 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.svm.path_following import Inverse, Iterate, diagonal_plus_gram
+from marginflow.svm.path_following import Iterate
+from marginflow.svm.split import AbstractSplitProgram
 from marginflow.svm.vertex import AbstractVertexProgram, Pair, Start, highs, least_squares
 
 
 @dataclass(frozen=True, eq=False)
-class L1(AbstractVertexProgram):
+class L1(AbstractSplitProgram, AbstractVertexProgram):
     """x = (p, n, s): min sum(p + n) with R (p - n) - s = h; its multipliers y are the SVM's."""
 
     R: Floats
     b: Floats
-
-    def product(self, x: Floats) -> Floats:
-        p, n, s = self._split(x)
-        return np.asarray(self.R @ (p - n) - s)
-
-    def adjoint(self, y: Floats) -> Floats:
-        pulled = y @ self.R
-        return np.concatenate((pulled, -pulled, -y))
-
-    def normal(self, D: Floats) -> Inverse:
-        p, n, s = self._split(D)
-        return diagonal_plus_gram(self.R, s, p + n)
 
     def gradient(self, x: Floats) -> Floats:
         out = np.ones(len(x))
@@ -34,7 +23,7 @@ class L1(AbstractVertexProgram):
         return out
 
     def pair(self, point: Iterate) -> Pair:
-        p, n, _ = self._split(point.x)
+        p, n, _ = self.split(point.x)
         return p - n, point.y
 
     def value(self, beta: Floats) -> float:
@@ -45,14 +34,14 @@ class L1(AbstractVertexProgram):
 
     def square(self, point: Iterate) -> bool:
         d = self.R.shape[1]
-        p, n, s = self._split(point.x)
+        p, n, s = self.split(point.x)
         nonzero = (p > point.z[:d]) | (n > point.z[d : 2 * d])
         return int(nonzero.sum()) == int((point.y > s).sum())
 
     def vertex(self, point: Iterate) -> Pair:
         """Active rows and non-zero weights as the iterate has them, then their equations solved."""
         d = self.R.shape[1]
-        p, n, s = self._split(point.x)
+        p, n, s = self.split(point.x)
         nonzero = (p > point.z[:d]) | (n > point.z[d : 2 * d])
         active = point.y > s
         beta, y = np.where(nonzero, p - n, 0.0), np.where(active, point.y, 0.0)
@@ -64,10 +53,6 @@ class L1(AbstractVertexProgram):
     def simplex(self) -> Pair:
         d = self.R.shape[1]
         return highs(np.ones(2 * d), np.hstack((self.R, -self.R)), self.b, lambda x: x[:d] - x[d:])
-
-    def _split(self, x: Floats) -> tuple[Floats, Floats, Floats]:
-        d = self.R.shape[1]
-        return x[:d], x[d : 2 * d], x[2 * d :]
 
 
 def start_l1(R: Floats, h: Floats) -> Start:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -12,8 +13,11 @@ from marginflow.norms import AbstractNorm, Lp
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.euclidean import solve_l2
-from marginflow.svm.path_following import AbstractProgram, Inverse, cholesky, diagonal_plus_gram, follow
+from marginflow.svm.goldfarb_idnani import least_norm
+from marginflow.svm.path_following import cholesky, follow
+from marginflow.svm.power_cone import power_cone
 from marginflow.svm.rows import Rows, unit_rows, zero_row
+from marginflow.svm.split import AbstractSplitProgram
 
 
 def solve_lp(
@@ -41,10 +45,7 @@ def solve_lp(
     program = _Powers(rows.dense, rows.h / search.upper, norm.p)
     l2 = search.beta / search.upper
     try:
-        for damped, spread in _ATTEMPTS if norm.p <= 2.0 else [(not t, s) for t, s in _ATTEMPTS]:
-            _follow(search, program, l2, damped, spread, progress)
-            if search.gap <= tol / 4:
-                break
+        _run(search, program, l2, tol, progress)
     except KeyboardInterrupt:
         interrupted = True
     return Candidate(
@@ -56,12 +57,51 @@ def solve_lp(
     )
 
 
+def _run(
+    search: "_Search", program: "_Powers", l2: Floats, tol: float, progress: Callable[[int, float], None] | None
+) -> None:
+    """Every way there is until one reaches `tol` / 4."""
+    steep = program.power > _STEEP
+    if steep:
+        _follow_cones(search, program, progress)
+    # Most attempts that end well fall fast; only when none does are the slow ones seen through.
+    for patient, (damped, spread) in product((False,) if steep else (False, True), _ATTEMPTS):
+        if search.gap <= tol / 4:
+            return
+        _follow(search, program, l2, damped != (program.power > 2.0), spread, patient, progress)
+    if search.gap > tol / 4 and program.power > 2.0 and not steep:
+        _follow_cones(search, program, progress)
+
+
+def _follow_cones(search: "_Search", program: "_Powers", progress: Callable[[int, float], None] | None) -> None:
+    """The method for large p, from weights with room to spare on every row, however short its margin may be."""
+    h = program.b
+    inside = least_norm(program.R, h + 0.2 * h.max()).w
+    if not (program.R @ inside > h).all():
+        return
+    last, misses = np.inf, 0
+    search.steps["cones"] = 0
+    for beta, y in power_cone(program.R, h, program.power, inside):
+        search.steps["cones"] += 1
+        search.offer(beta, y)
+        if search.gap < _FLAT:
+            for pair in _on_equalities(program, beta, y > program.R @ beta - h):
+                search.offer(*pair)
+        if progress is not None:
+            progress(search.steps["cones"], search.gap)
+        misses = 0 if search.gap < 0.3 * last else misses + 1
+        last = search.gap
+        if search.gap <= _EXACT or misses == 2:
+            return
+
+
 def _follow(
     search: "_Search",
     program: "_Powers",
     beta: Floats,
     damped: bool,
     spread: float,
+    patient: bool,
     progress: Callable[[int, float], None] | None,
 ) -> None:
     """One run of the interior point method from `beta`, `spread` away from the boundary."""
@@ -69,7 +109,8 @@ def _follow(
     x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0))) + spread / d
     y = np.full(C, spread / C)
     start = np.concatenate((x, np.full(C, spread))), y, np.concatenate((np.full(2 * d, spread), y))
-    for point in follow(program, *start, damped=damped):
+    mark = np.inf
+    for step, point in enumerate(follow(program, *start, damped=damped)):
         search.steps["interior"] += 1
         weights = point.x[:d] - point.x[d : 2 * d]
         search.offer(weights, point.y)
@@ -84,41 +125,31 @@ def _follow(
             progress(search.steps["interior"], search.gap)
         if search.gap <= _EXACT or point.complementarity < 1e-20:
             break
+        if not patient and step % _STALL == _STALL - 1:
+            if point.complementarity > 0.1 * mark:
+                break
+            mark = point.complementarity
 
 
 @dataclass(frozen=True, eq=False)
-class _Powers(AbstractProgram):
+class _Powers(AbstractSplitProgram):
     """x = (p, n, s): min sum(p^k + n^k) / k with R (p - n) - s = h."""
 
     R: Floats
     b: Floats
     power: float
 
-    def product(self, x: Floats) -> Floats:
-        p, n, s = self._split(x)
-        return np.asarray(self.R @ (p - n) - s)
-
-    def adjoint(self, y: Floats) -> Floats:
-        pulled = y @ self.R
-        return np.concatenate((pulled, -pulled, -y))
-
-    def normal(self, D: Floats) -> Inverse:
-        p, n, s = self._split(D)
-        return diagonal_plus_gram(self.R, s, p + n)
-
     def gradient(self, x: Floats) -> Floats:
-        out = x ** (self.power - 1.0)
+        with np.errstate(over="ignore"):
+            out = x ** (self.power - 1.0)
         out[2 * self.R.shape[1] :] = 0.0
         return out
 
     def curvature(self, x: Floats) -> Floats:
-        out = (self.power - 1.0) * x ** (self.power - 2.0)
+        with np.errstate(over="ignore"):
+            out = (self.power - 1.0) * x ** (self.power - 2.0)
         out[2 * self.R.shape[1] :] = 0.0
         return out
-
-    def _split(self, x: Floats) -> tuple[Floats, Floats, Floats]:
-        d = self.R.shape[1]
-        return x[:d], x[d : 2 * d], x[2 * d :]
 
 
 def _on_active(program: _Powers, y: Floats, active: Bools) -> tuple[Floats, Floats]:
@@ -161,8 +192,10 @@ def _on_equalities(program: _Powers, beta: Floats, active: Bools) -> Iterator[tu
     K = np.zeros((d + rows, d + rows))
     K[:d, d:], K[d:, :d] = -E.T, E
     for _ in range(_NEWTON):
-        slope = np.abs(beta) ** (p - 1.0)
-        curvature = (p - 1.0) * np.abs(beta) ** (p - 2.0)
+        # The objective is divided by max |beta|^(p - 1), or its terms vanish beside the rows for large p.
+        top = float(np.abs(beta).max())
+        slope = (np.abs(beta) / top) ** (p - 1.0)
+        curvature = (p - 1.0) / top * (np.abs(beta) / top) ** (p - 2.0)
         # A floor where the objective is flat to working precision, or the equations would be singular.
         K[np.arange(d), np.arange(d)] = curvature + 1e-14 * curvature.max()
         right = np.concatenate((-np.sign(beta) * slope, h - E @ beta))
@@ -210,6 +243,15 @@ class _Search:
 
 _ATTEMPTS: Final = ((False, 0.1), (True, 0.1), (False, 1.0), (True, 1.0), (False, 0.01), (True, 0.01))
 """(damped steps, distance from the boundary) of each attempt for p <= 2; the other way about for p > 2."""
+
+_STEEP: Final = 15.0
+"""Exponents from which the cones come first."""
+
+_FLAT: Final = 1e-3
+"""Relative gap below which Newton's method on the active rows follows each central point of the cones."""
+
+_STALL: Final = 8
+"""Steps within which the mean complementarity must fall tenfold, or a first attempt is given up."""
 
 _NEAR: Final = 1e-4
 """Relative gap below which Newton's method on the active rows is tried."""

@@ -9,6 +9,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
+from marginflow.svm.capped import KktPoint
 from marginflow.svm.optimal_margins import OptimalMargins
 from marginflow.svm.solution import Solution, SvmStatus
 from marginflow.svm.solve import solve
@@ -20,6 +21,7 @@ class Verdict(Enum):
     attractor = "attractor: an open set of starts ends here"
     left = "left: no attracting end with these tokens"
     undecided = "undecided"
+    unseen = "unseen: local search found no attracting end with these tokens"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Decision:
         solution: the SVM against the worse tokens; None where there is nothing to solve.
         stability: the least margin of a better token at the SVM; inf when no token is better.
         stability_lower: a number that every better margin exceeds at every optimum.
+        point: under a rank cap, the KKT point of the factors that `stability` was read at; else None.
     """
 
     selected: Ints
@@ -40,6 +43,7 @@ class Decision:
     solution: Solution | None
     stability: float
     stability_lower: float
+    point: KktPoint | None = None
 
 
 def decide(problem: Problem, norm: str, selected: Ints, tol: float = 1e-9) -> Decision:
