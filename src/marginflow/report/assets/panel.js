@@ -141,7 +141,7 @@ function nameGuides(plot, guides, x, y) {
       : points.reduce((best, p) => (Math.abs(p[0] - middle) < Math.abs(best[0] - middle) ? p : best));
     const room = x.range[1] - at[0] > 70;
     const [dx, dy, anchor] = room ? [9, -9, "start"] : [-7, 15, "end"];
-    plot.append(s("text", { class: "guide-label", x: at[0] + dx, y: at[1] + dy, "text-anchor": anchor }, "predicted"));
+    plot.append(s("text", { class: "guide-label", x: at[0] + dx, y: Math.min(at[1] + dy, y.range[0] - 4), "text-anchor": anchor }, "predicted"));
     return;
   }
 }
