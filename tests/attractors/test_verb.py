@@ -20,9 +20,12 @@ def test_json_has_the_documented_fields(capsys):
 
 
 def test_text_names_the_minimal_loss_and_what_is_missing(capsys):
-    assert attractors("trap:finite", "kq", width=1) == 0
+    assert attractors("trap:finite", "kq") == 0
     out = capsys.readouterr().out
-    assert "minimal" in out and "caps the rank" in out and "finite ends" in out
+    assert "minimal" in out and "finite ends" in out and "caps the rank" not in out
+    assert attractors("rank-infeasible", "kq", width=1) == 0
+    out = capsys.readouterr().out
+    assert "caps the rank" in out and "undecided" in out
 
 
 def test_share_is_null_without_runs(capsys):

@@ -1,7 +1,7 @@
 """The list of possible ends and what may be missing from it."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,13 +37,17 @@ class Attractor:
 
     @property
     def value(self) -> float:
-        """The norm of its SVM solution: late weights are margin times value long."""
+        """The norm of its SVM solution, or KKT point: late weights are margin times value long."""
+        if self.decision.point is not None:
+            return self.decision.point.value
         assert self.decision.solution is not None
         return self.decision.solution.value
 
     @property
     def gap(self) -> float:
-        """The certified relative gap of `value`."""
+        """The certified relative gap of `value`; nan at a KKT point, for which there is none."""
+        if self.decision.point is not None:
+            return float("nan")
         assert self.decision.solution is not None
         return self.decision.solution.certificate.gap
 
@@ -60,6 +64,7 @@ class Attractor:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of `marginflow attractors --json`."""
+        point = self.decision.point
         return {
             "selected": self.selected,
             "optimal": self.optimal,
@@ -73,6 +78,7 @@ class Attractor:
                 {"scale": s.scale, "count": s.count, "total": s.total, "interval": s.interval} for s in self.shares
             ],
             "tied": [d.selected for d in self.tied],
+            "kkt": None if point is None else {name: getattr(point, name) for name in _RESIDUALS},
         }
 
 
@@ -178,3 +184,7 @@ def excess(problem: Problem, selected: Ints) -> float:
     rows = np.arange(problem.n)
     best, own = problem.scores[rows, problem.optimal], problem.scores[rows, selected]
     return float((np.exp(-best) * np.expm1(best - own)).mean())
+
+
+_RESIDUALS: Final = ("epsilon", "delta", "curvature", "spectral")
+"""What `--json` says of a KKT point."""

@@ -1,22 +1,23 @@
 """The door: every place where training can end, before any training."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Ints
-from marginflow.attractors.attractors import Attractor, Attractors, excess, score_class
+from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
+from marginflow.attractors.ends_met import EndsMet
+from marginflow.attractors.rule import capped, judge, largest_rank
 from marginflow.attractors.search import Screened, screen
-from marginflow.attractors.shares import Share, missing
+from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
 from marginflow.flow.parameterization import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
 from marginflow.problem.problem import Problem
 from marginflow.svm.separable import separability
-from marginflow.svm.stability import Decision, Verdict, decide
+from marginflow.svm.stability import Decision, Verdict
 
 
 Progress = Callable[[str], None]
@@ -70,20 +71,23 @@ def attractors(
     euclidean = norm in ("frobenius", "l2")
     if limit is None:
         limit = _SPECTRAL if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT
-    screened = _screen(candidates, euclidean, limit, processes, progress)
+    if capped(parameterization, problem):
+        screened = _every(candidates)
+    else:
+        screened = _screen(candidates, euclidean, limit, processes, progress)
     why = _reasons(problem, parameterization, screened, limit)
     if not screened.complete:
         screened.selections.append(problem.optimal)
     decisions = dict[tuple[int, ...], Decision]()
     try:
         for i, selected in enumerate(screened.selections):
-            decisions.setdefault(tuple(selected.tolist()), _decide(problem, parameterization, selected, tol))
+            decisions.setdefault(tuple(selected.tolist()), judge(problem, parameterization, selected, tol))
             if progress is not None:
                 progress(f"solved {i + 1} of {len(screened.selections)}")
     except KeyboardInterrupt:
         screened.interrupted = True
         why.append("interrupted")
-    ends = _Ends(problem, parameterization, tol, decisions)
+    ends = EndsMet(problem, parameterization, tol, decisions)
     if sample:
         ends.run(sample, scales, seed, until_margin, progress)
     undecided = tuple(d for d in ends.decisions.values() if d.verdict is Verdict.undecided)
@@ -148,6 +152,15 @@ def _screen(candidates: Candidates, euclidean: bool, limit: int, processes: int,
     return out
 
 
+def _every(candidates: Candidates) -> Screened:
+    """All selections, for the local searches under a rank cap, for which no bound rejects; none if too many."""
+    if candidates.count > _LOCAL:
+        return Screened(complete=False)
+    tokens = [np.flatnonzero(row) for row in candidates.possible]
+    selections = [np.array(chosen) for chosen in itertools.product(*tokens)]
+    return Screened(selections, {candidates.problem.n: len(selections)})
+
+
 def _reasons(problem: Problem, parameterization: AbstractParameterization, screened: Screened, limit: int) -> list[str]:
     why = []
     if screened.interrupted:
@@ -158,106 +171,12 @@ def _reasons(problem: Problem, parameterization: AbstractParameterization, scree
             if screened.total
             else f"{Candidates.of(problem, parameterization.diagonal).count:.3g} selections are too many to search"
         )
-    if isinstance(parameterization, KeyQuery) and parameterization.width < min(problem.d, problem.d_z):
+    if isinstance(parameterization, KeyQuery) and capped(parameterization, problem):
         why.append(
-            f"width {parameterization.width} caps the rank below {min(problem.d, problem.d_z)}: "
-            "other KKT points than the SVM solution can be ends, and an SVM solution of higher rank is none"
+            f"width {parameterization.width} caps the rank below {largest_rank(problem)}: "
+            "the ends are KKT points found by local search, of which there may be more"
         )
     return why
-
-
-def _decide(problem: Problem, model: AbstractParameterization, selected: Ints, tol: float) -> Decision:
-    """The rule; with narrow K and Q it needs an SVM solution of a rank they can reach (docs/attractors.md)."""
-    decision = decide(problem, model.norm, selected, tol)
-    if decision.verdict is not Verdict.attractor or not isinstance(model, KeyQuery):
-        return decision
-    if model.width >= min(problem.d, problem.d_z):
-        return decision
-    rank = None if decision.solution is None else decision.solution.rank
-    if rank is not None and rank <= model.width:
-        return decision
-    known = "of unknown rank" if rank is None else f"of rank {rank}"
-    reason = f"its SVM solution, {known}, is out of reach of width {model.width}"
-    return replace(decision, verdict=Verdict.undecided, reason=reason)
-
-
-class _Ends:
-    """Decisions on selections, and the runs that met them."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        parameterization: AbstractParameterization,
-        tol: float,
-        decisions: dict[tuple[int, ...], Decision],
-    ) -> None:
-        self.problem = problem
-        self.parameterization = parameterization
-        self.tol = tol
-        self.decisions = decisions
-        self.met: list[tuple[Ints, bool]] = []
-        self.counts: dict[tuple[float, tuple[float, ...]], int] = {}
-        self.total = 0
-        self.elsewhere: tuple[Decision, ...] = ()
-
-    def run(
-        self,
-        sample: int,
-        scales: Sequence[float],
-        seed: int,
-        until_margin: float,
-        progress: Progress | None,
-    ) -> None:
-        """Integrate `sample` starts at each scale and enter where they end."""
-        from marginflow.flow.integrate import integrate_many
-
-        self.total = sample
-        for scale in scales:
-            paths = integrate_many(
-                self.problem,
-                self.parameterization,
-                seeds=list(range(seed, seed + sample)),
-                scale=float(scale),
-                until_margin=until_margin,
-            )
-            if progress is not None:
-                progress(f"{sample} runs from scale {scale:g} done")
-            for path in paths:
-                self._meet(path.selected(-1), float(scale))
-
-    def _meet(self, selected: Ints, scale: float) -> None:
-        key = tuple(selected.tolist())
-        if key not in self.decisions:
-            self.decisions[key] = _decide(self.problem, self.parameterization, selected, self.tol)
-        decision = self.decisions[key]
-        ended = decision.verdict is Verdict.attractor
-        self.met.append((selected, ended))
-        if ended:
-            place = (scale, score_class(self.problem, selected))
-            self.counts[place] = self.counts.get(place, 0) + 1
-        else:
-            self.elsewhere = (*self.elsewhere, decision)
-
-    def attractors(self, scales: Sequence[float]) -> tuple[Attractor, ...]:
-        """The ends, selections that differ only among ties as one, by excess."""
-        groups: dict[tuple[float, ...], list[Decision]] = {}
-        for decision in self.decisions.values():
-            if decision.verdict is Verdict.attractor:
-                groups.setdefault(score_class(self.problem, decision.selected), []).append(decision)
-        best = score_class(self.problem, self.problem.optimal)
-        out = []
-        for key, members in groups.items():
-            members.sort(key=_value)
-            shares = tuple(
-                Share(float(s), self.counts.get((float(s), key), 0), self.total) for s in scales if self.total
-            )
-            loss = excess(self.problem, members[0].selected)
-            out.append(Attractor(members[0], key == best, loss, tuple(members[1:]), shares))
-        return tuple(sorted(out, key=lambda a: (a.excess, a.value)))
-
-
-def _value(decision: Decision) -> float:
-    return np.inf if decision.solution is None else decision.solution.value
 
 
 _EUCLIDEAN: Final = 30_000_000
@@ -267,6 +186,9 @@ _SPECTRAL: Final = 2_000_000
 
 _HOPELESS: Final = 20
 """Times the limit: the bounds have never left fewer than a twentieth of all selections to be looked at."""
+
+_LOCAL: Final = 300
+"""Selections that are searched one by one under a rank cap; with more, only those that sampled runs meet."""
 
 _WORTH_SHARING: Final = 200_000
 """Fewer selections than this are searched faster than processes start."""

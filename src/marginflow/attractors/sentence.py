@@ -5,6 +5,7 @@ from typing import Final
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.find import attractors
+from marginflow.attractors.rule import capped
 from marginflow.errors import UndefinedError
 from marginflow.flow.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem
@@ -15,6 +16,8 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
 
     Its `sentence` says no more than was proved; `only_minimal_loss` and `below(zero_loss)` are the facts.
     """
+    if not isinstance(parameterization, str) and capped(parameterization, problem):
+        return None
     diagonal = (
         parameterization in ("diag", "diag-kq") if isinstance(parameterization, str) else parameterization.diagonal
     )

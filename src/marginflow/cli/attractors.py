@@ -90,7 +90,7 @@ def _text(found: "Attractors") -> str:
             "minimal" if end.optimal else "trap",
             number(end.excess),
             number(end.value, 10),
-            f"{end.gap:.0e}",
+            "KKT point" if end.decision.point is not None else f"{end.gap:.0e}",
             "no better token" if end.optimal else f"{number(end.stability)} > 1",
         ]
         for s in end.shares:
