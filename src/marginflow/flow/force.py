@@ -1,6 +1,7 @@
 """The pull of the loss on every logit, exact at any margin (theory 3.2, 3.3; derived in docs/flow.md)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -33,8 +34,7 @@ class Logits:
         """The same logits counted from the top token of each sample, with `low` small again."""
         high, low = _two_sum(self.high, self.low)
         index = _flat(high.argmax(axis=2), high.shape)
-        top = high.reshape(-1)[index][..., None]
-        bottom = low.reshape(-1)[index][..., None]
+        top, bottom = high.take(index)[..., None], low.take(index)[..., None]
         difference, error = _two_sum(high, -top)
         return Logits(*_two_sum(difference, error + (low - bottom)))
 
@@ -92,13 +92,13 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     rough = s.high + s.low
     top = rough.argmax(axis=2)
     index = _flat(top, shape)
-    high = s.high - s.high.reshape(-1)[index][..., None]
-    low = s.low - s.low.reshape(-1)[index][..., None]
+    high = s.high - s.high.take(index)[..., None]
+    low = s.low - s.low.take(index)[..., None]
     q = high + low
     weight = np.exp(q)
     total = weight.sum(axis=2, keepdims=True)
     p = weight / total
-    top_score = scores.reshape(-1)[index % scores.size][..., None]
+    top_score = scores.take(index, mode="wrap")[..., None]
     lead = scores - top_score
     shift = (p * lead).sum(axis=2, keepdims=True)
     gbar = top_score + shift
@@ -111,12 +111,10 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     factor = factor - np.log(total)
     acts = lead != 0.0
     reach = np.where(acts, q, -np.inf)
-    first = (reach + factor).reshape(shape[0], -1).argmax(axis=1)
-    first = first + np.arange(shape[0]) * (shape[1] * shape[2])
-    sample = (first // shape[2]).reshape(-1)
-    lead_high = high.reshape(-1)[first][:, None, None]
-    lead_low = low.reshape(-1)[first][:, None, None]
-    lead_factor = factor.reshape(-1)[sample][:, None, None]
+    first = (reach + factor).reshape(shape[0], -1).argmax(axis=1) + _starts(shape)[:, 0]
+    lead_high = high.take(first)[:, None, None]
+    lead_low = low.take(first)[:, None, None]
+    lead_factor = factor.take(first // shape[2])[:, None, None]
     # A tie carries no force whatever its weight; capping its exponent keeps 0 * inf away.
     exponent = np.minimum((high - lead_high) + (low - lead_low) + (factor - lead_factor), 60.0)
     pull = np.exp(exponent) * lead
@@ -169,7 +167,15 @@ def _log_gain(gamma: Floats, log_expm1: Floats, offset: Floats, loss: Loss) -> F
 
 def _flat(token: Ints, shape: tuple[int, ...]) -> Ints:
     """Flat indices of one token per sample (B, n)."""
-    return np.asarray(np.arange(0, shape[0] * shape[1] * shape[2], shape[2]).reshape(shape[:2]) + token)
+    return np.asarray(_starts(shape) + token)
+
+
+@lru_cache(maxsize=256)
+def _starts(shape: tuple[int, ...]) -> Ints:
+    """(B, n) flat index of the first token of every sample."""
+    starts = np.arange(0, shape[0] * shape[1] * shape[2], shape[2]).reshape(shape[:2])
+    starts.setflags(write=False)
+    return starts
 
 
 def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:

@@ -183,10 +183,13 @@ class _Solver:
     """
 
     def __init__(self, lift: AbstractLift, tokens: Tokens, at: Point, a: Floats, active: Ints | None) -> None:
-        self.lift, self.tokens, self.at, self.active = lift, tokens, at, active
+        self.lift, self.tokens, self.at = lift, tokens, at
         self.a = a
         self.resolvent: AbstractResolvent = lift.resolvent(at.theta, at.dtheta, at.G, a)
         B = len(a)
+        per_run = at.ds[0].size
+        # Flat indices into (B, n, T) arrays; None for all.
+        self.places = None if active is None else active + per_run * np.arange(B)[:, None]
         x, z = tokens.gather(active)
         M = self.resolvent.matrix(x, z)
         size = M.shape[1]
@@ -200,8 +203,7 @@ class _Solver:
         self.factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in system]
 
     def _take(self, v: Floats) -> Floats:
-        flat = v.reshape(len(v), -1)
-        return flat if self.active is None else np.take_along_axis(flat, self.active, axis=1)
+        return v.reshape(len(v), -1) if self.places is None else v.take(self.places)
 
     def solve(self, right_theta: Floats, right_s: Floats) -> tuple[Floats, Floats]:
         lift, tokens, at = self.lift, self.tokens, self.at
@@ -211,12 +213,14 @@ class _Solver:
         weights = weights - lift.slope(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
         r = right_s / column + tokens.push(weights)
         right = self._take(at.force.respond(r))
-        solved = np.stack([dgetrs(*lu, b, trans=1)[0] for lu, b in zip(self.factors, right, strict=True)])
-        u = np.zeros_like(r)
-        if self.active is None:
-            u.reshape(solved.shape)[:] = solved
+        solved = np.empty_like(right)
+        for b, lu in enumerate(self.factors):
+            solved[b] = dgetrs(*lu, right[b], trans=1)[0]
+        if self.places is None:
+            u = solved.reshape(r.shape)
         else:
-            np.put_along_axis(u.reshape(len(u), -1), self.active, solved, axis=1)
+            u = np.zeros_like(r)
+            u.reshape(-1)[self.places] = solved
         extra = self.resolvent.solve(lift.rate(at.theta, tokens.pull(u)))
         return free + extra, r + tokens.push(self.resolvent.ahead(extra))
 
