@@ -72,7 +72,7 @@ class State:
         psi, psi_rate: (B,) -log(force) and its rate.
         tau, log_time, h: (B,) the force clock, log of the time, and the next step.
         last_error: (B,) of the last accepted step, over what is allowed.
-        careful: (B,) the last step was refused or cut short, so that the next one looks out for contacts.
+        careful: (B,) the last step ran across a contact, or was cut to end before one: the next one looks out too.
         landing: (B,) a step has gone past the margin asked for, and been taken back.
         steps, evaluations: (B,) int.
         drift: (B,) largest drift of the conserved quantity so far.
@@ -297,8 +297,14 @@ def _advance(
         next_h = np.where(jumped, np.minimum(next_h, h * fraction), next_h)
         log_time = np.logaddexp(state.log_time, spent)
         drift = np.maximum(state.drift, lift.drift(new.theta, state.start))
-    good = (error <= 1.0) & ~jumped
-    careful = np.zeros_like(good) if explicit else ((error > 1.0) | (h < state.h))
+        refused = error > 1.0
+        across = np.zeros_like(refused)
+        if not explicit and refused.any():
+            # First cut to the contact that it ran across, if there is one, and only then shortened.
+            across = refused & (contact(at, state.psi, state.psi_rate, h) < h)
+            next_h = np.where(across, h, next_h)
+    good = ~(refused | jumped)
+    careful = across | (~refused & (h < state.h))
     landing = state.landing | past
     after = State(
         new,

@@ -8,12 +8,12 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Logits, Loss, log_excess
-from marginflow.flow.tokens import Tokens
 from marginflow.flow.trajectory import FlowStatus, Snapshots, Verdict
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.svm import stability
+from marginflow.svm.capped import kkt_point
 from marginflow.svm.solution import Solution
 
 
@@ -30,8 +30,8 @@ far as at the SVM."""
 BEHIND: Final = 20.0
 """And how far in all: their weight is then e^-20 of what acts."""
 
-STATIONARY: Final = 0.1
-"""KKT residual of the direction below which a rank-capped run counts as near the KKT point it approaches."""
+NEAR: Final = 0.3
+"""Relative distance of a rank-capped run from the KKT point of the factors at which that point speaks for it."""
 
 
 @dataclass(eq=False)
@@ -110,7 +110,7 @@ class Judge:
         clear = float(ahead.min(initial=np.inf)) / acting
         numbers = (decision.stability_lower, closeness)
         if self._capped(solution):
-            return self._under_a_cap(snapshots, clear, excess, barrier, wrong, numbers)
+            return self._under_a_cap(snapshots, selected, acting, clear, excess, barrier, wrong, numbers)
         needed = min(CLEAR, 1.0 + (decision.stability_lower - 1.0) / 2.0)
         behind = clear >= needed and (clear - 1.0) * acting >= BEHIND
         if decision.verdict is stability.Verdict.attractor and closeness <= CLOSE and behind:
@@ -172,41 +172,37 @@ class Judge:
     def _under_a_cap(
         self,
         snapshots: Snapshots,
+        selected: Ints,
+        acting: float,
         clear: float,
         excess: float,
         barrier: float,
         wrong: tuple[tuple[int, int], ...],
         numbers: tuple[float, float],
     ) -> Verdict:
-        """The width is below the SVM's rank: the limit is a KKT point of the factors, looked at directly."""
-        residual = self._stationarity(snapshots)
-        if clear >= CLEAR and residual <= STATIONARY:
-            return Verdict(
-                FlowStatus.trapped,
-                f"samples {_samples(wrong)} stay on a wrong token: the width is below the rank of the SVM solution, "
-                f"and at the KKT point approached (residual {residual:.2g}) every better token is {clear:.4g} times "
-                "the least margin behind; no claim of global optimality (docs/flow.md)",
-                "kkt",
-                excess,
-                barrier,
-                wrong,
-                *numbers,
+        """The width is below the SVM's rank: the limit is a KKT point of the factors, sought from where the run is."""
+        arrays = self.parameterization.lift(self.problem.d, self.problem.d_z).unpack(snapshots.theta[-1])
+        point = kkt_point(self.problem, selected, arrays["K"], arrays["Q"]) if arrays.keys() == {"K", "Q"} else None
+        if point is None or not point.found:
+            reason = (
+                "the width is below the rank of the SVM solution, and no KKT point of the factors was found from here"
             )
-        reason = (
-            f"the width is below the rank of the SVM solution; KKT residual {residual:.2g}, better tokens at "
-            f"{clear:.4g} times the least margin"
+            return self._undecided(reason, excess, barrier, wrong, *numbers)
+        W, limit = arrays["K"] @ arrays["Q"].T / acting, point.K @ point.Q.T
+        away = float(np.linalg.norm(W - limit) / np.linalg.norm(limit))
+        shown = (
+            "the width is below the rank of the SVM solution, and at the KKT point approached (epsilon "
+            f"{point.epsilon:.1e}, delta {point.delta:.1e}, curvature {point.curvature:.3g}) the least margin of a "
+            f"better token is {point.stability:.6g}; the run is a relative {away:.2g} from it"
         )
-        return self._undecided(reason, excess, barrier, wrong, *numbers)
-
-    def _stationarity(self, snapshots: Snapshots) -> float:
-        """sin of the angle between the parameters and their rate: the relative epsilon of theory 3.5."""
-        problem = self.problem
-        lift = self.parameterization.lift(problem.d, problem.d_z)
-        tokens = Tokens.of([problem], diagonal=self.parameterization.diagonal)
-        theta = snapshots.theta[-1:]
-        rate = lift.rate(theta, tokens.pull(snapshots.f[-1:]))
-        cosine = float((theta * rate).sum()) / float(np.sqrt((theta * theta).sum() * (rate * rate).sum()))
-        return float(np.sqrt(max(0.0, 1.0 - cosine * cosine)))
+        if point.left:
+            return self._undecided(f"the selection will be left: {shown}", excess, barrier, wrong, *numbers)
+        if point.stable and away <= NEAR and clear > 1.0 and (clear - 1.0) * acting >= BEHIND:
+            reason = (
+                f"samples {_samples(wrong)} stay on a wrong token: {shown}; not certified as the others (docs/flow.md)"
+            )
+            return Verdict(FlowStatus.trapped, reason, "kkt", excess, barrier, wrong, *numbers)
+        return self._undecided(shown, excess, barrier, wrong, *numbers)
 
     def _undecided(
         self,
