@@ -24,7 +24,8 @@ from marginflow.attractors import attractors
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.ends import run_ends
 from marginflow.flow.parameterization import PARAMETERIZATIONS
-from marginflow.problem import Problem, named
+from marginflow.problem import named
+from marginflow.problem.problem import Problem
 from marginflow.svm.capped import kkt_point
 from marginflow.svm.stability import Verdict, decide
 

@@ -23,7 +23,7 @@ def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
     """
     if not found.scales:
         raise InputError("picture of shares: got no sampled runs; give sample=N (--sample N) and scales")
-    figure = _figure(5.6, 3.4)
+    figure = _figure(6.4, 3.4)
     axes = figure.add_subplot()
     place = np.arange(len(found.scales))
     base = np.zeros(len(found.scales))
@@ -96,7 +96,7 @@ def draw_basins(
         end = found.find(run.selected(-1))
         if end is not None:
             index[i] = found.attractors.index(end)
-    figure = _figure(5.6, 4.2)
+    figure = _figure(6.2, 4.2)
     axes = figure.add_subplot()
     half = reach / (points - 1)
     sides = (-reach - half, reach + half)
@@ -134,8 +134,9 @@ def _name(found: Attractors, end: Attractor) -> str:
     if end.optimal:
         return "minimal loss"
     wrong = np.flatnonzero(end.selected != found.problem.optimal)
-    missed = ", ".join(f"{i} on {end.selected[i]}" for i in wrong[:3]) + (", ..." if len(wrong) > 3 else "")
-    return f"sample {missed} (excess {end.excess:.3g})"
+    missed = ", ".join(f"sample {i} on token {end.selected[i]}" for i in wrong[:2])
+    more = f"\nand {len(wrong) - 2} more" if len(wrong) > 2 else ""
+    return f"{missed}{more}\n(excess {end.excess:.3g})"
 
 
 def _look(end: Attractor, k: int) -> tuple[str, str]:

@@ -64,8 +64,12 @@ class KktPoint:
 
     @property
     def left(self) -> bool:
-        """Runs near it turn away: it is a saddle, or some better token's margin is below 1."""
-        return self.found and (self.curvature < -_FLAT or self.stability < 1.0 - _FLAT)
+        """Runs near it turn away: some better token's margin is below 1.
+
+        At a saddle nothing is said: a run may stay close to one for as long as it can be followed, or go to
+        another point with the same tokens.
+        """
+        return self.found and self.curvature > _FLAT and self.stability < 1.0 - _FLAT
 
 
 def kkt_point(problem: Problem, selected: Ints, K: Floats, Q: Floats) -> KktPoint | None:
@@ -86,17 +90,20 @@ def kkt_point(problem: Problem, selected: Ints, K: Floats, Q: Floats) -> KktPoin
     if least <= 0.0:
         return None
     point = _Point(worse, K / np.sqrt(least), Q / np.sqrt(least))
-    best = point.newton()
+    judged = None
     for _ in range(_ROUNDS):
+        best = point.newton()
         if best is not None:
-            break
+            judged = _judged(problem, selected, best)
+            if judged.curvature > -_FLAT:
+                return judged
+        # Newton's method also goes to saddles; the damped steps are driven away from them, as the flow is.
         for _ in range(_DAMPED):
             after = point.improved()
             if after is None:
                 break
             point = after
-        best = point.newton()
-    return _judged(problem, selected, best or point)
+    return judged or _judged(problem, selected, point)
 
 
 def kkt_points(problem: Problem, selected: Ints, width: int, *, starts: int = 3, seed: int = 0) -> list[KktPoint]:
