@@ -13,8 +13,9 @@ from marginflow.flow.control import active_tokens, contact, crossing, explicit_p
 from marginflow.flow.explicit import explicit_step
 from marginflow.flow.force import Logits, Loss, force
 from marginflow.flow.rosenbrock import Point, point, step
+from marginflow.flow.snapshots import Snapshots
 from marginflow.flow.tokens import Tokens
-from marginflow.flow.trajectory import FlowStatus, Snapshots
+from marginflow.flow.trajectory import FlowStatus
 from marginflow.flow.verdict import Judge
 
 

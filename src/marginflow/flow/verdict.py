@@ -8,7 +8,8 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.abstract import AbstractParameterization
 from marginflow.flow.force import Logits, Loss, log_excess
-from marginflow.flow.trajectory import FlowStatus, Snapshots, Verdict
+from marginflow.flow.snapshots import Snapshots
+from marginflow.flow.trajectory import FlowStatus, Verdict
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
