@@ -144,6 +144,39 @@ def test_solve_many_is_solve_for_each(norm):
 
 
 @pytest.mark.parametrize("norm", ["nuclear", "operator"])
+def test_a_batch_of_mixed_shapes_says_what_each_alone_does(norm):
+    """Stacked where shapes agree; infeasible, unusual and single problems in between spoil nothing."""
+    problems = [bank.random_problem(seed) for seed in range(30)]
+    batch = [problem for problem in problems if problem is not None]
+    batch += [bank.sphere(4, 5, 6, seed) for seed in range(40)] + [bank.sphere(2, 3, 4), bank.sphere(1, 2, 3)]
+    batch.append(bank.sphere(3, 3, 5).constraints())
+    for problem, solution in zip(batch, mf.solve_many(batch, norm), strict=True):
+        alone = mf.solve(problem, norm)
+        assert solution.status is alone.status, solution.reason
+        if solution.status is mf.SvmStatus.optimal:
+            assert solution.certificate.gap <= 1e-9
+            assert solution.value == pytest.approx(alone.value, rel=1e-9)
+
+
+def test_the_stack_leaves_nothing_to_do(monkeypatch):
+    """Every problem of one small shape comes back solved from the stack, not from the solver behind it."""
+    import marginflow.svm.spectral as spectral
+
+    monkeypatch.setattr(spectral, "_run", lambda *_: pytest.fail("the solver had to start again"))
+    many = mf.solve_many([bank.sphere(6, 8, 10, seed) for seed in range(40)], "operator")
+    assert all(solution.status is mf.SvmStatus.optimal for solution in many)
+    assert all(0 < solution.iterations["interior_point"] < 30 for solution in many)
+
+
+def test_a_batch_is_checked_like_a_problem():
+    with pytest.raises(mf.InputError, match="tol"):
+        mf.solve_many([bank.sphere(2, 3, 4)] * 2, "operator", 2.0)
+    with pytest.raises(mf.InputError, match="expected a Problem"):
+        mf.solve_many([bank.sphere(2, 3, 4), None], "operator")
+    assert mf.solve_many([], "operator") == []
+
+
+@pytest.mark.parametrize("norm", ["nuclear", "operator"])
 def test_starting_from_an_earlier_solution(norm):
     problem = bank.sphere(8, 5, 9)
     cold = mf.solve(problem, norm)

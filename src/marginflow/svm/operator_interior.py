@@ -4,185 +4,237 @@
     max h'lambda   s.t.  Z = [Z11, -B/2; -B'/2, Z22] >= 0,  tr Z = 1,  B = A* lambda,  lambda >= 0
 
 P is a function of the few unknowns (W, t), so Newton's equations are reduced to these, not to the constraints.
-HKM direction, predictor and corrector.
+HKM direction, predictor and corrector. All arrays carry K problems of one shape, K = 1 for a single one: on small
+matrices calling costs more than computing.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 
-from marginflow.arrays import Floats
-from marginflow.svm.interior_point import Pair
-from marginflow.svm.path_following import Inverse, cholesky
-from marginflow.svm.presolve import Operator
-
-
-def operator_interior(A: Operator) -> Iterator[Pair]:
-    """Yield (W, lambda) of every step until none can be made, cost O(D^3 + C D^2) a step for D = d d_z."""
-    rows = (A.a[:, :, None] * A.queries[A.sample][:, None, :]).reshape(len(A), -1)
-    state = _start(A, rows)
-    while True:
-        yield state.W, state.dual
-        state = _advance(A, rows, state)
+from marginflow.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
-    """A positive definite P by (W, t) with its eigenvectors, and a positive definite Z; x, lambda > 0."""
+class Interior:
+    """K points: positive definite P by (W, t) with its eigenvectors, positive definite Z; x, lambda > 0.
 
+    Attributes:
+        rows: (K, C, d d_z) the constraints a_c z_c'.
+        h: (K, C) right-hand sides.
+        W: (K, d, d_z).
+        t: (K,) above the largest singular value of W.
+        slack: (K, C) x.
+        Z: (K, N, N), N = d + d_z.
+        dual: (K, C) lambda.
+        vectors: (K, N, N) eigenvectors of P.
+        values: (K, N) its eigenvalues, the first t + |W|.
+    """
+
+    rows: Floats
+    h: Floats
     W: Floats
-    t: float
+    t: Floats
     slack: Floats
     Z: Floats
     dual: Floats
     vectors: Floats
     values: Floats
 
-    @property
-    def mu(self) -> float:
-        """The mean complementarity (<P, Z> + x . lambda) / (d + d_z + C)."""
-        return (_inner(self.t, self.W, self.Z) + float(self.slack @ self.dual)) / (len(self.Z) + len(self.dual))
+    def restrict(self, keep: Bools) -> Self:
+        """The problems `keep` (K,)."""
+        return type(self)(*(getattr(self, field.name)[keep] for field in fields(self)))
 
+    def bounds(self) -> tuple[Floats, Floats]:
+        """(K,) upper and (K,) lower bounds of the values, as `first_order.upper_bound` and `lower_bound`."""
+        margins = _mv(self.rows, self.W.reshape(len(self.W), -1))
+        least = (margins / self.h).min(axis=1)
+        with np.errstate(divide="ignore"):
+            upper = np.where(least > 0.0, (self.values[:, 0] - self.t) / least, np.inf)
+        B = _mv(_t(self.rows), self.dual).reshape(self.W.shape)
+        size = np.linalg.svd(B, compute_uv=False).sum(axis=1)
+        lower: Floats = np.vecdot(self.dual, self.h) / (size + 4e-16 * self.dual.sum(axis=1))
+        return upper, lower
 
-def _state(W: Floats, t: float, slack: Floats, Z: Floats, dual: Floats) -> _State:
-    """P = Q diag(t +- s, t) Q' from W = U diag(s) V': eigenvectors (u, +-v)/sqrt 2, and those beyond p."""
-    d, d_z = W.shape
-    U, s, Vt = np.linalg.svd(W)
-    p = len(s)
-    if not t > s[0]:
-        raise np.linalg.LinAlgError("P is not positive definite")
-    Q = np.zeros((d + d_z, d + d_z))
-    Q[:d, :p] = Q[:d, p : 2 * p] = np.sqrt(0.5) * U[:, :p]
-    Q[d:, :p] = np.sqrt(0.5) * Vt[:p].T
-    Q[d:, p : 2 * p] = -Q[d:, :p]
-    Q[:d, 2 * p : 2 * p + d - p] = U[:, p:]
-    Q[d:, p + d :] = Vt[p:].T
-    values = np.concatenate((t + s, t - s, np.full(d + d_z - 2 * p, t)))
-    return _State(W, t, slack, Z, dual, Q, values)
+    def advance(self) -> Self:
+        """One predictor-corrector step (Mehrotra). Raises LinAlgError where one of the cones is left."""
+        T = (self.vectors / self.values[:, None, :]) @ _t(self.vectors)
+        equations = self._newton_matrix(T)
+        H = self.vectors / np.sqrt(self.values)[:, None, :]
+        cone = H, np.linalg.inv(np.linalg.cholesky(self.Z))
+        mu, count = self._complementarity(None, None, None), self.Z.shape[1] + self.h.shape[1]
+        zero = np.zeros_like(self.t)
+        predictor = self._direction(T, equations, zero, np.zeros_like(self.Z), np.zeros_like(self.h))
+        primal, dual = self._lengths(cone, predictor)
+        ratio = np.clip(self._complementarity(predictor, primal, dual) / mu, 0.0, 1.0)
+        # The corrector makes up for dZ dP and dx dlambda, which the linearisation leaves out.
+        second = _sym(predictor.Z @ _lift(predictor.t, predictor.W) @ T)
+        step = self._direction(
+            T, equations, mu / count * ratio**3, second, predictor.slack * predictor.dual / self.slack
+        )
+        primal, dual = self._lengths(cone, step)
+        back = 0.9 + 0.09 * np.minimum(np.minimum(primal, dual), 1.0)
+        primal, dual = np.minimum(1.0, back * primal), np.minimum(1.0, back * dual)
+        return self._at(
+            self.W + primal[:, None, None] * step.W,
+            self.t + primal * step.t,
+            self.slack + primal[:, None] * step.slack,
+            self.Z + dual[:, None, None] * step.Z,
+            self.dual + dual[:, None] * step.dual,
+        )
 
+    def _at(self, W: Floats, t: Floats, slack: Floats, Z: Floats, dual: Floats) -> Self:
+        return type(self)(self.rows, self.h, W, t, slack, Z, dual, *_spectrum(W, t))
 
-def _start(A: Operator, rows: Floats) -> _State:
-    """W with margins near 2 h, P and x well inside their cones; equal lambda, |B| < 2 / (d + d_z), Z around it."""
-    d, N = A.shape[0], sum(A.shape)
-    weighted = rows / A.h[:, None]
-    K = weighted.T @ weighted
-    # A rough least-squares solution: the ridge keeps it short where the rows nearly contradict each other.
-    K[np.diag_indices(len(K))] += 0.01 * np.trace(K) / len(K)
-    W = 2.0 * cholesky(K)(weighted.sum(axis=0)).reshape(A.shape)
-    x = np.maximum(rows @ W.ravel() - A.h, 0.5 * A.h)
-    dual = np.ones(len(A))  # not 1 / h: with rows of scales 1e10 apart that costs four times the steps
-    top = max(float(np.linalg.norm(A.adjoint(dual), 2)), 1e-14 * float(dual.sum()))  # B = 0: hopeless at once
-    dual = dual * (1.7 / (N * top))
-    Z = np.eye(N) / N
-    Z[:d, d:] = -0.5 * A.adjoint(dual)
-    Z[d:, :d] = Z[:d, d:].T
-    return _state(W, 1.5 * float(np.linalg.norm(W, 2)), x, Z, dual)
+    def _complementarity(self, step: "_Direction | None", primal: Floats | None, dual: Floats | None) -> Floats:
+        """(K,) <P, Z> + x . lambda, here or at the end of a step."""
+        W, t, x, Z, lam, d = self.W, self.t, self.slack, self.Z, self.dual, self.W.shape[1]
+        if step is not None and primal is not None and dual is not None:
+            W, t, x = W + primal[:, None, None] * step.W, t + primal * step.t, x + primal[:, None] * step.slack
+            Z, lam = Z + dual[:, None, None] * step.Z, lam + dual[:, None] * step.dual
+        out: Floats = t * np.trace(Z, axis1=1, axis2=2) + 2.0 * (Z[:, :d, d:] * W).sum(axis=(1, 2))
+        return out + np.vecdot(x, lam)
+
+    def _newton_matrix(self, T: Floats) -> "_Equations":
+        """The equations in (W, t): <L_k, Z L_l T> + sum_c w_c A_ck A_cl, L = dP per unknown.
+
+        For a change D of W: Z11 D T22 + T11 D Z22 + Z12 D' T12 + T12 D' Z12, with w = lambda / x.
+        """
+        (K, _, D), d, Z = self.rows.shape, self.W.shape[1], self.Z
+        Z12, T12 = Z[:, :d, d:], T[:, :d, d:]
+        G = Z[:, :d, None, :d, None] * T[:, None, d:, None, d:]
+        G += T[:, :d, None, :d, None] * Z[:, None, d:, None, d:]
+        crossed = (Z12.reshape(K, D, 1) * T12.reshape(K, 1, D)).reshape(K, d, -1, d, D // d).transpose(0, 1, 4, 3, 2)
+        G += crossed
+        G += crossed.transpose(0, 3, 4, 1, 2)
+        weighted = self.rows * np.sqrt(self.dual / self.slack)[:, :, None]
+        M = np.empty((K, D + 1, D + 1))
+        M[:, :D, :D] = G.reshape(K, D, D)
+        M[:, :D, :D] += _t(weighted) @ weighted
+        ZT = Z @ T
+        M[:, D, :D] = M[:, :D, D] = (ZT[:, :d, d:] + _t(ZT[:, d:, :d])).reshape(K, D)
+        M[:, D, D] = np.trace(ZT, axis1=1, axis2=2)
+        return _equations(M)
+
+    def _direction(
+        self, T: Floats, equations: "_Equations", target: Floats, second: Floats, second_slack: Floats
+    ) -> "_Direction":
+        """The HKM direction towards P Z = target I and x lambda = target, less the second-order parts."""
+        K, d, x, dual, Z = len(T), self.W.shape[1], self.slack, self.dual, self.Z
+        behind = _mv(self.rows, self.W.reshape(K, -1)) - self.h - x
+        aim = target[:, None, None] * T - second
+        pull = target[:, None] / x - second_slack
+        right = np.empty((K, self.rows.shape[2] + 1))
+        right[:, :-1] = 2.0 * aim[:, :d, d:].reshape(K, -1) + _mv(_t(self.rows), pull - dual / x * behind)
+        right[:, -1] = np.trace(aim, axis1=1, axis2=2) - 1.0
+        step = equations.solve(right)
+        dW, dt = step[:, :-1].reshape(self.W.shape), step[:, -1]
+        dx = _mv(self.rows, step[:, :-1]) + behind
+        dZ = aim - Z - _sym(Z @ _lift(dt, dW) @ T)
+        return _Direction(dW, dt, dx, dZ, pull - dual - dual / x * dx)
+
+    def _lengths(self, cone: tuple[Floats, Floats], step: "_Direction") -> tuple[Floats, Floats]:
+        """(K,) the longest steps of (W, t, x) and of (Z, lambda); P^-1 = H H', Z^-1 = L' L."""
+        H, L = cone
+        primal = np.linalg.eigvalsh(_t(H) @ _lift(step.t, step.W) @ H)[:, 0]
+        dual = np.linalg.eigvalsh(L @ step.Z @ _t(L))[:, 0]
+        primal = np.minimum(np.minimum(primal, (step.slack / self.slack).min(axis=1)), -1e-10)
+        dual = np.minimum(np.minimum(dual, (step.dual / self.dual).min(axis=1)), -1e-10)
+        return -1.0 / primal, -1.0 / dual
 
 
 @dataclass(frozen=True, eq=False)
 class _Direction:
     W: Floats
-    t: float
+    t: Floats
     slack: Floats
     Z: Floats
     dual: Floats
 
 
-def _advance(A: Operator, rows: Floats, state: _State) -> _State:
-    """One predictor-corrector step (Mehrotra)."""
-    W, t, Z, x, dual, mu = state.W, state.t, state.Z, state.slack, state.dual, state.mu
-    T = (state.vectors / state.values) @ state.vectors.T
-    factor = _factor(rows, len(W), Z, T, dual / x)
-    predictor = _direction(A, rows, state, T, factor, 0.0, np.zeros_like(Z), np.zeros_like(x))
-    cone = state.vectors / np.sqrt(state.values), np.linalg.inv(np.linalg.cholesky(Z))
-    primal, dual_length = _lengths(state, cone, predictor)
-    ahead = _inner(t + primal * predictor.t, W + primal * predictor.W, Z + dual_length * predictor.Z)
-    ahead += float((x + primal * predictor.slack) @ (dual + dual_length * predictor.dual))
-    ratio = min(max(ahead, 0.0) / (len(Z) + len(x)) / mu, 1.0)
-    # The corrector makes up for dZ dP and dx dlambda, which the linearisation leaves out.
-    second = _sym(predictor.Z @ _lift(predictor.t, predictor.W) @ T)
-    step = _direction(A, rows, state, T, factor, mu * ratio**3, second, predictor.slack * predictor.dual / x)
-    primal, dual_length = _lengths(state, cone, step)
-    back = 0.9 + 0.09 * min(primal, dual_length, 1.0)
-    primal, dual_length = min(1.0, back * primal), min(1.0, back * dual_length)
-    return _state(
-        W + primal * step.W,
-        t + primal * step.t,
-        x + primal * step.slack,
-        Z + dual_length * step.Z,
-        dual + dual_length * step.dual,
-    )
-
-
-def _direction(
-    A: Operator,
-    rows: Floats,
-    state: _State,
-    T: Floats,
-    factor: Inverse,
-    target: float,
-    second: Floats,
-    second_slack: Floats,
-) -> _Direction:
-    """The HKM direction towards P Z = target I and x lambda = target, less the second-order parts."""
-    d, x, dual, Z = A.shape[0], state.slack, state.dual, state.Z
-    behind = rows @ state.W.ravel() - A.h - x
-    aim = target * T - second
-    right = 2.0 * aim[:d, d:].ravel() + (target / x - dual / x * behind - second_slack) @ rows
-    step = factor(np.append(right, float(np.trace(aim)) - 1.0))
-    dW, dt = step[:-1].reshape(A.shape), float(step[-1])
-    dx = rows @ step[:-1] + behind
-    dZ = aim - Z - _sym(Z @ _lift(dt, dW) @ T)
-    return _Direction(dW, dt, dx, dZ, target / x - dual - dual / x * dx - second_slack)
-
-
-def _factor(rows: Floats, d: int, Z: Floats, T: Floats, weights: Floats) -> Inverse:
-    """Solve with the equations in (W, t): <L_k, Z L_l T> + sum_c w_c A_ck A_cl, L = dP per unknown, T = P^-1.
-
-    For a change D of W: Z11 D T22 + T11 D Z22 + Z12 D' T12 + T12 D' Z12.
+def operator_interior(rows: Floats, h: Floats, shape: tuple[int, int]) -> Interior:
+    """The start for `rows` (K, C, d d_z), `h` (K, C): W with margins near 2 h, P and x well inside their cones;
+    equal lambda, |B| < 2 / (d + d_z), and Z around it. A step costs O(D^3 + C D^2) for D = d d_z.
     """
-    D = rows.shape[1]
-    Z12, T12 = Z[:d, d:], T[:d, d:]
-    K = np.empty((D + 1, D + 1))
-    G = Z[:d, None, :d, None] * T[None, d:, None, d:]
-    G += T[:d, None, :d, None] * Z[None, d:, None, d:]
-    G += Z12[:, None, None, :] * T12.T[None, :, :, None]
-    G += T12[:, None, None, :] * Z12.T[None, :, :, None]
-    half = rows * np.sqrt(weights)[:, None]
-    K[:D, :D] = G.reshape(D, D)
-    K[:D, :D] += half.T @ half
-    ZT = Z @ T
-    K[D, :D] = K[:D, D] = (ZT[:d, d:] + ZT[d:, :d].T).ravel()
-    K[D, D] = np.trace(ZT)
-    return cholesky(K)
+    (K, C, D), d, N = rows.shape, shape[0], sum(shape)
+    weighted = rows / h[:, :, None]
+    M = _t(weighted) @ weighted
+    # A rough least-squares solution: the ridge keeps it short where the rows nearly contradict each other.
+    M[:, np.arange(D), np.arange(D)] += 0.01 * np.trace(M, axis1=1, axis2=2)[:, None] / D
+    W = 2.0 * _equations(M).solve(weighted.sum(axis=1)).reshape(K, *shape)
+    x = np.maximum(_mv(rows, W.reshape(K, D)) - h, 0.5 * h)
+    B = rows.sum(axis=1).reshape(K, *shape)
+    top = np.maximum(np.linalg.norm(B, 2, axis=(1, 2)), 1e-14 * C)  # B = 0: hopeless at once
+    # Equal lambda, not 1/h: with rows of scales 1e10 apart that costs four times the steps.
+    size = 1.7 / (N * top)
+    Z = np.tile(np.eye(N) / N, (K, 1, 1))
+    Z[:, :d, d:] = -0.5 * size[:, None, None] * B
+    Z[:, d:, :d] = _t(Z[:, :d, d:])
+    t = 1.5 * np.linalg.norm(W, 2, axis=(1, 2))
+    return Interior(rows, h, W, t, x, Z, np.tile(size[:, None], (1, C)), *_spectrum(W, t))
 
 
-def _lengths(state: _State, cone: tuple[Floats, Floats], step: _Direction) -> tuple[float, float]:
-    """The longest steps of (W, t, x) and (Z, lambda) that stay in the cone; P^-1 = H H', Z^-1 = K' K."""
-    H, K = cone
-    primal = float(np.linalg.eigvalsh(H.T @ _lift(step.t, step.W) @ H)[0])
-    dual = float(np.linalg.eigvalsh(K @ step.Z @ K.T)[0])
-    primal = min(primal, float((step.slack / state.slack).min()), -1e-10)
-    dual = min(dual, float((step.dual / state.dual).min()), -1e-10)
-    return -1.0 / primal, -1.0 / dual
+def _spectrum(W: Floats, t: Floats) -> tuple[Floats, Floats]:
+    """P = Q diag(t +- s, t) Q' from W = U diag(s) V': eigenvectors (u, +-v)/sqrt 2, and those beyond p."""
+    K, d, d_z = W.shape
+    U, s, Vt = np.linalg.svd(W)
+    p = s.shape[1]
+    if not (t > s[:, 0]).all():
+        raise np.linalg.LinAlgError("P is not positive definite")
+    Q = np.zeros((K, d + d_z, d + d_z))
+    Q[:, :d, :p] = Q[:, :d, p : 2 * p] = np.sqrt(0.5) * U[:, :, :p]
+    Q[:, d:, :p] = np.sqrt(0.5) * _t(Vt[:, :p])
+    Q[:, d:, p : 2 * p] = -Q[:, d:, :p]
+    Q[:, :d, 2 * p : p + d] = U[:, :, p:]
+    Q[:, d:, p + d :] = _t(Vt[:, p:])
+    rest = np.zeros((K, d + d_z - 2 * p))
+    return Q, t[:, None] + np.concatenate((s, -s, rest), axis=1)
 
 
-def _lift(t: float, W: Floats) -> Floats:
-    """[t I, W; W', t I]."""
-    d, d_z = W.shape
-    out = np.zeros((d + d_z, d + d_z))
-    out[np.diag_indices(d + d_z)] = t
-    out[:d, d:] = W
-    out[d:, :d] = W.T
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """K positive definite matrices scaled to unit diagonal."""
+
+    matrix: Floats
+    scale: Floats
+
+    def solve(self, right: Floats) -> Floats:
+        """(K, m) solutions."""
+        out: Floats = self.scale * np.linalg.solve(self.matrix, (self.scale * right)[:, :, None])[:, :, 0]
+        return out
+
+
+def _equations(M: Floats) -> _Equations:
+    index = np.arange(M.shape[1])
+    scale = 1.0 / np.sqrt(M[:, index, index])
+    if not np.isfinite(scale).all():
+        raise np.linalg.LinAlgError("the diagonal is not positive")
+    M *= scale[:, :, None]
+    M *= scale[:, None, :]
+    return _Equations(M, scale)
+
+
+def _lift(t: Floats, W: Floats) -> Floats:
+    """(K, N, N) [t I, W; W', t I]."""
+    K, d, d_z = W.shape
+    out = np.zeros((K, d + d_z, d + d_z))
+    index = np.arange(d + d_z)
+    out[:, index, index] = t[:, None]
+    out[:, :d, d:] = W
+    out[:, d:, :d] = _t(W)
     return out
 
 
-def _inner(t: float, W: Floats, Z: Floats) -> float:
-    """<P, Z>."""
-    d = len(W)
-    return t * float(np.trace(Z)) + 2.0 * float(np.vdot(Z[:d, d:], W))
+def _t(M: Floats) -> Floats:
+    return M.transpose(0, 2, 1)
+
+
+def _mv(M: Floats, x: Floats) -> Floats:
+    """(K, m) products of K matrices and K vectors."""
+    out: Floats = (M @ x[:, :, None])[:, :, 0]
+    return out
 
 
 def _sym(M: Floats) -> Floats:
-    return 0.5 * (M + M.T)
+    return 0.5 * (M + _t(M))

@@ -68,7 +68,8 @@ def solve_spectral(
             warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size * reduced.unit)
         if warm is not None:
             search.best = warm
-            search.polish()
+            if not search.settled:
+                search.polish()
         if not search.settled:
             _run(search, warm, progress)
     except KeyboardInterrupt:
