@@ -1,14 +1,10 @@
-"""rtol is honoured: against 50 digits, against an explicit integrator, and against itself."""
+"""rtol is honoured: against quadratures in 50 digits, and against itself; test_rtol.py has the other referees."""
 
 import mpmath
 import numpy as np
 import pytest
-from scipy.integrate import solve_ivp
 
 import marginflow as mf
-from marginflow.flow.force import Logits
-from marginflow.flow.rosenbrock import point
-from marginflow.flow.tokens import Tokens
 from marginflow.problem.random import sphere
 
 
@@ -55,31 +51,6 @@ def test_a_key_and_a_query_keep_fifty_digit_time(kind, end):
         want = exact_log_time(2 * mpmath.mpf(k) * mpmath.mpf(q), end_margin, lambda m: 4 * mpmath.sqrt(c**2 + m**2))
     assert abs(path.log_time[-1] - want) <= 1e-5 * max(1.0, abs(want))
     assert path.conserved_drift < 1e-6
-
-
-@pytest.mark.parametrize("kind", [mf.KeyQuery(4), mf.Combined(), mf.DiagonalKeyQuery()], ids=lambda k: k.word)
-@pytest.mark.parametrize("loss", ["exponential", "logistic"])
-def test_a_tight_explicit_integrator_agrees(kind, loss):
-    problem = sphere(n=3, T=4, d=4, seed=3)
-    lift = kind.lift(4, 4)
-    tokens = Tokens.of([problem], diagonal=kind.diagonal)
-    path = mf.integrate(problem, kind, seed=1, until_margin=60.0, loss=loss)
-    start = path.snapshots.theta[0]
-
-    def rhs(_, y):
-        theta = y[:-1].reshape(1, *start.shape)
-        s = Logits.of(tokens.push(lift.weights(theta)), tokens.mask)
-        at = point(lift, tokens, theta, s, loss)
-        return np.append(at.dtheta.ravel(), np.exp(-at.force.log_norm[0] - max(y[-1], -30.0)))
-
-    # log t is integrated from the first snapshot on, where it is finite.
-    first = 1
-    y0 = np.append(path.snapshots.theta[first].ravel(), path.log_time[first])
-    span = (path.snapshots.tau[first], path.snapshots.tau[-1])
-    ref = solve_ivp(rhs, span, y0, method="DOP853", rtol=1e-11, atol=1e-12).y[:, -1]
-    ours = path.snapshots.theta[-1].ravel()
-    assert np.abs(ours - ref[:-1]).max() <= 1e-5 * np.abs(ref[:-1]).max()
-    assert path.log_time[-1] == pytest.approx(ref[-1], rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", [mf.KeyQuery(6), mf.Combined()], ids=lambda k: k.word)
