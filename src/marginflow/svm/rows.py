@@ -7,6 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.problem.constraints import Constraints
+from marginflow.svm.presolve import Operator, batched
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +21,14 @@ class Rows:
         h: (C,) right-hand sides.
         length: (C,) |a_c||z_c|, or |a_c o z_c| for diagonal models.
         dense: (C, D) the rows, when they are few enough to be written out, else None.
-        structured: the same rows as normalised rank-one constraints; None for diagonal models.
+        structured: the same rows as normalised rank-one constraints in batched layout; None for diagonal models.
     """
 
     h: Floats
     length: Floats
     unit: float
     dense: Floats | None
-    structured: Constraints | None
+    structured: Operator | None
 
     def __len__(self) -> int:
         return len(self.h)
@@ -60,17 +61,16 @@ class Rows:
         if self.dense is not None:
             return np.asarray(self.dense @ self.dense.T)
         assert self.structured is not None
-        return self.structured.gram()
+        A = self.structured
+        zz = A.queries @ A.queries.T
+        return (A.a @ A.a.T) * zz[np.ix_(A.sample, A.sample)]
 
     def written_out(self) -> Floats | None:
         """(C, D) the rows themselves, None when they would take more than 160 MB."""
         if self.dense is not None:
             return self.dense
         assert self.structured is not None
-        c = self.structured
-        if len(self) * self.dimension > _WRITTEN_OUT:
-            return None
-        return (c.a[:, :, None] * c.queries[:, None, :]).reshape(len(self), -1)
+        return None if len(self) * self.dimension > _WRITTEN_OUT else self.structured.written_out()
 
     def restrict(self, keep: Bools | Ints) -> "Rows":
         """The rows selected by the index `keep`, in nondecreasing order."""
@@ -79,7 +79,7 @@ class Rows:
             self.length[keep],
             self.unit,
             None if self.dense is None else self.dense[keep],
-            None if self.structured is None else self.structured.restrict(keep),
+            None if self.structured is None else self.structured.restrict(np.arange(len(self))[keep]),
         )
 
 
@@ -103,12 +103,11 @@ def unit_rows(constraints: Constraints, diagonal: bool) -> Rows:
     a, a_length = _normalised(constraints.a)
     z, z_length = _normalised(constraints.z)
     length = a_length * z_length[constraints.sample]
-    structured = Constraints(a, constraints.sample, z, constraints.token)
+    h, length, mean = _sides(length)
+    structured = batched(a, constraints.sample, z, h)
     d, d_z = constraints.shape
-    dense = None
-    if len(a) * d * d_z <= _DENSE:
-        dense = (a[:, :, None] * z[constraints.sample][:, None, :]).reshape(len(a), -1)
-    return Rows(*_sides(length), dense=dense, structured=structured)
+    dense = structured.written_out() if len(a) * d * d_z <= _DENSE else None
+    return Rows(h, length, mean, dense=dense, structured=structured)
 
 
 def _normalised(x: Floats) -> tuple[Floats, Floats]:
