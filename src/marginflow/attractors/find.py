@@ -48,7 +48,7 @@ def attractors(
         tol: certified relative gap of each SVM.
         until_margin: where the tokens of a sampled run are read; factored weights leave bad ones slowly.
         limit: partial selections to look at before the search is given up as incomplete; by default 3e7
-            for the Euclidean norms and 2e6 for the others, whose steps cost more (1e5 for l2 where constraints
+            for the Euclidean norms and 5e5 for the others, whose steps cost more (1e5 for l2 where constraints
             are dependent: each costs a proof of separability). No search is begun that has no chance.
         processes: share the search for the Euclidean norms among this many processes.
         progress: called with a text. Ctrl-C ends the search with what is known, as incomplete.
@@ -181,7 +181,7 @@ def _reasons(problem: Problem, parameterization: AbstractParameterization, scree
 
 _EUCLIDEAN: Final = 30_000_000
 _DEPENDENT: Final = 100_000
-_SPECTRAL: Final = 2_000_000
+_SPECTRAL: Final = 500_000
 """Partial selections looked at by default."""
 
 _HOPELESS: Final = 20

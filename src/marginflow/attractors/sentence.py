@@ -23,10 +23,11 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
     )
     norm = parameterization if isinstance(parameterization, str) else parameterization.word
     try:
-        count = Candidates.of(problem, diagonal).count
+        candidates = Candidates.of(problem, diagonal)
     except UndefinedError:
         return None
-    if count > (_EUCLIDEAN if norm in ("w", "diag") else _SPECTRAL):
+    limit = _DEPENDENT if not candidates.independent else _EUCLIDEAN if norm in ("w", "diag") else _SPECTRAL
+    if candidates.count > limit:
         return None
     found = attractors(problem, parameterization)
     return found if found.complete else None
@@ -34,4 +35,5 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
 
 _EUCLIDEAN: Final = 4_000
 _SPECTRAL: Final = 1_000
+_DEPENDENT: Final = 300
 """Selections that take a tenth of a second or two."""
