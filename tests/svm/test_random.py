@@ -176,13 +176,48 @@ def test_a_batch_is_checked_like_a_problem():
     assert mf.solve_many([], "operator") == []
 
 
-@pytest.mark.parametrize("norm", ["nuclear", "operator"])
+COLD = ("first_order", "gradient", "interior", "interior_point", "cones")
+"""Stages that a start close by makes needless."""
+
+
+@pytest.mark.parametrize("norm", [*bank.NORMS, "lp:50"])
 def test_starting_from_an_earlier_solution(norm):
-    problem = bank.sphere(8, 5, 9)
+    # Ten entries of W times eight samples keep the operator norm off the road of small problems.
+    problem = bank.sphere(20, 4, 20) if norm == "operator" else bank.sphere(6, 3, 20)
     cold = mf.solve(problem, norm)
     moved = mf.Problem(problem.X * 1.001, problem.z, problem.scores)
     warm = mf.solve(moved, norm, start=cold)
     assert warm.status is mf.SvmStatus.optimal
     assert warm.value * 1.001 == pytest.approx(cold.value, rel=2e-9)
+    assert not any(warm.iterations.get(stage) for stage in COLD), warm.iterations
     with pytest.raises(mf.InputError, match="start"):
         mf.solve(bank.sphere(8, 6, 9), norm, start=cold)
+
+
+@pytest.mark.parametrize("norm", bank.NORMS)
+def test_a_start_far_away_does_no_harm(norm):
+    problem = bank.sphere(4, 3, 12, 1)
+    alone = mf.solve(problem, norm)
+    for seed in (2, 3):
+        other = mf.solve(bank.sphere(4, 3, 12, seed), norm)
+        warm = mf.solve(problem, norm, start=other)
+        assert warm.status is mf.SvmStatus.optimal
+        assert warm.value == pytest.approx(alone.value, rel=2e-9)
+
+
+def test_along_a_path_of_selections():
+    problem = bank.sphere(5, 3, 20)
+    start = None
+    for token in range(3):
+        selection = [token, 0, 1, 2, 0]
+        start = mf.solve(problem, "l1", selection=selection, start=start)
+        assert start.status is mf.SvmStatus.optimal
+        assert start.value == pytest.approx(mf.solve(problem, "l1", selection=selection).value, rel=2e-9)
+
+
+def test_a_start_may_be_the_solution_of_another_norm_but_not_of_another_model():
+    problem = bank.sphere(4, 3, 10)
+    warm = mf.solve(problem, "nuclear", start=mf.solve(problem, "frobenius"))
+    assert warm.value == pytest.approx(mf.solve(problem, "nuclear").value, rel=2e-9)
+    with pytest.raises(mf.InputError, match="beta"):
+        mf.solve(problem, "l1", start=warm)

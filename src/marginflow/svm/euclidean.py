@@ -21,17 +21,25 @@ from marginflow.svm.rows import Rows, unit_rows, zero_row
 
 
 def solve_frobenius(
-    constraints: Constraints, tol: float, *, progress: Callable[[int, float], None] | None = None
+    constraints: Constraints,
+    tol: float,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+    start: Candidate | None = None,
 ) -> Candidate:
     """Minimise |W|_F for W (d, d_z)."""
-    return _solve(constraints, False, tol, progress)
+    return _solve(constraints, False, tol, progress, start)
 
 
 def solve_l2(
-    constraints: Constraints, tol: float, *, progress: Callable[[int, float], None] | None = None
+    constraints: Constraints,
+    tol: float,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+    start: Candidate | None = None,
 ) -> Candidate:
     """Minimise |beta|_2 for W = diag(beta)."""
-    return _solve(constraints, True, tol, progress)
+    return _solve(constraints, True, tol, progress, start)
 
 
 @dataclass(eq=False)
@@ -58,6 +66,7 @@ def _solve(
     diagonal: bool,
     tol: float,
     progress: Callable[[int, float], None] | None,
+    start: Candidate | None,
 ) -> Candidate:
     shape: tuple[int, ...] = constraints.shape[:1] if diagonal else constraints.shape
     zero = zero_row(constraints, diagonal)
@@ -69,11 +78,22 @@ def _solve(
     search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
     interrupted = False
     try:
-        _run(search, tol, progress)
+        if start is None or not _continue(search, start.dual * rows.length, tol):
+            _run(search, tol, progress)
     except KeyboardInterrupt:
         interrupted = True
     found = None if search.ray is None else search.ray / rows.length
     return Candidate((search.w * rows.unit).reshape(shape), search.y / rows.length, found, search.steps, interrupted)
+
+
+def _continue(search: _Search, y: Floats, tol: float) -> bool:
+    """Pivots from the support of earlier multipliers; whether they end where they should."""
+    w = search.rows.adjoint(y)
+    square = float(w @ w)
+    if not 0.0 < square < np.inf:
+        return False
+    # At the length at which the dual is largest along y.
+    return _pivot(search, y * (float(search.rows.h @ y) / square), tol)
 
 
 def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | None) -> None:

@@ -50,6 +50,11 @@ class L1(AbstractSplitProgram, AbstractVertexProgram):
         y[active] += least_squares(E.T, np.sign((p - n)[nonzero]) - E.T @ y[active])
         return beta, y
 
+    def at(self, beta: Floats, y: Floats) -> Iterate:
+        pulled = y @ self.R
+        x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0), np.maximum(self.R @ beta - self.b, 0.0)))
+        return Iterate(x, y, np.concatenate((1.0 - pulled, 1.0 + pulled, y)), 0.0)
+
     def simplex(self) -> Pair:
         d = self.R.shape[1]
         return highs(np.ones(2 * d), np.hstack((self.R, -self.R)), self.b, lambda x: x[:d] - x[d:])

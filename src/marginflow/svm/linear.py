@@ -1,5 +1,6 @@
 """l1 and linf: linear programs, by interior points and then the vertex itself (theory 3.4, docs/svm.md)."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,21 +20,26 @@ from marginflow.svm.vertex import AbstractVertexProgram, Start
 Progress = Callable[[int, float], None]
 
 
-def solve_l1(constraints: Constraints, tol: float, *, progress: Progress | None = None) -> Candidate:
+def solve_l1(
+    constraints: Constraints, tol: float, *, progress: Progress | None = None, start: Candidate | None = None
+) -> Candidate:
     """Minimise |beta|_1 for W = diag(beta)."""
-    return _solve(constraints, tol, progress, start_l1)
+    return _solve(constraints, tol, progress, start_l1, start)
 
 
-def solve_linf(constraints: Constraints, tol: float, *, progress: Progress | None = None) -> Candidate:
+def solve_linf(
+    constraints: Constraints, tol: float, *, progress: Progress | None = None, start: Candidate | None = None
+) -> Candidate:
     """Minimise max |beta_j| for W = diag(beta)."""
-    return _solve(constraints, tol, progress, start_linf)
+    return _solve(constraints, tol, progress, start_linf, start)
 
 
 def _solve(
     constraints: Constraints,
     tol: float,
     progress: Progress | None,
-    start: Callable[[Floats, Floats], Start],
+    inside: Callable[[Floats, Floats], Start],
+    earlier: Candidate | None,
 ) -> Candidate:
     d = constraints.shape[0]
     zero = zero_row(constraints, True)
@@ -43,11 +49,13 @@ def _solve(
         return Candidate(np.zeros(d), ray, ray)
     rows = unit_rows(constraints, True)
     assert rows.dense is not None
-    program, *point = start(rows.dense, rows.h)
+    program, *point = inside(rows.dense, rows.h)
     best = _Best(program, rows)
     steps, interrupted = {"interior": 0}, False
     iterate: Iterate | None = None
     try:
+        if earlier is not None and _same_vertex(best, earlier, tol):
+            return Candidate(best.beta * rows.unit, best.y / rows.length, None, {"vertex": 1})
         for iterate in follow(program, *point):
             steps["interior"] += 1
             best.offer(*program.pair(iterate))
@@ -68,6 +76,18 @@ def _solve(
     except KeyboardInterrupt:
         interrupted = True
     return Candidate(best.beta * rows.unit, best.y / rows.length, best.y / rows.length, steps, interrupted)
+
+
+def _same_vertex(best: "_Best", earlier: Candidate, tol: float) -> bool:
+    """Whether the face of an earlier optimum is still the optimal one, its equations solved anew."""
+    rows, program = best.rows, best.program
+    beta, y = earlier.W / rows.unit, np.maximum(earlier.dual, 0.0) * rows.length
+    size, least = program.dual_value(rows.adjoint(y)), float((rows.margins(beta) / rows.h).min())
+    if not (size > 0.0 and least > 0.0):
+        return False
+    with contextlib.suppress(np.linalg.LinAlgError):
+        best.offer(*program.vertex(program.at(beta / least, y / size)))
+    return best.gap <= tol / 4
 
 
 @dataclass(eq=False)

@@ -87,6 +87,12 @@ class Linf(AbstractVertexProgram):
         y[active] += least_squares(E.T, target - E.T @ y[active])
         return beta, y
 
+    def at(self, beta: Floats, y: Floats) -> Iterate:
+        pulled, t = y @ self.R, float(np.abs(beta).max())
+        x = np.concatenate((y, np.maximum(pulled, 0.0), np.maximum(-pulled, 0.0), [0.0]))
+        z = np.concatenate((np.maximum(self.R @ beta - self.h, 0.0), t - beta, t + beta, [t]))
+        return Iterate(x, np.append(-beta, -t), z, 0.0)
+
     def simplex(self) -> Pair:
         """The primal program by HiGHS, with p = t + beta and n = t - beta, p + n = 2 t for every weight."""
         C, d = self.R.shape

@@ -26,6 +26,7 @@ def solve_lp(
     tol: float,
     *,
     progress: Callable[[int, float], None] | None = None,
+    start: Candidate | None = None,
 ) -> Candidate:
     """Minimise |beta|_p for W = diag(beta); `norm` is an `Lp` with 1 < p < inf.
 
@@ -33,6 +34,9 @@ def solve_lp(
     the optimum has size at most one, so that no power over- or underflows.
     """
     assert isinstance(norm, Lp)
+    near = None if start is None else _continue(constraints, norm, start, tol)
+    if near is not None:
+        return near
     first = solve_l2(constraints, tol)
     if first.ray is not None or zero_row(constraints, True) is not None:
         return first
@@ -55,6 +59,28 @@ def solve_lp(
         {**first.iterations, **search.steps},
         interrupted,
     )
+
+
+def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
+    """Newton's method on the rows that were active at an earlier optimum, or None where that is not enough."""
+    if zero_row(constraints, True) is not None:
+        return None
+    rows = unit_rows(constraints, True)
+    assert rows.dense is not None
+    search = _Search(rows, norm, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
+    size = norm.dual_value(rows.adjoint(search.y))
+    if not (np.isfinite(search.upper) and size > 0.0):
+        return None
+    program = _Powers(rows.dense, rows.h / search.upper, norm.p)
+    y, active = search.y / size, search.y > 1e-12 * search.y.max()
+    search.steps = {"newton": 1}
+    search.offer(*_on_active(program, y, active))
+    if norm.p > 2.0 and tol / 4 < search.gap < _FLAT:
+        for pair in _on_equalities(program, search.beta / search.upper, active):
+            search.offer(*pair)
+    if search.gap > tol / 4:
+        return None
+    return Candidate(search.beta * rows.unit, search.y / rows.length, None, search.steps)
 
 
 def _run(

@@ -24,7 +24,7 @@ Progress = Callable[[int, float], None]
 """Called now and then with (iterations so far, relative gap so far)."""
 
 Solver = Callable[..., Candidate]
-"""(constraints, tol, *, progress) -> Candidate."""
+"""(constraints, tol, *, progress, start) -> Candidate."""
 
 _SOLVERS: Final = {
     "nuclear": ("marginflow.svm.nuclear", "solve_nuclear"),
@@ -35,9 +35,6 @@ _SOLVERS: Final = {
     "linf": ("marginflow.svm.linear", "solve_linf"),
 }
 """One line per norm; any other diagonal norm goes to `marginflow.svm.lp`."""
-
-_WARM: Final = ("nuclear", "operator")
-"""Norms whose solvers can set out from an earlier solution."""
 
 
 def solve(
@@ -58,8 +55,8 @@ def solve(
         tol: certified relative gap asked for.
         selection: (n,) token selected in each sample; the optimal ones when None.
         against: which tokens constrain: "all" others, only "worse" or only "better" ones.
-        start: a solution of a similar problem with as many constraints, from which the nuclear and the
-            operator solver set out; the others need none.
+        start: a solution of a similar problem with as many constraints, under this norm or another, to set out
+            from: neighbours on a path of selections or of scaled data.
         progress: called with (iterations, gap) by long solves. Ctrl-C ends a solve with the bounds reached.
 
     Returns:
@@ -69,10 +66,9 @@ def solve(
         InputError: an unknown norm, a tolerance outside (0, 1), or a selection that does not fit.
         UndefinedError: a diagonal norm where tokens and queries differ in dimension.
     """
-    warm = None
-    if start is not None:
-        warm = Candidate(start.W, start.dual)
-    return _solved(problem, parse_norm(norm), tol, selection, against, warm, progress)
+    chosen = parse_norm(norm)
+    warm = None if start is None else Candidate(start.beta if chosen.diagonal else start.W, start.dual)
+    return _solved(problem, chosen, tol, selection, against, warm, progress)
 
 
 def solve_many(
@@ -185,18 +181,18 @@ def _candidate(
     if len(constraints) == 0:
         d, d_z = constraints.shape
         return Candidate(np.zeros(d if norm.diagonal else (d, d_z)), np.zeros(0))
+    if start is not None:
+        shape = constraints.shape[:1] if norm.diagonal else constraints.shape
+        if len(start.dual) != len(constraints) or start.W.shape != shape:
+            raise InputError(
+                f"start: got {len(start.dual)} constraints on weights {start.W.shape}; "
+                f"expected {len(constraints)} on {shape}"
+            )
     if norm.name in _SOLVERS:
-        home, name = _SOLVERS[norm.name]
-        if norm.name in _WARM and start is not None:
-            if len(start.dual) != len(constraints) or start.W.shape != constraints.shape:
-                raise InputError(
-                    f"start: got {len(start.dual)} constraints on W {start.W.shape}; "
-                    f"expected {len(constraints)} on {constraints.shape}"
-                )
-            found = _solver(home, name)(constraints, tol, progress=progress, start=start)
-            return replace(found, iterations={**found.iterations, **start.iterations})
-        return _solver(home, name)(constraints, tol, progress=progress)
-    return _solver("marginflow.svm.lp", "solve_lp")(constraints, norm, tol, progress=progress)
+        found = _solver(*_SOLVERS[norm.name])(constraints, tol, progress=progress, start=start)
+    else:
+        found = _solver("marginflow.svm.lp", "solve_lp")(constraints, norm, tol, progress=progress, start=start)
+    return found if start is None else replace(found, iterations={**found.iterations, **start.iterations})
 
 
 def _solver(home: str, name: str) -> Solver:

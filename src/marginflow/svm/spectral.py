@@ -68,7 +68,7 @@ def solve_spectral(
             warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size * reduced.unit)
         if warm is not None:
             search.best = warm
-            if not search.settled:
+            if not search.settled and norm.patience(A) > 0:
                 search.polish()
         if not search.settled:
             _run(search, warm, progress)

@@ -45,6 +45,10 @@ class AbstractVertexProgram(AbstractProgram):
         """The equations of the face that the iterate points to, solved."""
 
     @abstractmethod
+    def at(self, beta: Floats, y: Floats) -> Iterate:
+        """The iterate of weights with margins >= h and multipliers of dual norm 1."""
+
+    @abstractmethod
     def simplex(self) -> Pair:
         """The same program by HiGHS: slower, with a vertex where interior points stall."""
 
