@@ -1,10 +1,13 @@
 """Every closed form of theory 6 under every norm, to the tolerance asked."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 import bank
 import marginflow as mf
+from marginflow.problem import planted
 
 
 ENTRIES = bank.closed_forms()
@@ -25,6 +28,59 @@ def test_value_is_the_closed_form(entry, norm):
     # `want` carries a few roundings of its own formula, the data of the family another few.
     assert solution.certificate.lower <= want * (1 + 1e-14)
     assert solution.certificate.upper >= want * (1 - 1e-14)
+
+
+def _spiked_operator(n, c):
+    """W = u e_0 1' + t I + w 1 1': |W| = t, (sqrt n u, t + n w) on the circle of radius t."""
+    return 1.0 / (np.sqrt(c / n + (1 - c) / n**2) + np.sqrt(1 - c) * (1 - 1 / n))
+
+
+DERIVED = [
+    *(("spiked", (n, c), "operator", _spiked_operator(n, c)) for n, c in ((8, 0.25), (20, 0.6), (3, 0.0), (1, 0.5))),
+    # Theory 6.5: every sign gives the same row (2, 1), so beta = its dual vector over 1/|(2, 1)|_q.
+    *(("sign_orbit", (), f"lp:{p}", (2 ** (p / (p - 1)) + 1) ** (1 / p - 1)) for p in (1.5, 3, 20, 100)),
+    # Theory 6.6, diagonal: beta_i >= 1 but for the last, >= 1 / strength.
+    *(("orthogonal", (2, 2.0), f"lp:{p}", (1 + 2.0**-p) ** (1 / p)) for p in (1.5, 3, 50)),
+    *(("orthogonal", (6, 0.5), f"lp:{p}", (5 + 2.0**p) ** (1 / p)) for p in (1.5, 3, 50)),
+    *(("orthogonal", (n, s), "linf", max(1.0, 1 / s)) for n, s in ((2, 2.0), (6, 0.5))),
+    *(("orthogonal", (6, 0.5), norm, value) for norm, value in (("l1", 7.0), ("l2", 3.0))),
+]
+
+
+@pytest.mark.parametrize(("family", "arguments", "norm", "want"), DERIVED)
+def test_values_derived_here(family, arguments, norm, want):
+    solution = mf.solve(getattr(planted, family)(*arguments).problem, norm)
+    assert solution.status is mf.SvmStatus.optimal, solution.reason
+    assert solution.certificate.lower <= want * (1 + 1e-14)
+    assert solution.certificate.upper >= want * (1 - 1e-14)
+    assert solution.value == pytest.approx(want, rel=1e-9)
+
+
+LADDERS = (("operator", "frobenius", "nuclear"), ("linf", "lp:50", "lp:3", "l2", "lp:1.75", "lp:1.5", "l1"))
+"""Norms in increasing order; W = diag(beta) separates, so each diagonal value bounds the matrix value beside it."""
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=_id)
+def test_every_norm_on_every_family_is_certified_and_in_order(entry):
+    square = entry.problem.d == entry.problem.d_z
+    bounds = {}
+    for ladder in LADDERS if square else LADDERS[:1]:
+        certificates = []
+        for norm in ladder:
+            solution = mf.solve(entry.problem, norm)
+            if solution.status is mf.SvmStatus.infeasible:
+                assert ladder is LADDERS[1] and norm not in entry.values
+                continue
+            assert solution.status is mf.SvmStatus.optimal, (norm, solution.reason)
+            assert solution.certificate.gap <= 1e-9
+            bounds[norm] = solution.certificate
+            certificates.append(solution.certificate)
+        assert len(certificates) in (0, len(ladder))  # feasible for one norm, feasible for all
+        for below, above in pairwise(certificates):
+            assert below.lower <= above.upper
+    for matrix, diagonal in (("operator", "linf"), ("frobenius", "l2"), ("nuclear", "l1")):
+        if diagonal in bounds:
+            assert bounds[matrix].lower <= bounds[diagonal].upper
 
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e.unique is not None], ids=_id)
@@ -56,12 +112,7 @@ def test_rank_with_its_gap(name, norm, rank):
 
 
 def test_nuclear_equals_l1_on_sign_orbits():
-    problem = (
-        next(e.problem for e in ENTRIES if e.name.startswith("hadamard"))
-        if any(e.name.startswith("hadamard") for e in ENTRIES)
-        else None
-    )
-    assert problem is not None
+    problem = next(e.problem for e in ENTRIES if e.name.startswith("hadamard"))
     nuclear, l1 = mf.solve(problem, "nuclear"), mf.solve(problem, "l1")
     assert nuclear.value == pytest.approx(l1.value, rel=1e-9)
     frobenius, l2 = mf.solve(problem, "frobenius"), mf.solve(problem, "l2")

@@ -135,6 +135,17 @@ def test_nearly_contradicting_data_are_confirmed(tmp_path):
     assert verification.gap < 1e-12
 
 
+@pytest.mark.parametrize("norm", ["lp:50", "lp:1000", "lp:1.01"])
+def test_extreme_exponents(tmp_path, norm):
+    mf.solve(bank.sphere(3, 4, 10, 1), norm).save(tmp_path / "a.npz")
+    verification = verify_saved(tmp_path / "a.npz")
+    assert verification.holds, str(verification)
+    assert verification.gap <= 1e-9
+    shake = np.diag(1 + 1e-4 * np.random.default_rng(0).standard_normal(10))
+    assert not _forge(tmp_path / "a.npz", tmp_path / "b.npz", W=lambda W: W @ shake).holds
+    assert not _forge(tmp_path / "a.npz", tmp_path / "b.npz", dual=lambda x: x[::-1]).holds
+
+
 @pytest.mark.parametrize("norm", ["nuclear", "frobenius", "operator"])
 def test_a_middling_size(tmp_path, norm):
     mf.solve(bank.sphere(30, 8, 24), norm).save(tmp_path / "a.npz")
