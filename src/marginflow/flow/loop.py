@@ -25,6 +25,9 @@ CLOCK_TOLERANCE: Final = 300.0
 LANDING: Final = 1e-6
 """How far past the margin asked for a run may end, relative."""
 
+AFTER_REFUSAL: Final = 1.2
+"""How much a step may grow right after a refused one: what refused it, a token's exponential, is still near."""
+
 PER_DECADE: Final = 8
 """Snapshots per decade of the least lead."""
 
@@ -73,7 +76,7 @@ class State:
         psi, psi_rate: (B,) -log(force) and its rate.
         tau, log_time, h: (B,) the force clock, log of the time, and the next step.
         last_error: (B,) of the last accepted step, over what is allowed.
-        careful: (B,) the last step ran across a contact, or was cut to end before one: the next one looks out too.
+        careful: (B,) the last step was refused, or cut to end before a contact: the next one looks out for contacts.
         landing: (B,) a step has gone past the margin asked for, and been taken back.
         steps, evaluations: (B,) int.
         drift: (B,) largest drift of the conserved quantity so far.
@@ -290,7 +293,8 @@ def _advance(
         error = np.maximum(error, unsure / (CLOCK_TOLERANCE * settings.rtol))
         error = np.where(np.isfinite(error), error, 1e6)
         growth = 0.9 * np.maximum(error, 1e-10) ** -0.2
-        next_h = h * np.where(error <= 1.0, np.minimum(growth, 5.0), np.clip(growth, 0.1, 0.9))
+        most = np.where(state.careful & (h == state.h), AFTER_REFUSAL, 5.0)
+        next_h = h * np.where(error <= 1.0, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
         fraction = crossing(at, new, tokens.scores)
         past = (error <= 1.0) & (fraction == 1.0) & _past(at, new, settings)
         fraction = np.where(past, _landing(at, new, settings), fraction)
@@ -305,7 +309,7 @@ def _advance(
             across = refused & (contact(at, state.psi, state.psi_rate, h) < h)
             next_h = np.where(across, h, next_h)
     good = ~(refused | jumped)
-    careful = across | (~refused & (h < state.h))
+    careful = refused | (h < state.h)
     landing = state.landing | past
     after = State(
         new,
