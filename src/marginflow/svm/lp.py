@@ -42,14 +42,14 @@ def solve_lp(
         return first
     rows = unit_rows(constraints, True)
     assert rows.dense is not None
-    search = _Search(rows, norm, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
+    search = _Search(rows, norm, tol / 4.0, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
     interrupted = first.interrupted
     if not np.isfinite(search.upper) or interrupted:
         return first
     program = _Powers(rows.dense, rows.h / search.upper, norm.p)
     l2 = search.beta / search.upper
     try:
-        _run(search, program, l2, tol, progress)
+        _run(search, program, l2, progress)
     except KeyboardInterrupt:
         interrupted = True
     return Candidate(
@@ -67,7 +67,7 @@ def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) 
         return None
     rows = unit_rows(constraints, True)
     assert rows.dense is not None
-    search = _Search(rows, norm, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
+    search = _Search(rows, norm, tol / 4.0, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
     size = norm.dual_value(rows.adjoint(search.y))
     if not (np.isfinite(search.upper) and size > 0.0):
         return None
@@ -75,27 +75,25 @@ def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) 
     y, active = search.y / size, search.y > 1e-12 * search.y.max()
     search.steps = {"newton": 1}
     search.offer(*_on_active(program, y, active))
-    if norm.p > 2.0 and tol / 4 < search.gap < _FLAT:
+    if norm.p > 2.0 and search.target < search.gap < _FLAT:
         for pair in _on_equalities(program, search.beta / search.upper, active):
             search.offer(*pair)
-    if search.gap > tol / 4:
+    if search.gap > search.target:
         return None
     return Candidate(search.beta * rows.unit, search.y / rows.length, None, search.steps)
 
 
-def _run(
-    search: "_Search", program: "_Powers", l2: Floats, tol: float, progress: Callable[[int, float], None] | None
-) -> None:
-    """Every way there is until one reaches `tol` / 4."""
+def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[int, float], None] | None) -> None:
+    """Every way there is until one reaches the target."""
     steep = program.power > _STEEP
     if steep:
         _follow_cones(search, program, progress)
     # Most attempts that end well fall fast; only when none does are the slow ones seen through.
-    for patient, (damped, spread) in product((False,) if steep else (False, True), _ATTEMPTS):
-        if search.gap <= tol / 4:
+    for patient, (damped, spread) in product((False, True), _ATTEMPTS):
+        if search.gap <= search.target:
             return
         _follow(search, program, l2, damped != (program.power > 2.0), spread, patient, progress)
-    if search.gap > tol / 4 and program.power > 2.0 and not steep:
+    if search.gap > search.target and program.power > 2.0 and not steep:
         _follow_cones(search, program, progress)
 
 
@@ -144,7 +142,7 @@ def _follow(
             search.steps["newton"] += 1
             active = point.y > point.x[2 * d :]
             search.offer(*_on_active(program, point.y, active))
-            if program.power > 2.0 and search.gap > _EXACT:
+            if program.power > 2.0 and search.gap > search.target:
                 for pair in _on_equalities(program, weights, active):
                     search.offer(*pair)
         if progress is not None:
@@ -242,6 +240,7 @@ class _Search:
 
     rows: Rows
     norm: Lp
+    target: float
     beta: Floats
     y: Floats
     upper: float = np.inf
