@@ -92,7 +92,7 @@ def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[
     for patient, (damped, spread) in product((False, True), _ATTEMPTS):
         if search.gap <= search.target:
             return
-        _follow(search, program, l2, damped != (program.power > 2.0), spread, patient, progress)
+        _follow(search, program, l2, damped != (program.power > _CURVED), spread, patient, progress)
     if search.gap > search.target and program.power > 2.0 and not steep:
         _follow_cones(search, program, progress)
 
@@ -267,7 +267,9 @@ class _Search:
 
 
 _ATTEMPTS: Final = ((False, 0.1), (True, 0.1), (False, 1.0), (True, 1.0), (False, 0.01), (True, 0.01))
-"""(damped steps, distance from the boundary) of each attempt for p <= 2; the other way about for p > 2."""
+"""(damped steps, distance from the boundary) of each attempt for p <= 8; damped the other way about above."""
+
+_CURVED: Final = 8.0
 
 _STEEP: Final = 15.0
 """Exponents from which the cones come first."""

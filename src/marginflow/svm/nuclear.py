@@ -57,7 +57,7 @@ class Nuclear:
 
     def patience(self, A: Operator) -> int:
         """An interior point solve costs as much as some C first-order steps; C x C matrices must fit."""
-        return 60 + len(A) if len(A) <= INTERIOR else NEVER
+        return 40 + len(A) // 2 if len(A) <= INTERIOR else NEVER
 
     def interior(self, A: Operator, guess: Point) -> Iterator[Pair]:
         """The steps of `nuclear_interior`."""

@@ -33,7 +33,7 @@ POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (design 6)
 DENSE = 1_000_000  # entries of a dense system of binding rows
 STEPS = 20_000  # first-order steps
-LAST, LATER = 1e-6, 1000  # gap after interior points below which so many first-order steps are the last
+LAST, LATER = 1e-6, 1000  # gap after interior points from which so many first-order steps are the last
 
 
 def solve_spectral(
@@ -106,8 +106,7 @@ def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> No
         if total >= patience and not search.settled:
             if patience > 0:
                 search.interior()
-            # What stops interior points this close is rounding: little is left to gain.
-            patience, most = NEVER, total + LATER if search.best.gap < LAST else STEPS
+            patience, most = NEVER, total + LATER if search.nearly else STEPS
         if search.settled:
             break
         if progress is not None and time.monotonic() - told > 0.3:
@@ -135,6 +134,12 @@ class _Search:
     @property
     def settled(self) -> bool:
         return self.best.gap <= self.target or self.ray is not None
+
+    @property
+    def nearly(self) -> bool:
+        """Whether it was rounding that stopped interior points, near the optimum or far out: little is left to gain."""
+        out = self.best.upper == np.inf and self.best.lower > 1e-3 * self.hopeless
+        return out or self.best.gap < LAST
 
     def polish(self) -> None:
         self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=NEWTON)
