@@ -258,18 +258,13 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
     cheap = explicit_pays(state.at, state.h, settings.rtol)
     if cheap.all() or not cheap.any():
         return _advance(lift, tokens, state, settings, bool(cheap[0]))
-    out, moved = state, np.zeros(len(cheap), dtype=bool)
-    for runs, kind in ((cheap, True), (~cheap, False)):
-        part, moved[runs] = _advance(lift, tokens.keep(runs), select(state, runs), settings, kind)
-        out = _map(lambda whole, rows, at=runs: _placed(whole, rows, at), out, part)
-    return out, moved
-
-
-def _placed(whole: Floats, rows: Floats, at: Bools) -> Floats:
-    """`whole` with `rows` in the places `at` (B,)."""
-    out = whole.copy()
-    out[at] = rows
-    return out
+    parts = [
+        _advance(lift, tokens.keep(runs), select(state, runs), settings, kind)
+        for runs, kind in ((cheap, True), (~cheap, False))
+    ]
+    order = np.argsort(np.concatenate([np.flatnonzero(cheap), np.flatnonzero(~cheap)]))
+    together = _map(lambda a, b: np.concatenate((a, b))[order], parts[0][0], parts[1][0])
+    return together, np.concatenate((parts[0][1], parts[1][1]))[order]
 
 
 def _advance(
