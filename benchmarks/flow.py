@@ -27,7 +27,7 @@ import marginflow as mf
 from marginflow.flow.force import Logits
 from marginflow.flow.rosenbrock import point
 from marginflow.flow.tokens import Tokens
-from marginflow.problem.random import sphere
+from marginflow.problem.random import equal, sphere
 
 
 KINDS = (mf.KeyQuery(10), mf.Combined(), mf.DiagonalKeyQuery(), mf.Diagonal())
@@ -150,11 +150,11 @@ def scipy_flow(problem: mf.Problem, K: np.ndarray, Q: np.ndarray, method: str, e
     return lift.weights(last[0][None])[0]
 
 
-def large(shape: tuple[int, int, int], margin: float, rtol: float) -> None:
+def large(family: str, shape: tuple[int, int, int], margin: float, rtol: float) -> None:
     """(K, Q) and W on one large problem, with the least lead as time goes by."""
     n, T, d = shape
-    problem = sphere(n=n, T=T, d=d, seed=0)
-    print(f"\n## One problem of n, T, d = {n}, {T}, {d}: {len(problem.constraints())} constraints, rtol {rtol:g}\n")
+    problem = {"sphere": sphere, "equal": equal}[family](n=n, T=T, d=d, seed=0)
+    print(f"\n## {family}, n, T, d = {n}, {T}, {d}: {len(problem.constraints())} constraints, rtol {rtol:g}\n")
     print("| flow | CPU s | steps | least lead | ended | verdict |")
     print("|---|---|---|---|---|---|")
     for kind in (mf.KeyQuery(d), mf.Combined()):
@@ -192,12 +192,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="three seeds, fewer iterations")
     parser.add_argument("--large", metavar="N,T,D", help="only one large problem, e.g. 200,64,128")
+    parser.add_argument("--data", choices=("sphere", "equal"), default="equal", help="of the large problem")
     parser.add_argument("--until-margin", type=float, default=1e6, help="of the large problem")
     parser.add_argument("--rtol", type=float, default=1e-3, help="of the large problem")
     chosen = parser.parse_args()
     if chosen.large:
         n, T, d = (int(part) for part in chosen.large.split(","))
-        large((n, T, d), chosen.until_margin, chosen.rtol)
+        large(chosen.data, (n, T, d), chosen.until_margin, chosen.rtol)
         return
     count = 3 if chosen.quick else chosen.seeds
     problems = [sphere(n=6, T=8, d=10, seed=s) for s in range(count)]
