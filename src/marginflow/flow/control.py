@@ -18,6 +18,9 @@ RESOLVED: Final = 4.0
 MANY_ACTIVE: Final = 1500
 """Tokens from which active^3 is dearer than more and shorter explicit steps."""
 
+PATIENCE: Final = 400
+"""Steps after which a small lead no longer means that nothing is stiff."""
+
 FELT: Final = -7.0
 """The log of a token's force from which the Jacobian tells its contact."""
 
@@ -85,14 +88,15 @@ def contact(at: Point, psi: Floats, psi_rate: Floats, h: Floats) -> Floats:
     return np.asarray(np.minimum(h, until.min(axis=(1, 2))))
 
 
-def explicit_pays(at: Point, h: Floats, rtol: float) -> Bools:
+def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
 
-    Stiffness grows with the lead; the limits were found by timing (docs/flow.md). Each run decides for itself, so
-    that it does in a batch what it does alone.
+    Stiffness grows with the lead; the limits were found by timing (docs/flow.md). A run that has a small lead after
+    many `steps` (B,) is stiff for another reason, such as tokens of very different length. Each run decides for
+    itself, so that it does in a batch what it does alone.
     """
     lead = at.force.gap.min(axis=1)
-    out = lead < 20.0
+    out = (lead < 20.0) & (steps < PATIENCE)
     if at.ds[0].size > MANY_ACTIVE:
         many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE
         out |= many & (lead < 300.0)

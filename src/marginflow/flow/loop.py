@@ -255,7 +255,7 @@ def run(
 
 def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
-    cheap = explicit_pays(state.at, state.h, settings.rtol)
+    cheap = explicit_pays(state.at, state.h, state.steps, settings.rtol)
     if cheap.all() or not cheap.any():
         return _advance(lift, tokens, state, settings, bool(cheap[0]))
     parts = [
