@@ -142,3 +142,20 @@ def test_two_hundred_seeds_keep_their_verdicts(kind):
     for a, b in decided:
         assert a.status is b.status
         assert tuple(a.selected()) == tuple(b.selected())
+
+
+@pytest.mark.parametrize("kind", [mf.KeyQuery(3), mf.Combined()], ids=lambda k: k.word)
+def test_tokens_of_very_different_length_do_not_use_up_the_steps(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2, 4, 3)) * np.array([1e-2, 30.0])[:, None, None]
+    path = mf.integrate(mf.Problem(X, rng.standard_normal((2, 3)), rng.standard_normal((2, 4))), kind, until_margin=1e8)
+    assert path.ended == "margin" and path.steps < 2500
+    assert path.status is not mf.FlowStatus.undecided
+
+
+def test_a_run_in_perfect_balance_ends_without_a_step_of_infinite_length():
+    # One coordinate cannot serve two samples that want opposite signs: the forces balance at a finite lead.
+    problem = mf.Problem([[[1.0], [0.0]], [[-1.0], [0.0]]], [[1.0], [1.0]], [[1.0, 0.0], [1.0, 0.0]])
+    path = mf.integrate(problem, mf.Combined(), until_margin=1e6)
+    assert path.ended == "balanced" and path.status is mf.FlowStatus.undecided
+    assert np.isfinite(path.snapshots.tau).all() and np.isfinite(path.snapshots.h).all()

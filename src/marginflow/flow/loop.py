@@ -34,6 +34,9 @@ PER_DECADE: Final = 8
 SMALLEST_STEP: Final = 1e-14
 """Of tau; a step below moves nothing in float64."""
 
+LONGEST_STEP: Final = 1e30
+"""Of tau; where all forces are balanced no error limits a step."""
+
 BALANCED_STEPS: Final = 1000
 BALANCED_CHANGE: Final = 0.01
 """A change of log(force) below this over that many steps: the force is balanced at finite leads."""
@@ -294,7 +297,7 @@ def _advance(
         past = (error <= 1.0) & (fraction == 1.0) & _past(at, new, settings)
         fraction = np.where(past, _landing(at, new, settings), fraction)
         jumped = (error <= 1.0) & (fraction < 1.0)
-        next_h = np.where(jumped, np.minimum(next_h, h * fraction), next_h)
+        next_h = np.minimum(np.where(jumped, np.minimum(next_h, h * fraction), next_h), LONGEST_STEP)
         log_time = np.logaddexp(state.log_time, spent)
         drift = np.maximum(state.drift, lift.drift(new.theta, state.start))
         refused = error > 1.0
