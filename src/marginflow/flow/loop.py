@@ -107,6 +107,7 @@ class Record:
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
         self.rows: list[tuple[Any, ...]] = []
+        self.tau = -1.0
         self.ended = ""
 
     @property
@@ -114,9 +115,15 @@ class Record:
         """Whether the verdict on the last snapshot is certain."""
         return self.judge(self._stack(self.rows[-1:]), "").status is not FlowStatus.undecided
 
+    def add_unless_there(self, state: State, b: int) -> None:
+        """Keep run `b` of the batch unless its last snapshot is where it still stands."""
+        if self.tau != state.tau[b]:
+            self.add(state, b)
+
     def add(self, state: State, b: int) -> None:
         """Keep run `b` of the batch as it is."""
         at = state.at
+        self.tau = float(state.tau[b])
         self.rows.append(
             (
                 at.theta[b].copy(),
@@ -234,8 +241,7 @@ def run(
             over = _endings(state, reach, tokens.mask, settings)
             over[still.held(state) & (over == "")] = "balanced"
             for b in map(int, np.flatnonzero(state.landing & ~before.landing)):
-                if records[ids[b]].rows[-1][5] != before.tau[b]:
-                    records[ids[b]].add(before, b)
+                records[ids[b]].add_unless_there(before, b)
             for b in map(int, np.flatnonzero(keep | (over != ""))):
                 record = records[ids[b]]
                 record.add(state, b)
