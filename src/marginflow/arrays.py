@@ -11,6 +11,8 @@ from marginflow.errors import InputError
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
+Singles = npt.NDArray[np.floating]
+"""Of whichever precision is enough."""
 
 LARGEST = 1e100
 """Entries beyond this are refused: a product of four of them would leave the range of float64."""

@@ -4,12 +4,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from marginflow.arrays import Floats
-
-
-Singles = npt.NDArray[np.floating]
+from marginflow.arrays import Floats, Singles
 
 
 class AbstractBall(ABC):

@@ -7,53 +7,25 @@ bounded by any multipliers and any separating weights, so nothing here has to co
 gradient steps in single precision, rounding included in the bounds, reject nearly everything.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, Singles
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.growth import Growth
-from marginflow.attractors.screen import AbstractNodes, AbstractScreen
-
-
-Singles = npt.NDArray[np.floating]
+from marginflow.attractors.screen import AbstractNodes, AbstractScreen, precision
 
 
 @dataclass(frozen=True, eq=False)
 class Nodes(AbstractNodes):
-    """Partial selections of the first k samples of an order.
-
-    Attributes:
-        alpha: (B, k) the token of each sample, in that order.
-        dual: (2, B, k, T) multipliers against the worse tokens, and against worse and better ones.
-        children: (B, T) the tokens of the next sample that are still possible.
-    """
-
-    alpha: Ints
-    dual: Singles
-    children: Bools
+    """Partial selections with the multipliers of their two problems, and no weights."""
 
     @property
-    def separated(self) -> Bools:  # type: ignore[override]
-        """(B,) nothing is known: no weights are kept."""
+    def known_separated(self) -> Bools:
+        """(B,) nothing is known."""
         return np.zeros(len(self), dtype=bool)
-
-    def part(self, rows: slice | Ints | Bools) -> "Nodes":
-        """Some of the nodes."""
-        return Nodes(self.alpha[rows], self.dual[:, rows], self.children[rows])
-
-    def joined(self, others: Sequence["Nodes"]) -> "Nodes":
-        """These nodes and `others` of the same depth."""
-        every = [self, *others]
-        return Nodes(
-            np.concatenate([x.alpha for x in every]),
-            np.concatenate([x.dual for x in every], axis=1),
-            np.concatenate([x.children for x in every]),
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +53,7 @@ class EuclideanScreen(AbstractScreen[Nodes]):
         gram = flat @ flat.T
         size = np.square(rows - rows.mean(axis=1, keepdims=True)).sum(axis=2).max(axis=1)
         size = np.maximum(size, 1e-300)
-        # Single precision is enough to reject unless samples differ in scale by orders of magnitude.
-        kind = np.float32 if size.max() <= 1e3 * size.min() and 1e-6 < size.max() < 1e6 else np.float64
+        kind = precision(size)
         step = 1.0 / (size * curvature(candidates, gram, size))
         return cls(candidates, gram.astype(kind), step.astype(kind), growth)
 
@@ -102,14 +73,7 @@ class EuclideanScreen(AbstractScreen[Nodes]):
 
     def expand(self, nodes: Nodes) -> Nodes:
         """The children of `nodes`, their multipliers started from the parent's."""
-        n, T = self.candidates.rows.shape[:2]
-        parent, token = np.nonzero(nodes.children)
-        k = nodes.depth
-        alpha = np.concatenate([nodes.alpha[parent], token[:, None]], axis=1)
-        dual = np.zeros((2, len(parent), k + 1, T), dtype=nodes.dual.dtype)
-        dual[:, :, :k] = nodes.dual[:, parent]
-        following = self.candidates.possible[k + 1] if k + 1 < n else np.zeros(T, dtype=bool)
-        return Nodes(alpha, dual, np.tile(following, (len(parent), 1)))
+        return Nodes(*self.grown(nodes)[2:])
 
     def relax(self, nodes: Nodes, steps: int) -> Nodes:
         """Take at most `steps` gradient steps and drop the nodes that no attractor extends."""
@@ -118,7 +82,7 @@ class EuclideanScreen(AbstractScreen[Nodes]):
         gram = np.ascontiguousarray(self.gram[: k * T, : k * T])
         leaf = k == self.candidates.rows.shape[0]
         alpha, children = nodes.alpha, nodes.children
-        allowed = self._allowed(alpha)
+        allowed = self.allowed(alpha)
         dual = point = nodes.dual
         step = self.step[:k, None]
         taken = 0
@@ -152,13 +116,6 @@ class EuclideanScreen(AbstractScreen[Nodes]):
             check = 4 if taken < 40 else 20
             if taken % 40 == 0:
                 t, point = 1.0, dual
-
-    def _allowed(self, alpha: Ints) -> Singles:
-        """(2, B, k, T) one where a token constrains: the worse ones; the worse and the better ones."""
-        k = alpha.shape[1]
-        worse = self.candidates.worse[np.arange(k), alpha]
-        better = self.candidates.better[np.arange(k), alpha]
-        return np.stack([worse, worse | better]).astype(self.gram.dtype)
 
     def _judge(
         self, alpha: Ints, dual: Singles, allowed: Singles, gram: Singles, children: Bools

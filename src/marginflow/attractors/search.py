@@ -96,7 +96,7 @@ def screen(
             if k > 1:
                 children = bounds.relax(children, _ABOVE if k == n - 1 else _TOP)
             if not candidates.independent and 1 < k < n:
-                pairs = zip(children.separated, children.alpha, strict=True)
+                pairs = zip(children.known_separated, children.alpha, strict=True)
                 children = children.part(
                     np.flatnonzero([known or not inseparable(candidates, a) for known, a in pairs])
                 )

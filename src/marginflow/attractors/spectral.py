@@ -11,13 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
-from marginflow.attractors.balls import AbstractBall, L1Ball, NuclearBall, Singles
+from marginflow.arrays import Floats, Ints, Singles
+from marginflow.attractors.balls import AbstractBall, L1Ball, NuclearBall
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.euclidean import curvature, forces, owners
 from marginflow.attractors.growth import Growth
 from marginflow.attractors.pairs import PairedNodes
-from marginflow.attractors.screen import AbstractScreen
+from marginflow.attractors.screen import AbstractScreen, precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         rows = rows - rows.mean(axis=1, keepdims=True)
         size = np.maximum(np.square(rows).sum(axis=2).max(axis=1), 1e-300)
         flat = rows.reshape(n * T, p)
-        # Single precision is enough to reject unless samples differ in scale by orders of magnitude.
-        kind = np.float32 if size.max() <= 1e3 * size.min() and 1e-6 < size.max() < 1e6 else np.float64
+        kind = precision(size)
         # Longer steps diverge; the curvature is that of the steepest of a few selections.
         step = 0.8 / (size * curvature(candidates, flat @ flat.T, size))
         d = candidates.problem.d
@@ -76,39 +75,35 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
 
     def expand(self, nodes: PairedNodes) -> PairedNodes:
         """The children of `nodes` that the parents' own weights and multipliers do not reject."""
-        n, T, _ = self.rows.shape
-        parent, token = np.nonzero(nodes.children)
-        k = nodes.depth
-        alpha = np.concatenate([nodes.alpha[parent], token[:, None]], axis=1)
-        dual = np.zeros((2, len(parent), k + 1, T), dtype=nodes.dual.dtype)
-        dual[:, :, :k] = nodes.dual[:, parent]
-        following = self.candidates.possible[k + 1] if k + 1 < n else np.zeros(T, dtype=bool)
+        parent, token, alpha, dual, following = self.grown(nodes)
         weights = nodes.weights[:, parent]
         if self.growth is not None:
             weights = weights.copy()
             weights[0] = self._extended(nodes, parent, token)
         children = PairedNodes(
-            alpha,
-            dual,
-            weights,
-            np.full(len(parent), -np.inf),
-            nodes.lower[parent],
-            np.full(len(parent), np.inf),
-            np.zeros(len(parent), dtype=bool),
-            np.tile(following, (len(parent), 1)),
+            alpha=alpha,
+            dual=dual,
+            weights=weights,
+            margin=np.full(len(parent), -np.inf),
+            lower=nodes.lower[parent],
+            upper=np.full(len(parent), np.inf),
+            separated=np.zeros(len(parent), dtype=bool),
+            children=following,
         )
         if self.growth is None:
             return children
-        margin = self._margins(children.alpha, children.weights, self._allowed(alpha))[0]
+        margin = self._margins(children.alpha, children.weights, self.allowed(alpha))[0]
         upper = _over(self.ball.upper(children.weights[0]), margin)
         children = replace(children, margin=margin, upper=upper)
-        return children.part(~(children.lower > children.upper * _SLACK)) if k + 1 == n else children
+        return (
+            children.part(~(children.lower > children.upper * _SLACK)) if children.depth == len(self.rows) else children
+        )
 
     def relax(self, nodes: PairedNodes, steps: int) -> PairedNodes:
         """Take at most `steps` primal-dual steps and drop the nodes that no attractor extends."""
         k = nodes.depth
         leaf = k == len(self.rows)
-        allowed = self._allowed(nodes.alpha)
+        allowed = self.allowed(nodes.alpha)
         weight = self._balance(nodes)
         sums = (np.zeros_like(nodes.weights), np.zeros_like(nodes.dual))
         taken = since = 0
@@ -195,13 +190,6 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         z = self.growth.last_dual(nodes.depth)
         out = W[parent] + step[parent, token][:, :, None] * z
         return np.asarray(out.reshape(len(parent), -1), dtype=self.rows.dtype)
-
-    def _allowed(self, alpha: Ints) -> Singles:
-        """(2, B, k, T) one where a token constrains: the worse ones; the worse and the better ones."""
-        k = alpha.shape[1]
-        worse = self.candidates.worse[np.arange(k), alpha]
-        better = self.candidates.better[np.arange(k), alpha]
-        return np.stack([worse, worse | better]).astype(self.rows.dtype)
 
     def _adjoint(self, dual: Singles, alpha: Ints) -> Singles:
         """(S, B, p) sum of multipliers times constraints, for multipliers (S, B, k, T)."""
