@@ -21,6 +21,9 @@ MANY_ACTIVE: Final = 1500
 PATIENCE: Final = 400
 """Steps after which a small lead no longer means that nothing is stiff."""
 
+LANDING: Final = 1e-6
+"""How far past the margin asked for a run may end, relative."""
+
 FELT: Final = -7.0
 """The log of a token's force from which the Jacobian tells its contact."""
 
@@ -69,6 +72,14 @@ def crossing(at: Point, new: Point, scores: Floats) -> Floats:
     fine = (gain == 0) | ((gain > 0) & (seen_before | seen_after)) | both
     part = np.where(fine, 1.0, np.clip(before / (before + after), 0.1, 0.9))
     return np.asarray(np.minimum(out, part.min(axis=1)))
+
+
+def landing(at: Point, new: Point, margin: float) -> Floats:
+    """(B,) 1 where no step leads from below `margin` past it, else the part after which, on a line, the lead is it."""
+    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
+    past = (before < margin) & (after > margin * (1.0 + LANDING))
+    part = (margin * (1.0 + LANDING / 2.0) - before) / (after - before)
+    return np.asarray(np.where(past, np.clip(part, 1e-3, 0.999), 1.0))
 
 
 def contact(at: Point, psi: Floats, psi_rate: Floats, h: Floats) -> Floats:

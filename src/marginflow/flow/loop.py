@@ -9,7 +9,7 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.abstract import AbstractLift
 from marginflow.flow.clock import log_step_time
-from marginflow.flow.control import active_tokens, contact, crossing, explicit_pays, step_error
+from marginflow.flow.control import active_tokens, contact, crossing, explicit_pays, landing, step_error
 from marginflow.flow.explicit import explicit_step
 from marginflow.flow.force import Logits, Loss, force
 from marginflow.flow.rosenbrock import Point, point, step
@@ -21,9 +21,6 @@ from marginflow.flow.verdict import Judge
 
 CLOCK_TOLERANCE: Final = 300.0
 """How much, in units of rtol, the middle of a step may correct log t: what is left after it is far smaller."""
-
-LANDING: Final = 1e-6
-"""How far past the margin asked for a run may end, relative."""
 
 AFTER_REFUSAL: Final = 1.2
 """How much a step may grow right after a refused one: what refused it, a token's exponential, is still near."""
@@ -208,8 +205,8 @@ def restored_state(lift: AbstractLift, tokens: Tokens, kept: Snapshots, i: int, 
     own = {name: getattr(kept, name)[i][None] for name in ("tau", "log_time", "h", "last_error", "careful")}
     spent = {name: getattr(kept, name)[i][None] for name in ("steps", "evaluations", "drift")}
     psi, rate = -at.force.log_norm, at.force.psi_rate(at.ds)
-    landing = np.zeros(1, dtype=bool)
-    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], landing=landing, **own, **spent)
+    never = np.zeros(1, dtype=bool)
+    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], landing=never, **own, **spent)
 
 
 def run(
@@ -299,9 +296,9 @@ def _advance(
         growth = 0.9 * np.maximum(error, 1e-10) ** -0.2
         most = np.where(state.careful & (h == state.h), AFTER_REFUSAL, 5.0)
         next_h = h * np.where(error <= 1.0, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
-        fraction = crossing(at, new, tokens.scores)
-        past = (error <= 1.0) & (fraction == 1.0) & _past(at, new, settings)
-        fraction = np.where(past, _landing(at, new, settings), fraction)
+        fraction, landed = crossing(at, new, tokens.scores), landing(at, new, settings.until_margin)
+        past = (error <= 1.0) & (fraction == 1.0) & (landed < 1.0)
+        fraction = np.where(past, landed, fraction)
         jumped = (error <= 1.0) & (fraction < 1.0)
         next_h = np.minimum(np.where(jumped, np.minimum(next_h, h * fraction), next_h), LONGEST_STEP)
         log_time = np.logaddexp(state.log_time, spent)
@@ -314,7 +311,7 @@ def _advance(
             next_h = np.where(across, h, next_h)
     good = ~(refused | jumped)
     careful = refused | (h < state.h)
-    landing = state.landing | past
+    gone_past = state.landing | past
     after = State(
         new,
         psi,
@@ -324,27 +321,14 @@ def _advance(
         next_h,
         error,
         careful,
-        landing,
+        gone_past,
         state.steps,
         state.evaluations,
         drift,
         state.start,
     )
-    out = merge(good, after, replace(state, h=next_h, careful=careful, landing=landing))
+    out = merge(good, after, replace(state, h=next_h, careful=careful, landing=gone_past))
     return replace(out, steps=state.steps + 1, evaluations=state.evaluations + (7 if explicit else 8)), good
-
-
-def _past(at: Point, new: Point, settings: Settings) -> Bools:
-    """(B,) whether a step leads further past the margin asked for than a run may end."""
-    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
-    return np.asarray((before < settings.until_margin) & (after > settings.until_margin * (1.0 + LANDING)))
-
-
-def _landing(at: Point, new: Point, settings: Settings) -> Floats:
-    """(B,) the part of a step after which, on a straight line, the least lead is the margin asked for."""
-    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
-    part = (settings.until_margin * (1.0 + LANDING / 2.0) - before) / (after - before)
-    return np.asarray(np.clip(part, 1e-3, 0.999))
 
 
 def _endings(state: State, reach: Floats, mask: Bools, settings: Settings) -> Any:

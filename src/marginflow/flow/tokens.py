@@ -1,7 +1,7 @@
 """A batch of problems as arrays, and the two linear maps between weights and logits (theory 3.1, 3.2)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -34,7 +34,6 @@ class Tokens:
     mask: Bools
     rows: Floats | None
     diagonal: bool
-    _kept: dict[bytes, "Tokens"] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, problems: Sequence[Problem], *, diagonal: bool) -> "Tokens":
@@ -65,15 +64,8 @@ class Tokens:
         """The problems of the runs in `runs` (B,)."""
         if self.shared:
             return self
-        key = runs.tobytes()
-        if key not in self._kept:
-            # A batch is split in the same two parts for many steps.
-            if len(self._kept) > 1:
-                self._kept.clear()
-            rows = None if self.rows is None else self.rows[runs]
-            kept = {name: getattr(self, name)[runs] for name in ("X", "Z", "scores", "mask")}
-            self._kept[key] = Tokens(**kept, rows=rows, diagonal=self.diagonal)
-        return self._kept[key]
+        rows = None if self.rows is None else self.rows[runs]
+        return replace(self, X=self.X[runs], Z=self.Z[runs], scores=self.scores[runs], mask=self.mask[runs], rows=rows)
 
     def push(self, dW: Floats) -> Floats:
         """(B, n, T) the logits x'dW z of weights (B, d, d_z), or (B, d) for diagonal ones."""
