@@ -3,6 +3,7 @@
 import numpy as np
 
 import marginflow as mf
+from marginflow.svm.first_order import Point
 
 
 def unit_sphere(n, T, d, seed=0, d_z=None):
@@ -15,6 +16,11 @@ def unit_sphere(n, T, d, seed=0, d_z=None):
     scores = np.zeros((n, T))
     scores[np.arange(n), rng.integers(T, size=n)] = 1.0
     return mf.Problem(X, z, scores).constraints()
+
+
+def nothing(A):
+    """No weights and no multipliers, the bounds infinity and 0."""
+    return Point(np.zeros(A.shape), np.zeros(len(A)), np.inf, 0.0)
 
 
 def bounds(constraints, candidate, norm):

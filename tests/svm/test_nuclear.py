@@ -4,14 +4,13 @@ import cvxpy
 import numpy as np
 import peers
 import pytest
-from peers import unit_sphere
+from peers import nothing, unit_sphere
 
 import marginflow as mf
 from marginflow.problem import planted
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.face_newton import face_newton
-from marginflow.svm.first_order import Point, iterate
-from marginflow.svm.interior_point import interior_point
+from marginflow.svm.first_order import iterate
 from marginflow.svm.nuclear import Nuclear, solve_nuclear
 from marginflow.svm.presolve import presolve
 
@@ -23,10 +22,6 @@ def bounds(constraints, candidate):
 def gap(constraints, candidate):
     upper, lower = bounds(constraints, candidate)
     return 1.0 - lower / upper
-
-
-def nothing(A):
-    return Point(np.zeros(A.shape), np.zeros(len(A)), np.inf, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -121,21 +116,6 @@ def test_newton_leaves_hard_or_large_cases_to_others():
     _, point, _ = next(iterate(A, Nuclear()))
     assert face_newton(A, Nuclear(), point, 1e-12, most=3)[1] == 0
     assert face_newton(A, Nuclear(), nothing(A), 1e-12, most=4000)[1] == 0
-
-
-@pytest.mark.parametrize("shape", [(6, 8, 10), (20, 8, 20)])
-def test_interior_point_alone(shape):
-    A = presolve(unit_sphere(*shape)).operator
-    point, steps = interior_point(A, Nuclear(), nothing(A), 1e-9, 1e11)
-    assert point.gap <= 1e-9
-    assert steps <= 30
-
-
-def test_interior_point_sees_infeasible_data():
-    constraints = mf.Constraints([[1.0, 2], [-2, 1], [1, -3], [-1, -1]], [0] * 4, [[1.0]])
-    A = presolve(constraints).operator
-    point, _ = interior_point(A, Nuclear(), nothing(A), 1e-9, 1e11)
-    assert point.lower > 1e11
 
 
 @pytest.mark.parametrize("seed", range(5))

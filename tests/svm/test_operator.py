@@ -10,18 +10,13 @@ import bank
 import marginflow as mf
 from marginflow.problem import planted
 from marginflow.svm.face_newton import face_newton
-from marginflow.svm.first_order import Point, iterate
-from marginflow.svm.interior_point import interior_point
+from marginflow.svm.first_order import iterate
 from marginflow.svm.operator import OperatorNorm, level, solve_operator
 from marginflow.svm.presolve import presolve
 
 
 def bounds(constraints, candidate):
     return peers.bounds(constraints, candidate, 2)
-
-
-def nothing(A):
-    return Point(np.zeros(A.shape), np.zeros(len(A)), np.inf, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -122,20 +117,6 @@ def test_small_problems_need_interior_points_alone(seed):
     assert upper - lower <= 1e-9 * upper
     assert candidate.iterations["first_order"] == 0
     assert candidate.iterations["interior_point"] <= 22
-
-
-@pytest.mark.parametrize("shape", [(6, 8, 10), (12, 6, 12), (20, 8, 20)])
-def test_interior_point_alone(shape):
-    A = presolve(unit_sphere(*shape)).operator
-    point, steps = interior_point(A, OperatorNorm(), nothing(A), 1e-9, 1e11)
-    assert point.gap <= 1e-9
-    assert steps <= 25
-
-
-def test_interior_point_sees_infeasible_data():
-    constraints = mf.Constraints([[1.0, 2], [-2, 1], [1, -3], [-1, -1]], [0] * 4, [[1.0]])
-    A = presolve(constraints).operator
-    assert interior_point(A, OperatorNorm(), nothing(A), 1e-9, 1e11)[0].lower > 1e11
 
 
 @pytest.mark.parametrize("seed", range(8))
