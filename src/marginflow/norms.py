@@ -67,11 +67,11 @@ class Nuclear(AbstractNorm):
 
     def value_upper(self, W: Floats) -> float:
         scale, W = _scaled(W)
-        return rounding.spectral_up(W)[1] * scale
+        return _at_scale(rounding.spectral_up(W)[1], scale)
 
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         scale, M, E = _scaled_pair(M, error)
-        return rounding.up((rounding.spectral_up(M)[0] + _operator_of_error(E)) * scale)
+        return _at_scale(rounding.up(rounding.spectral_up(M)[0] + _operator_of_error(E)), scale)
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class Operator(AbstractNorm):
 
     def value_upper(self, W: Floats) -> float:
         scale, W = _scaled(W)
-        return rounding.spectral_up(W)[0] * scale
+        return _at_scale(rounding.spectral_up(W)[0], scale)
 
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         scale, M, E = _scaled_pair(M, error)
         # |E|_* <= sqrt(rank) |E|_F
         spread = math.sqrt(min(M.shape)) * rounding.frobenius_up(E)
-        return rounding.up((rounding.spectral_up(M)[1] + spread) * scale, 4)
+        return _at_scale(rounding.up(rounding.spectral_up(M)[1] + spread, 4), scale)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Frobenius(AbstractNorm):
 
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         scale, M, E = _scaled_pair(M, error)
-        return rounding.up((rounding.frobenius_up(M) + rounding.frobenius_up(E)) * scale)
+        return _at_scale(rounding.up(rounding.frobenius_up(M) + rounding.frobenius_up(E)), scale)
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,12 @@ def _scaled_pair(M: Floats, error: Floats | None) -> tuple[float, Floats, Floats
     E = np.zeros_like(M) if error is None else error
     power = max((rounding.exponent(X) for X in (M, E) if X.any()), default=0)
     return math.ldexp(1.0, power), np.ldexp(M, -power), np.ldexp(E, -power)
+
+
+def _at_scale(bound: float, scale: float) -> float:
+    """`bound` times a power of two: exact, but rounded upwards where that is below the normal numbers."""
+    out = bound * scale
+    return out if out >= np.finfo(float).tiny else math.nextafter(out, math.inf)
 
 
 def _operator_of_error(E: Floats) -> float:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats
 
@@ -111,6 +111,8 @@ def test_dual_bounds_cover_the_error_given():
 
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float64, (3, 2), elements=floats(-1e3, 1e3)))
+@example(np.full((3, 2), 2.0**-1038))
+@example(np.full((3, 2), 2.22507386e-313))
 def test_frobenius_bound_is_above_the_rational_value(M):
     exact = sum(Fraction(float(x)) ** 2 for x in M.ravel())
     assert Fraction(Frobenius().value_upper(M)) ** 2 >= exact
