@@ -119,6 +119,11 @@ class AbstractParameterization(ABC):
         """The rank that W cannot exceed."""
         return min(d, d_z)
 
+    def too_narrow(self, d: int, d_z: int, rank: int | None) -> bool:
+        """Whether W cannot have the `rank` of an SVM solution, or may not where that is unknown (None)."""
+        cap = self.rank_cap(d, d_z)
+        return cap < min(d, d_z) and (rank is None or cap < rank)
+
     def draw(self, d: int, d_z: int, rng: np.random.Generator, scale: float) -> Arrays:
         """A generic start: `scale` times standard normal entries, drawn in the order of `shapes`."""
         return {name: scale * rng.standard_normal(s) for name, s in self.shapes(d, d_z).items()}

@@ -15,7 +15,6 @@ from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.svm import stability
 from marginflow.svm.capped import kkt_point
-from marginflow.svm.solution import Solution
 
 
 RULE_MARGIN: Final = 1e3
@@ -110,7 +109,7 @@ class Judge:
         closeness = size / (acting * solution.certificate.lower) if acting > 0 else np.inf
         clear = float(ahead.min(initial=np.inf)) / acting
         numbers = (decision.stability_lower, closeness)
-        if self._capped(solution):
+        if self.parameterization.too_narrow(self.problem.d, self.problem.d_z, solution.rank):
             return self._under_a_cap(snapshots, selected, acting, clear, excess, barrier, wrong, numbers)
         needed = min(CLEAR, 1.0 + (decision.stability_lower - 1.0) / 2.0)
         behind = clear >= needed and (clear - 1.0) * acting >= BEHIND
@@ -162,13 +161,6 @@ class Judge:
             f"margin is about {when:.2g}"
         )
         return self._undecided(reason, excess, barrier, wrong, *numbers, leaves=leaves)
-
-    def _capped(self, solution: Solution) -> bool:
-        """Whether K and Q are too narrow for the SVM's rank (unknown rank: as if they were, unless full)."""
-        cap = self.parameterization.rank_cap(self.problem.d, self.problem.d_z)
-        if cap >= min(solution.constraints.shape):
-            return False
-        return solution.rank is None or cap < solution.rank
 
     def _under_a_cap(
         self,

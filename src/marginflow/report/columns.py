@@ -16,7 +16,6 @@ from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
 from marginflow.diagnostics.table import force_matrix
 from marginflow.errors import UndefinedError
-from marginflow.flow.key_query import KeyQuery
 from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
 from marginflow.report.subject import Subject
@@ -54,7 +53,10 @@ class Law:
 
 def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
     """The predicted late law; None where the run is not known to head for the SVM, or that has no certified value."""
-    if path.status.name != "minimal_loss" or solution is None or _too_narrow(path, solution):
+    if path.status.name != "minimal_loss" or solution is None:
+        return None
+    # A width that rules the SVM's solution out, or may (theory 5.5).
+    if path.parameterization.too_narrow(path.problem.d, path.problem.d_z, solution.rank):
         return None
     gamma = 1.0 / solution.certificate.upper
     log_time = path.log_time
@@ -74,14 +76,6 @@ def law_of(path: Trajectory, solution: Solution | None) -> Law | None:
         power_source=source,
         off_support=1.0 - slowest if slowest > 0 else None,
     )
-
-
-def _too_narrow(path: Trajectory, solution: Solution) -> bool:
-    """Whether the width of K and Q rules the SVM's solution out, or may (theory 5.5)."""
-    model = path.parameterization
-    if not isinstance(model, KeyQuery) or model.width >= min(path.problem.d, path.problem.d_z):
-        return False
-    return solution.rank is None or model.width < solution.rank
 
 
 @lru_cache(maxsize=16)

@@ -66,10 +66,11 @@ class Operator:
         out: Floats = pulled[: len(self.queries)].T @ self.queries
         return out
 
-    def written_out(self) -> Floats:
-        """(C, d d_z) the matrices a_c z_c'."""
-        rows: Floats = self.a[:, :, None] * self.queries[self.sample][:, None, :]
-        return rows.reshape(len(self), -1)
+    def written_out(self, keep: Ints | slice = slice(None)) -> Floats:
+        """(C, d d_z) the matrices a_c z_c' of the constraints `keep`."""
+        a = self.a[keep]
+        rows: Floats = a[:, :, None] * self.queries[self.sample[keep]][:, None, :]
+        return rows.reshape(len(a), -1)
 
     def restrict(self, keep: Ints) -> "Operator":
         """The operator of the constraints `keep` (increasing indices)."""

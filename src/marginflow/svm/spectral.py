@@ -237,8 +237,7 @@ def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats
     d, d_z = A.shape
     if len(J) * d * d_z > DENSE:
         return None
-    rows = (A.a[J][:, :, None] * A.queries[A.sample[J]][:, None, :]).reshape(len(J), -1)
-    solution = np.linalg.lstsq(rows, A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
+    solution = np.linalg.lstsq(A.written_out(J), A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
     return length, np.asarray(solution, dtype=np.float64).reshape(d, d_z)
 
 
