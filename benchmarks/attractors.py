@@ -22,12 +22,12 @@ import numpy as np
 import marginflow as mf
 from marginflow.attractors import attractors
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.ends import run_ends
-from marginflow.flow.parameterization import PARAMETERIZATIONS
+from marginflow.claims.run_ends import run_ends
+from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.problem import named
 from marginflow.problem.problem import Problem
-from marginflow.svm.capped import kkt_point
-from marginflow.svm.stability import Verdict, decide
+from marginflow.selection.factored_kkt import kkt_point
+from marginflow.selection.stability import Verdict, decide
 
 
 WORDS = ("w", "diag", "diag-kq", "kq")

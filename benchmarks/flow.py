@@ -24,9 +24,9 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 import marginflow as mf
-from marginflow.flow.force import Logits
-from marginflow.flow.rosenbrock import point
-from marginflow.flow.tokens import Tokens
+from marginflow.flow.point import point
+from marginflow.model.logit_map import Tokens
+from marginflow.model.logits import Logits
 from marginflow.problem.random import equal, sphere
 
 

@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 from marginflow.study.coordinator import run_study
-from marginflow.study.engine import AbstractEngine, Serial
-from marginflow.study.folder import Folder
-from marginflow.study.outcome import outcome
-from marginflow.study.plan import Plan, check_plan
-from marginflow.study.processes import Processes
+from marginflow.study.engines.engine import AbstractEngine
+from marginflow.study.engines.processes import Processes
+from marginflow.study.engines.serial import Serial
+from marginflow.study.outcome.outcome import outcome
+from marginflow.study.plan.plan import Plan, check_plan
+from marginflow.study.results.folder import Folder
 
 
 PLAN = """

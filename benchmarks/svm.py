@@ -20,7 +20,7 @@ import numpy as np
 
 import marginflow as mf
 from marginflow.norms import parse_norm
-from marginflow.svm.certificate import certify
+from marginflow.svm.proof.certificate import certify
 
 
 Pair = tuple[np.ndarray, np.ndarray]

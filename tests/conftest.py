@@ -1,8 +1,10 @@
-"""Makes `bank` importable from every test folder, and opens one Chromium for all browser tests of a process."""
+"""Fixtures of every room: shared runs, and one Chromium for all browser tests of a process."""
 
 from pathlib import Path
 
 import pytest
+
+from saved_runs import digits, orbit, trained, trapped, undecided  # noqa: F401
 
 
 CHROMIUM = Path("/usr/bin/chromium")

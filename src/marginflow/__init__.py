@@ -6,6 +6,7 @@ Importing the package loads NumPy only; the rooms that need SciPy load on first 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from marginflow import moved
 from marginflow.errors import InputError as InputError, UndefinedError as UndefinedError
 from marginflow.problem.constraints import Constraints as Constraints
 from marginflow.problem.problem import Problem as Problem
@@ -14,33 +15,37 @@ from marginflow.problem.problem import Problem as Problem
 if TYPE_CHECKING:
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
-    from marginflow.flow.parameterization import (
+    from marginflow.model.registry import (
         Combined as Combined,
         Diagonal as Diagonal,
         DiagonalKeyQuery as DiagonalKeyQuery,
         KeyQuery as KeyQuery,
     )
-    from marginflow.flow.trajectory import FlowStatus as FlowStatus, Trajectory as Trajectory
-    from marginflow.svm.solution import Solution as Solution, SvmStatus as SvmStatus
+    from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
+    from marginflow.svm.solution import Solution as Solution
     from marginflow.svm.solve import solve as solve, solve_many as solve_many
+    from marginflow.trajectory.trajectory import Trajectory as Trajectory
+    from marginflow.trajectory.verdict import FlowStatus as FlowStatus
 
 __version__ = "0.1.0"
+
+moved.install()
 
 _HOMES = {
     "solve": "marginflow.svm.solve",
     "solve_many": "marginflow.svm.solve",
     "Solution": "marginflow.svm.solution",
-    "SvmStatus": "marginflow.svm.solution",
+    "SvmStatus": "marginflow.svm.proof.svm_status",
     "integrate": "marginflow.flow.integrate",
     "integrate_many": "marginflow.flow.integrate",
-    "KeyQuery": "marginflow.flow.parameterization",
-    "Combined": "marginflow.flow.parameterization",
-    "DiagonalKeyQuery": "marginflow.flow.parameterization",
-    "Diagonal": "marginflow.flow.parameterization",
+    "KeyQuery": "marginflow.model.registry",
+    "Combined": "marginflow.model.registry",
+    "DiagonalKeyQuery": "marginflow.model.registry",
+    "Diagonal": "marginflow.model.registry",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
-    "Trajectory": "marginflow.flow.trajectory",
-    "FlowStatus": "marginflow.flow.trajectory",
+    "Trajectory": "marginflow.trajectory.trajectory",
+    "FlowStatus": "marginflow.trajectory.verdict",
 }
 
 

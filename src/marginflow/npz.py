@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
-from marginflow.whole import whole_file
 
 
 LARGEST_FILE: Final = 4 * 2**30

@@ -107,7 +107,7 @@ def test_two_hundred_lists_equal_brute_force(word, norm):
 
 def check_nuclear(spec):
     """The pruned list against one certified solve for each selection."""
-    from marginflow.svm.stability import Verdict, decide
+    from marginflow.selection.stability import Verdict, decide
 
     problem = named.load(spec)
     every = [np.array(s) for s in itertools.product(*(np.flatnonzero(m) for m in problem.mask))]
@@ -138,7 +138,7 @@ def test_the_bounds_of_the_spectral_screen_hold(diagonal, norm):
     from marginflow import solve
     from marginflow.attractors.candidates import Candidates
     from marginflow.attractors.growth import Growth
-    from marginflow.attractors.partial import constraints
+    from marginflow.attractors.inseparable import constraints
     from marginflow.attractors.spectral import SpectralScreen
 
     candidates = Candidates.of(named.load("sphere:n=3,T=4,d=8,seed=1"), diagonal)
@@ -194,7 +194,7 @@ def test_orthogonal_queries_decouple():
 def test_splitting_the_search_changes_nothing():
     from marginflow.attractors.candidates import Candidates
     from marginflow.attractors.search import screen
-    from marginflow.svm.stability import Verdict, decide
+    from marginflow.selection.stability import Verdict, decide
 
     problem = named.load("sphere:n=4,T=4,d=8,seed=3")
     for diagonal, euclidean, norm in ((False, True, "frobenius"), (False, False, "nuclear"), (True, False, "l1")):

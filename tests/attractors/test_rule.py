@@ -6,8 +6,8 @@ import pytest
 from marginflow import InputError, Problem, solve
 from marginflow.attractors import attractors
 from marginflow.problem import named
-from marginflow.svm.optimal_margins import OptimalMargins
-from marginflow.svm.stability import Verdict, decide
+from marginflow.selection.optimal_margins import OptimalMargins
+from marginflow.selection.stability import Verdict, decide
 
 
 @pytest.mark.parametrize("word", ["w", "kq"])

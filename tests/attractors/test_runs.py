@@ -5,11 +5,11 @@ import pytest
 
 import marginflow as mf
 from marginflow.attractors import attractors
-from marginflow.attractors.ends import ends_are_attractors, run_ends
 from marginflow.attractors.sentence import known_ends
 from marginflow.attractors.shares import missing, upper, wilson
+from marginflow.claims.run_ends import ends_are_attractors, run_ends
 from marginflow.problem import named
-from marginflow.svm.stability import Verdict
+from marginflow.selection.stability import Verdict
 
 
 LATE = 1.0005
@@ -67,7 +67,7 @@ def test_attractors_attract():
 
 def test_selections_the_rule_rejects_are_left():
     """From its own SVM direction, far out, a selection with a better margin below 1 is not kept."""
-    from marginflow.svm.stability import decide
+    from marginflow.selection.stability import decide
 
     problem = named.load("sphere:n=4,T=4,d=8,seed=3")
     left = 0
@@ -131,7 +131,7 @@ def test_the_loss_filter_agrees_with_small_starts():
 
 def test_pictures(tmp_path):
     pytest.importorskip("matplotlib")
-    from marginflow.attractors.pictures import draw_basins, draw_shares
+    from marginflow.figures.attractors import draw_basins, draw_shares
 
     found = attractors(named.load("trap:infinity"), "w", sample=6, scales=(0.1, 5.0))
     draws = ((draw_shares, "svg", {}), (draw_shares, "png", {}), (draw_basins, "svg", {"points": 3}))

@@ -5,7 +5,7 @@ import pytest
 from marginflow.diagnostics.powers import direction_powers
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate
-from marginflow.flow.parameterization import KeyQuery
+from marginflow.model.registry import KeyQuery
 from marginflow.problem.planted import spiked
 from marginflow.svm.solve import solve
 

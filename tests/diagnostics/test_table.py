@@ -9,7 +9,7 @@ from marginflow.diagnostics.ratio import final_ratio
 from marginflow.diagnostics.table import Table, diagnose, force_matrix
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate
-from marginflow.flow.parameterization import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
+from marginflow.model.registry import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
 from marginflow.problem.planted import angle, orthogonal, sign_orbit
 from marginflow.problem.random import equal, sphere
 from marginflow.svm.solve import solve

@@ -7,8 +7,8 @@ import marginflow as mf
 from marginflow.errors import InputError
 from marginflow.flow import integrate as door
 from marginflow.flow.control import crossing
-from marginflow.flow.trajectory import Trajectory
 from marginflow.problem import named
+from marginflow.trajectory.trajectory import Trajectory
 
 
 def same_bits(a: Trajectory, b: Trajectory, rows=slice(None)) -> None:

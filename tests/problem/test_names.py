@@ -7,7 +7,7 @@ import marginflow as mf
 from marginflow.npz import read_npz, write_npz
 from marginflow.problem.files import read_problem, write_problem
 from marginflow.problem.names import LONGEST
-from marginflow.svm.verify import verify_saved
+from marginflow.svm.referee.verify import verify_saved
 
 
 WORDS = [["a", "dull", "film"], ["<b>", "=1+1"], ["été", "映画", ""]]

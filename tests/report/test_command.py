@@ -11,10 +11,10 @@ import pytest
 import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.flow.integrate import resume
-from marginflow.flow.trajectory import Trajectory
 from marginflow.npz import read_npz, write_npz
 from marginflow.problem.named import load
 from marginflow.report.command import command_of
+from marginflow.trajectory.trajectory import Trajectory
 
 
 CASES = {

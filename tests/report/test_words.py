@@ -9,13 +9,13 @@ from opened import Opened
 
 import marginflow as mf
 from marginflow.diagnostics.spectrum import attention
-from marginflow.flow.trajectory import FlowStatus, Verdict
 from marginflow.problem.problem import Problem
 from marginflow.report import payload
 from marginflow.report.answer import answer
 from marginflow.report.build import build_report
 from marginflow.report.payload import problem_data
 from marginflow.report.subject import gather
+from marginflow.trajectory.verdict import FlowStatus, Verdict
 
 
 pytestmark = pytest.mark.browser

@@ -11,9 +11,9 @@ import fake_work
 
 from marginflow.study import work
 from marginflow.study.coordinator import run_study
-from marginflow.study.engine import make_engine
-from marginflow.study.folder import Folder
-from marginflow.study.plan import read_plan
+from marginflow.study.engines.choose import make_engine
+from marginflow.study.plan.plan import read_plan
+from marginflow.study.results.folder import Folder
 
 
 def main(plan_file: str, folder: str, engine: str, workers: str, name: str, version: str) -> int:

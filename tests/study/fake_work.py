@@ -5,8 +5,8 @@ import os
 import time
 from pathlib import Path
 
-from marginflow.study.cell import Unit
-from marginflow.study.record import MarkRow, RunRow, SvmRow, to_arrays
+from marginflow.study.plan.cell import Unit
+from marginflow.study.results.record import MarkRow, RunRow, SvmRow, to_arrays
 from marginflow.study.work import Finished
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from marginflow.study.plan import Plan, check_plan
+from marginflow.study.plan.plan import Plan, check_plan
 
 
 FAKE = """

@@ -14,9 +14,10 @@ from processes_of_tests import SCRIPT, finish, start, wait_for
 
 from marginflow.errors import InputError
 from marginflow.study.coordinator import run_study
-from marginflow.study.engine import Serial, make_engine
-from marginflow.study.folder import Folder
-from marginflow.study.processes import Processes
+from marginflow.study.engines.choose import make_engine
+from marginflow.study.engines.processes import Processes
+from marginflow.study.engines.serial import Serial
+from marginflow.study.results.folder import Folder
 
 
 def workers_of(child: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -177,7 +178,7 @@ def test_a_scheduler_that_goes_while_it_is_asked(monkeypatch):
 
 
 def test_no_scheduler_at_the_address(monkeypatch):
-    from marginflow.study import cluster
+    from marginflow.study.engines import dask_cluster as cluster
 
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     engine = make_engine("dask", scheduler="tcp://127.0.0.1:9")

@@ -18,9 +18,9 @@ from processes_of_tests import SCRIPT, start
 
 from marginflow.errors import InputError
 from marginflow.study.coordinator import run_study
-from marginflow.study.engine import Serial
-from marginflow.study.export import table, to_csv
-from marginflow.study.folder import Folder
+from marginflow.study.engines.serial import Serial
+from marginflow.study.outcome.export import table, to_csv
+from marginflow.study.results.folder import Folder
 
 
 def run(path: Path, work=fake_work.quick, text: str = FAKE, **options):
@@ -92,7 +92,7 @@ def test_kill_9_of_the_coordinator_at_20_random_points(tmp_path, expected, engin
 
 
 def test_killed_between_file_and_ledger(tmp_path, expected, monkeypatch):
-    from marginflow.study.ledger import Ledger
+    from marginflow.study.results.ledger import Ledger
 
     class Killed(BaseException):
         pass
@@ -257,7 +257,7 @@ def in_namespace(script: str, *words: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(tmp_path, expected):
-    from marginflow.study.code import version
+    from marginflow.study.plan.code_version import version
 
     (tmp_path / "plan.toml").write_text(FAKE)
     (tmp_path / "disk").mkdir()
@@ -286,7 +286,7 @@ def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(tmp_
 
 
 def test_a_read_only_folder_says_so_and_can_still_be_read(tmp_path, whole, expected):
-    from marginflow.study.code import version
+    from marginflow.study.plan.code_version import version
 
     (tmp_path / "plan.toml").write_text(FAKE)
     (tmp_path / "disk").mkdir()

@@ -10,13 +10,13 @@ from scipy.stats import binomtest
 
 from marginflow.errors import InputError
 from marginflow.study.coordinator import run_study
-from marginflow.study.engine import Serial
-from marginflow.study.folder import Folder
-from marginflow.study.outcome import outcome, power
-from marginflow.study.page import page
-from marginflow.study.record import from_arrays, to_arrays
-from marginflow.study.shares import quantiles, wilson
-from marginflow.study.summary import summary_table
+from marginflow.study.engines.serial import Serial
+from marginflow.study.outcome.outcome import outcome, power
+from marginflow.study.outcome.shares import quantiles, wilson
+from marginflow.study.outcome.summary import summary_table
+from marginflow.study.page.page import page
+from marginflow.study.results.folder import Folder
+from marginflow.study.results.record import from_arrays, to_arrays
 
 
 @pytest.mark.parametrize("count, total", [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (145, 200), (1, 10_000)])
@@ -121,7 +121,7 @@ def test_page_is_one_file_and_escapes_what_it_shows(found):
 
 
 def test_page_of_a_study_without_results():
-    from marginflow.study.ledger import Ledger
+    from marginflow.study.results.ledger import Ledger
 
     ledger = Ledger.in_memory()
     empty = outcome(plan(), ledger)
@@ -132,7 +132,7 @@ def test_page_of_a_study_without_results():
 def test_page_shows_hostile_reasons_as_text(tmp_path):
     from dataclasses import replace
 
-    from marginflow.study.record import RunRow
+    from marginflow.study.results.record import RunRow
     from marginflow.study.work import Finished
 
     evil = "</script><img src=x onerror=alert(1)>"

@@ -4,7 +4,7 @@ import pytest
 from plans import FAKE, plan
 
 from marginflow.errors import InputError
-from marginflow.study.plan import check_plan, read_plan
+from marginflow.study.plan.plan import check_plan, read_plan
 
 
 def test_grid_is_the_product_of_the_lists():

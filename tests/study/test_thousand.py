@@ -6,9 +6,9 @@ import pytest
 from plans import plan
 
 from marginflow.study.coordinator import run_study
-from marginflow.study.engine import Serial
-from marginflow.study.folder import Folder
-from marginflow.study.outcome import outcome
+from marginflow.study.engines.serial import Serial
+from marginflow.study.outcome.outcome import outcome
+from marginflow.study.results.folder import Folder
 
 
 THOUSAND = """

@@ -160,7 +160,7 @@ def test_a_batch_of_mixed_shapes_says_what_each_alone_does(norm):
 
 def test_the_stack_leaves_nothing_to_do(monkeypatch):
     """Every problem of one small shape comes back solved from the stack, not from the solver behind it."""
-    import marginflow.svm.spectral as spectral
+    import marginflow.svm.spectral.solve_spectral as spectral
 
     monkeypatch.setattr(spectral, "_run", lambda *_: pytest.fail("the solver had to start again"))
     many = mf.solve_many([bank.sphere(6, 8, 10, seed) for seed in range(40)], "operator")

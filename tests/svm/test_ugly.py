@@ -8,8 +8,8 @@ import pytest
 import bank
 import marginflow as mf
 from marginflow.norms import parse_norm
-from marginflow.svm.certificate import certify
-from marginflow.svm.mend import mended
+from marginflow.svm.proof.certificate import certify
+from marginflow.svm.proof.lift_margins import mended
 
 
 def _rows(a, z=None):

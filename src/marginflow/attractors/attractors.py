@@ -7,9 +7,9 @@ import numpy as np
 
 from marginflow.arrays import Ints
 from marginflow.attractors.shares import Share
-from marginflow.flow.parameterization import AbstractParameterization
+from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
-from marginflow.svm.stability import Decision
+from marginflow.selection.stability import Decision
 
 
 @dataclass(frozen=True, eq=False)

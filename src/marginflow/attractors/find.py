@@ -9,15 +9,15 @@ import numpy as np
 
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.ends_met import EndsMet
-from marginflow.attractors.rule import capped, judge, largest_rank
+from marginflow.attractors.sampled_ends import EndsMet
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
-from marginflow.flow.parameterization import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
+from marginflow.model.registry import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
 from marginflow.problem.problem import Problem
-from marginflow.svm.separable import separability
-from marginflow.svm.stability import Decision, Verdict
+from marginflow.selection.rule import capped, judge, largest_rank
+from marginflow.selection.stability import Decision, Verdict
+from marginflow.svm.proof.separable import separability
 
 
 Progress = Callable[[str], None]

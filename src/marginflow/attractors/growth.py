@@ -6,7 +6,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.candidates import Candidates
-from marginflow.svm.solution import SvmStatus
+from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solve import solve
 
 

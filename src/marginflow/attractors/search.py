@@ -10,7 +10,7 @@ from marginflow.arrays import Ints
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.euclidean import EuclideanScreen
 from marginflow.attractors.growth import Growth
-from marginflow.attractors.partial import inseparable
+from marginflow.attractors.inseparable import inseparable
 from marginflow.attractors.screen import AbstractNodes, AbstractScreen
 from marginflow.attractors.spectral import SpectralScreen
 from marginflow.blas import one_thread

@@ -5,10 +5,10 @@ from typing import Final
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.find import attractors
-from marginflow.attractors.rule import capped
 from marginflow.errors import UndefinedError
-from marginflow.flow.parameterization import AbstractParameterization
+from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
+from marginflow.selection.rule import capped
 
 
 def known_ends(problem: Problem, parameterization: AbstractParameterization | str) -> Attractors | None:

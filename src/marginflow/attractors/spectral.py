@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints, Singles
-from marginflow.attractors.balls import AbstractBall, L1Ball, NuclearBall
+from marginflow.attractors.batched_norms import AbstractBall, L1Ball, NuclearBall
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.euclidean import curvature, forces, owners
 from marginflow.attractors.growth import Growth

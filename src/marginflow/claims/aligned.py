@@ -9,10 +9,10 @@ from marginflow.claims.closed_form import orthogonal_limit
 from marginflow.claims.measure import cosine, final, limit_spectrum, off_support, window
 from marginflow.diagnostics.alignment import alignment
 from marginflow.diagnostics.table import diagnose, force_matrix
-from marginflow.flow.parameterization import DiagonalKeyQuery, KeyQuery
-from marginflow.flow.trajectory import Trajectory
+from marginflow.model.registry import DiagonalKeyQuery, KeyQuery
 from marginflow.problem.planted import orthogonal, pairs
 from marginflow.problem.problem import Problem
+from marginflow.trajectory.trajectory import Trajectory
 
 
 ORBITS = ("sign-orbit", "hadamard:bases=3,seed=3")

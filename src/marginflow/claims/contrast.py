@@ -6,11 +6,13 @@ from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.measure import final, size
 from marginflow.flow.integrate import integrate_many
-from marginflow.flow.parameterization import Combined, KeyQuery
-from marginflow.flow.trajectory import FlowStatus, Trajectory
+from marginflow.model.registry import Combined, KeyQuery
 from marginflow.problem.random import sphere
-from marginflow.svm.solution import Solution, SvmStatus
+from marginflow.svm.proof.svm_status import SvmStatus
+from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
+from marginflow.trajectory.trajectory import Trajectory
+from marginflow.trajectory.verdict import FlowStatus
 
 
 SEEDS = 100

@@ -13,8 +13,8 @@ from marginflow.claims.measure import final, reached, size, window
 from marginflow.claims.starts import CLOSED_FORM, ROUNDS, STARTS, C, run_start
 from marginflow.diagnostics.rates import fit_power, log_prefactors, slack_constant
 from marginflow.diagnostics.table import diagnose
-from marginflow.flow.parameterization import DiagonalKeyQuery, KeyQuery
-from marginflow.flow.trajectory import Trajectory
+from marginflow.model.registry import DiagonalKeyQuery, KeyQuery
+from marginflow.trajectory.trajectory import Trajectory
 
 
 RANDOM = "equal:n=3,T=3,d=10,seed=2"

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from marginflow.attractors.ends import run_ends
 from marginflow.claims.claim import Check, Claim, Evidence
+from marginflow.claims.run_ends import run_ends
 from marginflow.problem.random import sphere
 
 

@@ -7,7 +7,7 @@ from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.measure import final, size
 from marginflow.diagnostics.balance import relative_drift
 from marginflow.diagnostics.ratio import certify_weights
-from marginflow.flow.parameterization import KeyQuery
+from marginflow.model.registry import KeyQuery
 from marginflow.problem.problem import Problem
 
 

@@ -16,8 +16,8 @@ from marginflow.diagnostics.rates import (
     log_prefactors,
     weight_entropy,
 )
-from marginflow.flow.parameterization import KeyQuery
-from marginflow.flow.trajectory import Trajectory
+from marginflow.model.registry import KeyQuery
+from marginflow.trajectory.trajectory import Trajectory
 
 
 CONSTANTS = ("angle:c=0.5", "spiked:n=5,c=0.4", "angle:c=0.3")

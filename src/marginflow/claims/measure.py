@@ -9,7 +9,8 @@ from marginflow.claims import runs
 from marginflow.claims.claim import Check
 from marginflow.diagnostics.ratio import Ratio, certify_weights
 from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
-from marginflow.flow.trajectory import FlowStatus, Trajectory
+from marginflow.trajectory.trajectory import Trajectory
+from marginflow.trajectory.verdict import FlowStatus
 
 
 def final(path: Trajectory, norm: str, i: int = -1) -> Ratio:

@@ -6,19 +6,19 @@ from typing import Any
 import numpy as np
 
 from marginflow.flow.integrate import integrate
-from marginflow.flow.parameterization import (
+from marginflow.model.registry import (
     AbstractParameterization,
     Combined,
     Diagonal,
     DiagonalKeyQuery,
     KeyQuery,
 )
-from marginflow.flow.trajectory import Trajectory
 from marginflow.problem.named import family, load
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
+from marginflow.trajectory.trajectory import Trajectory
 
 
 RTOL = 1e-8

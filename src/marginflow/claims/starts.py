@@ -10,7 +10,7 @@ from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import single_sample
 from marginflow.claims.measure import final, size, window
 from marginflow.diagnostics.pace import pace
-from marginflow.flow.parameterization import DiagonalKeyQuery
+from marginflow.model.registry import DiagonalKeyQuery
 
 
 C = np.array([2.0, 1.0])

@@ -12,11 +12,12 @@ from marginflow.diagnostics.pace import pace
 from marginflow.diagnostics.ratio import certify_weights
 from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.diagnostics.table import diagnose
-from marginflow.flow.parameterization import Combined, KeyQuery
-from marginflow.flow.trajectory import FlowStatus, Trajectory
+from marginflow.model.registry import Combined, KeyQuery
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.planted import orthogonal, trap_finite, trap_infinity
 from marginflow.svm.solve import solve
+from marginflow.trajectory.trajectory import Trajectory
+from marginflow.trajectory.verdict import FlowStatus
 
 
 CAPPED = "sphere:n=5,T=4,d=6,seed=8"

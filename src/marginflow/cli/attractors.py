@@ -60,7 +60,7 @@ def attractors(
             progress=show,
         )
     if figure is not None:
-        from marginflow.attractors.pictures import draw_shares
+        from marginflow.figures.attractors import draw_shares
 
         draw_shares(found, figure)
     if json:

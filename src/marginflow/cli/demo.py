@@ -10,7 +10,7 @@ from marginflow.cli.output import JsonFlag, number, print_json, progress, table
 
 
 if TYPE_CHECKING:
-    from marginflow.flow.trajectory import Trajectory
+    from marginflow.trajectory.trajectory import Trajectory
 
 
 RUNS = [

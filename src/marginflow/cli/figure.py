@@ -22,8 +22,8 @@ def figure(
 
     Example: marginflow figure kq.npz w.npz --kind norms -o norms.pdf
     """
-    from marginflow.flow.trajectory import Trajectory
-    from marginflow.report.figures import save_figure
+    from marginflow.figures.runs import save_figure
+    from marginflow.trajectory.trajectory import Trajectory
 
     output_path(output, *runs)
     with progress("figure") as show:

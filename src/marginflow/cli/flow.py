@@ -10,9 +10,9 @@ from marginflow.errors import InputError
 
 
 if TYPE_CHECKING:
-    from marginflow.flow.parameterization import AbstractParameterization
-    from marginflow.flow.trajectory import Trajectory
+    from marginflow.model.registry import AbstractParameterization
     from marginflow.problem.problem import Problem
+    from marginflow.trajectory.trajectory import Trajectory
 
 
 def flow(
@@ -82,7 +82,7 @@ def parse_parameterization(word: str, problem: "Problem", width: int | None = No
     Raises:
         InputError: an unknown word, or a width for anything but kq.
     """
-    from marginflow.flow.parameterization import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
+    from marginflow.model.registry import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
 
     if word == "kq":
         return KeyQuery(width=min(problem.d, problem.d_z) if width is None else width)

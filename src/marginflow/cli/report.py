@@ -17,8 +17,8 @@ def report(
 
     Example: marginflow report kq.npz w.npz -o report.html
     """
-    from marginflow.flow.trajectory import Trajectory
     from marginflow.report.build import build_report
+    from marginflow.trajectory.trajectory import Trajectory
 
     output_path(output, *runs)
     with progress("report") as show:

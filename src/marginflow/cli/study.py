@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marginflow.atomic_file import whole_file
 from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress, table
 from marginflow.errors import InputError
-from marginflow.whole import whole_file
 
 
 if TYPE_CHECKING:
-    from marginflow.study.folder import Folder
-    from marginflow.study.outcome import Outcome
-    from marginflow.study.plan import Plan
-    from marginflow.study.shares import Share
+    from marginflow.study.outcome.outcome import Outcome
+    from marginflow.study.outcome.shares import Share
+    from marginflow.study.plan.plan import Plan
+    from marginflow.study.results.folder import Folder
 
 
 app = typer.Typer(
@@ -49,8 +49,8 @@ def run(
     Example: marginflow study run plan.toml --engine processes
     """
     from marginflow.study.coordinator import run_study
-    from marginflow.study.engine import make_engine
-    from marginflow.study.folder import find_folder
+    from marginflow.study.engines.choose import make_engine
+    from marginflow.study.results.folder import find_folder
 
     if out is not None and plan.is_dir():
         raise InputError(f"--out: got {out} with the folder {plan}; expected one of them")
@@ -128,9 +128,9 @@ def export(
 
     Example: marginflow study export out/study-example --csv -o runs.csv
     """
-    from marginflow.study.export import table as export_table, to_csv, write_parquet
-    from marginflow.study.outcome import outcome
-    from marginflow.study.summary import summary_table
+    from marginflow.study.outcome.export import table as export_table, to_csv, write_parquet
+    from marginflow.study.outcome.outcome import outcome
+    from marginflow.study.outcome.summary import summary_table
 
     if csv and parquet:
         raise InputError("export: got --csv and --parquet; expected one of them")
@@ -173,7 +173,7 @@ def report(
 
     Example: marginflow study report out/study-example -o study.html
     """
-    from marginflow.study.page import page
+    from marginflow.study.page.page import page
 
     output_path(output, study)
     found = _outcome(study, out)
@@ -204,7 +204,7 @@ def _say(sentence: str) -> None:
 
 
 def _existing(study: Path, out: Path | None) -> "Folder":
-    from marginflow.study.folder import find_folder
+    from marginflow.study.results.folder import find_folder
 
     folder, plan = find_folder(study, out)
     if not folder.plan_file.is_file():
@@ -215,7 +215,7 @@ def _existing(study: Path, out: Path | None) -> "Folder":
 
 
 def _outcome(study: Path, out: Path | None) -> "Outcome":
-    from marginflow.study.outcome import outcome
+    from marginflow.study.outcome.outcome import outcome
 
     folder = _existing(study, out)
     plan = folder.plan()

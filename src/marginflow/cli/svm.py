@@ -99,7 +99,7 @@ def _word(unique: bool | None) -> str:
 
 
 def _verify(path: Path, json: bool) -> int:
-    from marginflow.svm.verify import verify_saved
+    from marginflow.svm.referee.verify import verify_saved
 
     verification = verify_saved(path)
     if json:

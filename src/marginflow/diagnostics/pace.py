@@ -16,7 +16,8 @@ import numpy as np
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import UndefinedError
-from marginflow.svm.solution import Solution, SvmStatus
+from marginflow.svm.proof.svm_status import SvmStatus
+from marginflow.svm.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)

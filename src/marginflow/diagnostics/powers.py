@@ -8,8 +8,8 @@ import numpy as np
 from marginflow.diagnostics.rates import PowerFit, fit_power
 from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
-from marginflow.flow.trajectory import Trajectory
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
-from marginflow.svm.certificate import certify
+from marginflow.svm.proof.certificate import certify
 
 
 if TYPE_CHECKING:
-    from marginflow.flow.trajectory import Trajectory
+    from marginflow.trajectory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from marginflow.diagnostics.spectrum import (
     stable_rank,
 )
 from marginflow.errors import InputError
-from marginflow.flow.parameterization import DiagonalKeyQuery
-from marginflow.flow.trajectory import Trajectory
+from marginflow.model.registry import DiagonalKeyQuery
 from marginflow.norms import parse_norm
-from marginflow.shown import card, grid
-from marginflow.svm.solution import Solution, SvmStatus
+from marginflow.notebook import card, grid
+from marginflow.svm.proof.svm_status import SvmStatus
+from marginflow.svm.solution import Solution
+from marginflow.trajectory.trajectory import Trajectory
 
 
 RESOLVED_ANGLE: Final = 0.1

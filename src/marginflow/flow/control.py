@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
-from marginflow.flow.abstract import AbstractLift
-from marginflow.flow.rosenbrock import Point, Step
+from marginflow.flow.point import Point
+from marginflow.flow.rosenbrock import Step
+from marginflow.model.parameterization import AbstractLift
 
 
 FORCE_TOLERANCE: Final = 0.05

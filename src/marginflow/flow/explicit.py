@@ -5,10 +5,11 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.flow.abstract import AbstractLift
-from marginflow.flow.force import Loss, force
-from marginflow.flow.rosenbrock import Point, Step, point
-from marginflow.flow.tokens import Tokens
+from marginflow.flow.point import Point, point
+from marginflow.flow.rosenbrock import Step
+from marginflow.model.force import Loss, force
+from marginflow.model.logit_map import Tokens
+from marginflow.model.parameterization import AbstractLift
 
 
 # Dormand and Prince, J. Comput. Appl. Math. 6:19, 1980: order 5 with an embedded order 4.

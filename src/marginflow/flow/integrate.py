@@ -8,20 +8,15 @@ import numpy as np
 
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
-from marginflow.flow.abstract import AbstractParameterization
-from marginflow.flow.force import Loss
-from marginflow.flow.loop import (
-    Progress as Progress,
-    Record,
-    Settings,
-    first_state,
-    restored_state,
-    run,
-)
-from marginflow.flow.tokens import Tokens
-from marginflow.flow.trajectory import Trajectory
-from marginflow.flow.verdict import Judge
+from marginflow.flow.loop import run
+from marginflow.flow.record import Record
+from marginflow.flow.state import Progress, Settings, first_state, restored_state
+from marginflow.model.force import Loss
+from marginflow.model.logit_map import Tokens
+from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem
+from marginflow.selection.judge import Judge
+from marginflow.trajectory.trajectory import Trajectory
 
 
 Until = Literal["margin", "verdict"]

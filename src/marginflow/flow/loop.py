@@ -1,22 +1,23 @@
 """The one loop: a batch of flows, each with its own steps, until each has an end."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final, TypeVar
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints
-from marginflow.flow.abstract import AbstractLift
+from marginflow.arrays import Bools
 from marginflow.flow.clock import log_step_time
 from marginflow.flow.control import active_tokens, contact, crossing, explicit_pays, landing, step_error
+from marginflow.flow.endings import Stillness, endings
 from marginflow.flow.explicit import explicit_step
-from marginflow.flow.force import Logits, Loss, force
-from marginflow.flow.rosenbrock import Point, point, step
-from marginflow.flow.snapshots import Snapshots
-from marginflow.flow.tokens import Tokens
-from marginflow.flow.trajectory import FlowStatus
-from marginflow.flow.verdict import Judge
+from marginflow.flow.point import point
+from marginflow.flow.record import Record, next_level
+from marginflow.flow.rosenbrock import step
+from marginflow.flow.state import Progress, Settings, State, map_arrays, merge, select
+from marginflow.model.force import force
+from marginflow.model.logit_map import Tokens
+from marginflow.model.parameterization import AbstractLift
 
 
 CLOCK_TOLERANCE: Final = 300.0
@@ -25,188 +26,9 @@ CLOCK_TOLERANCE: Final = 300.0
 AFTER_REFUSAL: Final = 1.2
 """How much a step may grow right after a refused one: what refused it, a token's exponential, is still near."""
 
-PER_DECADE: Final = 8
-"""Snapshots per decade of the least lead."""
-
-SMALLEST_STEP: Final = 1e-14
-"""Of tau; a step below moves nothing in float64."""
 
 LONGEST_STEP: Final = 1e30
 """Of tau; where all forces are balanced no error limits a step."""
-
-BALANCED_STEPS: Final = 1000
-BALANCED_CHANGE: Final = 0.01
-"""A change of log(force) below this over that many steps: the force is balanced at finite leads."""
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every run of a batch shares."""
-
-    until_margin: float
-    rtol: float
-    max_steps: int
-    loss: Loss
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a batch has come.
-
-    Attributes:
-        running, finished: runs.
-        steps: steps that the batch has taken.
-        margin: the least margin that acts, of the slowest run.
-    """
-
-    running: int
-    finished: int
-    steps: int
-    margin: float
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """All that changes along a batch of `B` runs; one entry, restored, goes on to the same bits.
-
-    Attributes:
-        at: where the runs are.
-        psi, psi_rate: (B,) -log(force) and its rate.
-        tau, log_time, h: (B,) the force clock, log of the time, and the next step.
-        last_error: (B,) of the last accepted step, over what is allowed.
-        careful: (B,) the last step was refused, or cut to end before a contact: the next one looks out for contacts.
-        landing: (B,) a step has gone past the margin asked for, and been taken back.
-        steps, evaluations: (B,) int.
-        drift: (B,) largest drift of the conserved quantity so far.
-        start: (B, ...) the first theta.
-    """
-
-    at: Point
-    psi: Floats
-    psi_rate: Floats
-    tau: Floats
-    log_time: Floats
-    h: Floats
-    last_error: Floats
-    careful: Bools
-    landing: Bools
-    steps: Ints
-    evaluations: Ints
-    drift: Floats
-    start: Floats
-
-
-class Record:
-    """The snapshots of one run as they come in."""
-
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
-        self.rows: list[tuple[Any, ...]] = []
-        self.tau = -1.0
-        self.ended = ""
-
-    @property
-    def decided(self) -> bool:
-        """Whether the verdict on the last snapshot is certain."""
-        return self.judge(self._stack(self.rows[-1:]), "").status is not FlowStatus.undecided
-
-    def add_unless_there(self, state: State, b: int) -> None:
-        """Keep run `b` of the batch unless its last snapshot is where it still stands."""
-        if self.tau != state.tau[b]:
-            self.add(state, b)
-
-    def add(self, state: State, b: int) -> None:
-        """Keep run `b` of the batch as it is."""
-        at = state.at
-        self.tau = float(state.tau[b])
-        self.rows.append(
-            (
-                at.theta[b].copy(),
-                at.s.high[b].copy(),
-                at.s.low[b].copy(),
-                at.force.f[b].copy(),
-                state.log_time[b],
-                state.tau[b],
-                state.h[b],
-                state.last_error[b],
-                state.careful[b],
-                state.steps[b],
-                state.evaluations[b],
-                state.drift[b],
-                state.start[b],
-            )
-        )
-
-    def snapshots(self) -> Snapshots:
-        """All of them, stacked."""
-        return self._stack(self.rows)
-
-    @staticmethod
-    def _stack(rows: list[tuple[Any, ...]]) -> Snapshots:
-        names = [f.name for f in fields(Snapshots) if f.name != "start"]
-        columns = list(zip(*rows, strict=True))
-        start = columns.pop()[0]
-        return Snapshots(**{n: np.stack(c) for n, c in zip(names, columns, strict=True)}, start=start)
-
-
-@dataclass(frozen=True, eq=False)
-class Stillness:
-    """Tells runs in which tokens hold each other at finite leads: psi (B,) stands still from one mark to the next.
-
-    Plateaus of a flow that goes on are passed in tens of steps, because the clock has unit force.
-    """
-
-    psi: Floats
-    steps: Ints
-
-    @classmethod
-    def at(cls, state: State) -> "Stillness":
-        """A first mark."""
-        return cls(state.psi.copy(), state.steps.copy())
-
-    def held(self, state: State) -> Bools:
-        """(B,) True for runs that a whole interval has not moved; marks are renewed as they fall due."""
-        due = state.steps - self.steps >= BALANCED_STEPS
-        held = due & (np.abs(state.psi - self.psi) < BALANCED_CHANGE)
-        self.psi[due], self.steps[due] = state.psi[due], state.steps[due]
-        return np.asarray(held)
-
-
-def first_state(lift: AbstractLift, tokens: Tokens, theta: Floats, loss: Loss) -> State:
-    """The state at a start `theta` (B, ...)."""
-    s = Logits.of(tokens.push(lift.weights(theta)), tokens.mask)
-    at = point(lift, tokens, theta, s, loss)
-    B = len(theta)
-    moves = lift.distance(theta, at.dtheta) + np.abs(at.ds).max(axis=(1, 2))
-    zero, count = np.zeros(B), np.zeros(B, dtype=np.int64)
-    return State(
-        at,
-        -at.force.log_norm,
-        at.force.psi_rate(at.ds),
-        zero,
-        np.full(B, -np.inf),
-        0.01 / np.maximum(moves, 1e-10),
-        np.ones(B),
-        np.zeros(B, dtype=bool),
-        np.zeros(B, dtype=bool),
-        count,
-        count + 1,
-        zero,
-        theta,
-    )
-
-
-def restored_state(lift: AbstractLift, tokens: Tokens, kept: Snapshots, i: int, loss: Loss) -> State:
-    """The state of one run at snapshot `i`: going on from it gives the bits that the run itself gave."""
-    s = Logits(kept.high[i][None], kept.low[i][None])
-    at = point(lift, tokens, kept.theta[i][None], s, loss)
-    own = {name: getattr(kept, name)[i][None] for name in ("tau", "log_time", "h", "last_error", "careful")}
-    spent = {name: getattr(kept, name)[i][None] for name in ("steps", "evaluations", "drift")}
-    psi, rate = -at.force.log_norm, at.force.psi_rate(at.ds)
-    never = np.zeros(1, dtype=bool)
-    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], landing=never, **own, **spent)
 
 
 def run(
@@ -224,7 +46,7 @@ def run(
     all runs where they are.
     """
     ids = np.arange(len(records))
-    level = np.array([_next_level(float(g)) for g in state.at.force.gap.min(axis=1)])
+    level = np.array([next_level(float(g)) for g in state.at.force.gap.min(axis=1)])
     still = Stillness.at(state)
     loops = 0
     try:
@@ -235,14 +57,14 @@ def run(
             reach = state.at.force.gap.min(axis=1)
             moved = (state.at.force.top != before.at.force.top).any(axis=1)
             keep = accepted & ((reach >= level) | moved)
-            over = _endings(state, reach, tokens.mask, settings)
+            over = endings(state, reach, tokens.mask, settings)
             over[still.held(state) & (over == "")] = "balanced"
             for b in map(int, np.flatnonzero(state.landing & ~before.landing)):
                 records[ids[b]].add_unless_there(before, b)
             for b in map(int, np.flatnonzero(keep | (over != ""))):
                 record = records[ids[b]]
                 record.add(state, b)
-                level[b] = _next_level(float(reach[b]))
+                level[b] = next_level(float(reach[b]))
                 if over[b] == "" and until_verdict and record.decided:
                     over[b] = "verdict"
                 record.ended = str(over[b])
@@ -269,7 +91,7 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
         for runs, kind in ((cheap, True), (~cheap, False))
     ]
     order = np.argsort(np.concatenate([np.flatnonzero(cheap), np.flatnonzero(~cheap)]))
-    together = _map(lambda a, b: np.concatenate((a, b))[order], parts[0][0], parts[1][0])
+    together = map_arrays(lambda a, b: np.concatenate((a, b))[order], parts[0][0], parts[1][0])
     return together, np.concatenate((parts[0][1], parts[1][1]))[order]
 
 
@@ -329,43 +151,3 @@ def _advance(
     )
     out = merge(good, after, replace(state, h=next_h, careful=careful, landing=gone_past))
     return replace(out, steps=state.steps + 1, evaluations=state.evaluations + (7 if explicit else 8)), good
-
-
-def _endings(state: State, reach: Floats, mask: Bools, settings: Settings) -> Any:
-    """(B,) why each run ends here, "" where it goes on."""
-    over = np.full(len(reach), "", dtype="<U12")
-    size = np.where(mask, np.abs(state.at.s.high), 0.0).max(axis=(1, 2))
-    over[size * np.finfo(float).eps > 0.01] = "floor"
-    over[state.h < SMALLEST_STEP * (1e-200 + state.tau)] = "stalled"
-    over[state.steps >= settings.max_steps] = "steps"
-    over[reach >= settings.until_margin] = "margin"
-    return over
-
-
-def _next_level(reach: float) -> float:
-    """The next of the geometric margins at which a snapshot is due."""
-    if reach < 1.0:
-        return 1.0
-    return float(10.0 ** ((np.floor(np.log10(reach) * PER_DECADE + 1e-9) + 1.0) / PER_DECADE))
-
-
-def merge(mask: Bools, new: _T, old: _T) -> _T:
-    """`new` for the runs in `mask` (B,), `old` for the rest."""
-    if mask.all():
-        return new
-    if not mask.any():
-        return old
-    return _map(lambda a, b: np.where(mask.reshape(-1, *(1,) * (a.ndim - 1)), a, b), new, old)
-
-
-def select(state: _T, keep: Bools) -> _T:
-    """The runs in `keep` (B,)."""
-    return _map(lambda a: a[keep], state)
-
-
-def _map(function: Callable[..., Any], first: Any, *rest: Any) -> Any:
-    """Apply `function` to every array of (nested) dataclasses of one type."""
-    if isinstance(first, np.ndarray):
-        return function(first, *rest)
-    parts = {f.name: _map(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest)) for f in fields(first)}
-    return type(first)(**parts)

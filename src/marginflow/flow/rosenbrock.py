@@ -11,9 +11,10 @@ import numpy as np
 from scipy.linalg.lapack import dgetrf, dgetrs
 
 from marginflow.arrays import Floats, Ints
-from marginflow.flow.abstract import AbstractLift, AbstractResolvent
-from marginflow.flow.force import Force, Logits, Loss, force
-from marginflow.flow.tokens import Tokens
+from marginflow.flow.point import Point, point
+from marginflow.model.force import Force, Loss
+from marginflow.model.logit_map import Tokens
+from marginflow.model.parameterization import AbstractLift, AbstractResolvent
 
 
 GAMMA: Final = 0.21193756319429014
@@ -93,34 +94,6 @@ MIDDLE: Final = (np.array(_DENSE[0]) + np.array(_DENSE[1]) / 2.0 + np.array(_DEN
 
 ALL_ACTIVE: Final = 64
 """Tokens in all up to which a step does not look for the ones that act."""
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """Where a batch of flows is, with the force and the rates there.
-
-    Attributes:
-        theta: (B, ...) parameters.
-        s: logits (B, n, T), their own state.
-        force: the force at `s`.
-        G: its pull on the weights.
-        dtheta, ds: d theta/d tau and (B, n, T) ds/d tau.
-    """
-
-    theta: Floats
-    s: Logits
-    force: Force
-    G: Floats
-    dtheta: Floats
-    ds: Floats
-
-
-def point(lift: AbstractLift, tokens: Tokens, theta: Floats, s: Logits, loss: Loss) -> Point:
-    """Evaluate force and rates at (theta, s)."""
-    at = force(s, tokens.scores, loss)
-    G = tokens.pull(at.f)
-    dtheta = lift.rate(theta, G)
-    return Point(theta, s, at, G, dtheta, tokens.push(lift.slope(theta, dtheta)))
 
 
 @dataclass(frozen=True, eq=False)

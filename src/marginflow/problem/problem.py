@@ -8,10 +8,10 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
 from marginflow.errors import InputError
+from marginflow.notebook import card, number, sentence
 from marginflow.problem.checks import as_scores, as_tokens, refuse_ties
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
-from marginflow.shown import card, number, sentence
 
 
 Against = Literal["all", "worse", "better"]

@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 
 from marginflow.diagnostics.ratio import final_ratio, weights_in
-from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
 from marginflow.report.subject import Subject
 from marginflow.report.wording import NORMS, WORDS, listing, number, plural
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

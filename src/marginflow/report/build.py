@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
-from marginflow.flow.trajectory import Trajectory
 from marginflow.report.answer import answer
 from marginflow.report.command import commands, note, versions
 from marginflow.report.detail import Budget
 from marginflow.report.page import render
 from marginflow.report.payload import page_data, run_data
 from marginflow.report.subject import gather
-from marginflow.whole import whole_file
+from marginflow.trajectory.trajectory import Trajectory
 
 
 def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callable[[str], None] | None = None) -> int:

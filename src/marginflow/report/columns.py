@@ -16,10 +16,10 @@ from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
 from marginflow.diagnostics.table import force_matrix
 from marginflow.errors import UndefinedError
-from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import parse_norm
 from marginflow.report.subject import Subject
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.trajectory import Trajectory
 
 
 LN10 = math.log(10.0)

@@ -9,10 +9,10 @@ import numpy as np
 import scipy
 
 import marginflow
-from marginflow.flow.key_query import KeyQuery
-from marginflow.flow.trajectory import Trajectory
+from marginflow.model.key_query import KeyQuery
 from marginflow.report.subject import Subject
 from marginflow.report.wording import WORDS
+from marginflow.trajectory.trajectory import Trajectory
 
 
 def label_of(path: Trajectory, subject: Subject) -> str:

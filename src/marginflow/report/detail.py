@@ -5,10 +5,10 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Ints
-from marginflow.flow.trajectory import Trajectory
 from marginflow.report.columns import leads
 from marginflow.report.packing import pack, packed_bytes
 from marginflow.report.subject import Subject
+from marginflow.trajectory.trajectory import Trajectory
 
 
 BUDGET: Final = 3_000_000

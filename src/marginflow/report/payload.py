@@ -8,7 +8,6 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.ratio import final_ratio, weights_in
-from marginflow.flow.trajectory import Trajectory
 from marginflow.problem.real import PATCH_CORNERS
 from marginflow.report.answer import over_margin
 from marginflow.report.columns import Law, columns_of, law_of, spectrum_of
@@ -19,6 +18,7 @@ from marginflow.report.packing import pack, plain
 from marginflow.report.subject import Subject
 from marginflow.report.wording import NORMS, WORDS
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.trajectory import Trajectory
 
 
 SNAPSHOTS: Final = 60

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Ints
-from marginflow.flow.trajectory import Trajectory
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.report.wording import WORDS, plural
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
+from marginflow.trajectory.trajectory import Trajectory
 
 
 KEPT = 64

@@ -5,12 +5,12 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from marginflow.errors import InputError
-from marginflow.study.cell import Unit
-from marginflow.study.engine import AbstractEngine, Lost
-from marginflow.study.folder import Folder, Say
-from marginflow.study.ledger import Batch, DamagedLedger, Ledger
-from marginflow.study.plan import Plan
-from marginflow.study.record import RunRow, from_arrays
+from marginflow.study.engines.engine import AbstractEngine, Lost
+from marginflow.study.plan.cell import Unit
+from marginflow.study.plan.plan import Plan
+from marginflow.study.results.folder import Folder, Say
+from marginflow.study.results.ledger import Batch, DamagedLedger, Ledger
+from marginflow.study.results.record import RunRow, from_arrays
 from marginflow.study.work import Finished, Work, run_unit
 
 

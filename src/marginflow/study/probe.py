@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from marginflow.study.cell import Cell, Unit
-from marginflow.study.plan import Plan
+from marginflow.study.plan.cell import Cell, Unit
+from marginflow.study.plan.plan import Plan
 from marginflow.study.work import Work, run_unit
 
 

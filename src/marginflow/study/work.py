@@ -17,13 +17,14 @@ from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate_many
-from marginflow.flow.trajectory import Trajectory
 from marginflow.norms import AbstractNorm, parse_norm
-from marginflow.study.cell import Cell, Unit
-from marginflow.study.code import version
-from marginflow.study.record import MarkRow, RunRow, SvmRow, to_arrays
-from marginflow.svm.solution import Solution, SvmStatus
+from marginflow.study.plan.cell import Cell, Unit
+from marginflow.study.plan.code_version import version
+from marginflow.study.results.record import MarkRow, RunRow, SvmRow, to_arrays
+from marginflow.svm.proof.svm_status import SvmStatus
+from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve_many
+from marginflow.trajectory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
-from marginflow.svm.separable import separability
+from marginflow.svm.proof.separable import separability
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
 from marginflow.svm.candidate import Candidate
-from marginflow.svm.certificate import certify
+from marginflow.svm.proof.certificate import certify
+from marginflow.svm.proof.status import judge
 from marginflow.svm.solution import Solution
-from marginflow.svm.verdict import judge
 
 
 Progress = Callable[[int, float], None]
@@ -27,14 +27,14 @@ Solver = Callable[..., Candidate]
 """(constraints, tol, *, progress, start) -> Candidate."""
 
 _SOLVERS: Final = {
-    "nuclear": ("marginflow.svm.nuclear", "solve_nuclear"),
-    "operator": ("marginflow.svm.operator", "solve_operator"),
-    "frobenius": ("marginflow.svm.euclidean", "solve_frobenius"),
-    "l2": ("marginflow.svm.euclidean", "solve_l2"),
-    "l1": ("marginflow.svm.linear", "solve_l1"),
-    "linf": ("marginflow.svm.linear", "solve_linf"),
+    "nuclear": ("marginflow.svm.spectral.nuclear", "solve_nuclear"),
+    "operator": ("marginflow.svm.spectral.operator", "solve_operator"),
+    "frobenius": ("marginflow.svm.euclidean.solve_euclidean", "solve_frobenius"),
+    "l2": ("marginflow.svm.euclidean.solve_euclidean", "solve_l2"),
+    "l1": ("marginflow.svm.diagonal.linear_program", "solve_l1"),
+    "linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
 }
-"""One line per norm; any other diagonal norm goes to `marginflow.svm.lp`."""
+"""One line per norm; any other diagonal norm goes to `marginflow.svm.diagonal.lp`."""
 
 
 def solve(
@@ -128,7 +128,7 @@ def _starts(
     stackable = norm.name == "operator" and len(batch) > 1 and _is_tolerance(tol)
     if not stackable or not all(isinstance(problem, Problem | Constraints) for problem in batch):
         return [None] * len(batch)  # what is wrong with one of them `solve` says
-    from marginflow.svm.stacked import operator_starts
+    from marginflow.svm.spectral.stacked import operator_starts
 
     return operator_starts([p if isinstance(p, Constraints) else p.constraints(against=against) for p in batch], tol)
 
@@ -191,7 +191,9 @@ def _candidate(
     if norm.name in _SOLVERS:
         found = _solver(*_SOLVERS[norm.name])(constraints, tol, progress=progress, start=start)
     else:
-        found = _solver("marginflow.svm.lp", "solve_lp")(constraints, norm, tol, progress=progress, start=start)
+        found = _solver("marginflow.svm.diagonal.lp", "solve_lp")(
+            constraints, norm, tol, progress=progress, start=start
+        )
     return found if start is None else replace(found, iterations={**found.iterations, **start.iterations})
 
 

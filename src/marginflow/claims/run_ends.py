@@ -1,0 +1,145 @@
+"""Do runs end where the rule says they can? The numbers of the claim `ends-are-attractors`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints
+from marginflow.flow.integrate import integrate_many
+from marginflow.model.force import Loss
+from marginflow.model.registry import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
+from marginflow.problem.problem import Problem
+from marginflow.selection.stability import Verdict, decide
+from marginflow.svm.solution import Solution
+
+
+@dataclass(frozen=True, eq=False)
+class RunEnd:
+    """Where one run stood when it was stopped, and the rule's word on it.
+
+    Attributes:
+        problem, seed, scale: which run.
+        selected: (n,) the tokens on top.
+        verdict, reason: of the rule.
+        pure: the largest weight of a token that is neither the selected one nor tied with it, over all
+            samples: near 1/2 the run has selected nothing, and the rule does not speak of it.
+        ratio: norm over least worse margin, relative to the SVM value: 1 at the SVM solution, larger at other
+            KKT points and on the way; inf when a worse margin is not positive.
+    """
+
+    problem: str
+    seed: int
+    scale: float
+    selected: Ints
+    verdict: Verdict
+    reason: str
+    pure: float
+    ratio: float
+
+
+@dataclass(frozen=True, eq=False)
+class RunEnds:
+    """The ends of many runs."""
+
+    ends: tuple[RunEnd, ...]
+
+    @property
+    def total(self) -> int:
+        """How many runs."""
+        return len(self.ends)
+
+    @property
+    def listed(self) -> int:
+        """Runs whose tokens pass the rule."""
+        return sum(e.verdict is Verdict.attractor for e in self.ends)
+
+    @property
+    def exceptions(self) -> tuple[RunEnd, ...]:
+        """The others: not yet in an attractor, without a selection, or undecided."""
+        return tuple(e for e in self.ends if e.verdict is not Verdict.attractor)
+
+
+def run_ends(
+    problems: Sequence[Problem],
+    word: str,
+    *,
+    seeds: Sequence[int],
+    scale: float = 0.1,
+    until_margin: float = 1e6,
+    width: int | None = None,
+    loss: Loss = "exponential",
+) -> RunEnds:
+    """Integrate every problem from every seed and apply the rule to the tokens on top at the end.
+
+    Args:
+        problems: problems of any shapes.
+        word: kq, w, diag-kq or diag; `width` for kq (full by default).
+        seeds, scale, until_margin, loss: of the runs.
+    """
+    out = []
+    for problem in problems:
+        model = _model(word, problem, width)
+        paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
+        known = {}
+        for path, seed in zip(paths, seeds, strict=True):
+            selected = path.selected(-1)
+            key = tuple(selected.tolist())
+            if key not in known:
+                known[key] = decide(problem, model.norm, selected)
+            decision, W = known[key], path.W(-1)
+            out.append(
+                RunEnd(
+                    problem.name,
+                    int(seed),
+                    scale,
+                    selected,
+                    decision.verdict,
+                    decision.reason,
+                    _impurity(problem, W, selected),
+                    _ratio(problem, model, W, selected, decision.solution),
+                )
+            )
+    return RunEnds(tuple(out))
+
+
+def ends_are_attractors(
+    problems: Sequence[Problem],
+    word: str,
+    *,
+    seeds: Sequence[int],
+    scale: float = 0.1,
+    until_margin: float = 1e6,
+) -> tuple[int, int]:
+    """(runs that end in a selection that passes the rule, runs); the numbers of the claim of that name."""
+    ends = run_ends(problems, word, seeds=seeds, scale=scale, until_margin=until_margin)
+    return ends.listed, ends.total
+
+
+def _model(word: str, problem: Problem, width: int | None) -> AbstractParameterization:
+    if word == "kq":
+        return KeyQuery(min(problem.d, problem.d_z) if width is None else width)
+    return PARAMETERIZATIONS[word]()
+
+
+def _impurity(problem: Problem, W: Floats, selected: Ints) -> float:
+    logits = np.einsum("nld,de,ne->nl", problem.X, W, problem.z)
+    logits = np.where(problem.mask, logits, -np.inf)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    own = problem.scores[np.arange(problem.n), selected][:, None]
+    return float(np.where(problem.scores == own, 0.0, weights).max())
+
+
+def _ratio(
+    problem: Problem,
+    model: AbstractParameterization,
+    W: Floats,
+    selected: Ints,
+    solution: Solution | None,
+) -> float:
+    if solution is None or not solution.value > 0:
+        return float("inf")
+    least = float(solution.constraints.margins(W).min())
+    size = solution.norm.value(W.diagonal() if model.diagonal else W)
+    return size / least / solution.value if least > 0 else float("inf")

@@ -1,0 +1,124 @@
+"""One trained matrix W, or one trained diagonal beta: the weights are the parameters."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.model.parameterization import (
+    AbstractLift,
+    AbstractParameterization,
+    AbstractResolvent,
+    Arrays,
+    basis,
+    diagonal_basis,
+    relative,
+    require_square,
+)
+
+
+@dataclass(frozen=True)
+class Combined(AbstractParameterization):
+    """W itself is trained: W' = G (theory 3.8). Expected of the flow: the least Frobenius norm."""
+
+    word: str = field(default="w", init=False)
+    norm: str = field(default="frobenius", init=False)
+    conserved: str = field(default="", init=False)
+    diagonal: bool = field(default=False, init=False)
+    degree: int = field(default=1, init=False)
+
+    def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
+        """W (d, d_z)."""
+        return {"W": (d, d_z)}
+
+    def lift(self, d: int, d_z: int) -> AbstractLift:
+        """The identity."""
+        return Identity("W", False)
+
+    def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
+        """W = U diag(k q) V'."""
+        U, V, k, q = basis(U, V, k, q)
+        return {"W": (U * (k * q)) @ V.T}
+
+
+@dataclass(frozen=True)
+class Diagonal(AbstractParameterization):
+    """W = diag(beta), beta trained: beta' = diag G (theory 3.2). Expected: the least Euclidean norm of beta."""
+
+    word: str = field(default="diag", init=False)
+    norm: str = field(default="l2", init=False)
+    conserved: str = field(default="", init=False)
+    diagonal: bool = field(default=True, init=False)
+    degree: int = field(default=1, init=False)
+
+    def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
+        """beta (d,); UndefinedError unless d == d_z."""
+        require_square(d, d_z)
+        return {"beta": (d,)}
+
+    def lift(self, d: int, d_z: int) -> AbstractLift:
+        """The identity."""
+        return Identity("beta", True)
+
+    def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
+        """beta = k q in the coordinates that U and V select."""
+        k, q = diagonal_basis(U, V, k, q)
+        return {"beta": k * q}
+
+
+@dataclass(frozen=True)
+class Identity(AbstractLift):
+    """phi(theta) = theta, for weights called `name`."""
+
+    name: str
+    diagonal: bool
+
+    def weights(self, theta: Floats) -> Floats:
+        return theta
+
+    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
+        return dtheta
+
+    def rate(self, theta: Floats, G: Floats) -> Floats:
+        return G
+
+    def resolvent(self, theta: Floats, dtheta: Floats, G: Floats, a: Floats) -> AbstractResolvent:
+        return _Scalar(a, self.diagonal)
+
+    def distance(self, theta: Floats, error: Floats) -> Floats:
+        return relative(theta, error)
+
+    def drift(self, theta: Floats, start: Floats) -> Floats:
+        return np.zeros(len(theta))
+
+    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+        return {self.name: G}
+
+    def pack(self, arrays: Arrays) -> Floats:
+        return arrays[self.name]
+
+    def unpack(self, theta: Floats) -> Arrays:
+        return {self.name: theta.copy()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Scalar(AbstractResolvent):
+    """A0 = a: theta' does not depend on theta."""
+
+    a: Floats
+    diagonal: bool
+
+    def solve(self, right: Floats) -> Floats:
+        return right / self.a.reshape(-1, *(1,) * (right.ndim - 1))
+
+    def ahead(self, dtheta: Floats) -> Floats:
+        return dtheta
+
+    def matrix(self, x: Floats, z: Floats) -> Floats:
+        if self.diagonal:
+            rows = x * z
+            gram = rows @ rows.transpose(0, 2, 1)
+        else:
+            gram = (x @ x.transpose(0, 2, 1)) * (z @ z.transpose(0, 2, 1))
+        return gram / self.a[:, None, None]

@@ -1,0 +1,134 @@
+"""The pull of the loss on every logit, exact at any margin (theory 3.2, 3.3; derived in docs/flow.md)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats, Ints
+from marginflow.model.logits import ABSENT as ABSENT, Logits as Logits, flat_index, sample_starts
+
+
+Loss = Literal["exponential", "logistic"]
+
+
+@dataclass(frozen=True, eq=False)
+class Force:
+    """The descent direction in the logits, of unit length, and its size.
+
+    With F_il = -dL/ds_il = (1/n) (-l'(gbar_i)) p_il (gamma_il - gbar_i) and N = ||F||:
+
+    Attributes:
+        f: (B, n, T) F / N.
+        log_norm: (B,) log N; psi = -log N grows like the least margin that acts.
+        p: (B, n, T) softmax of the logits.
+        sway: (B, n, T) p_il (gamma_il - gbar_i) times -d log(-l')/d gbar: how the loss factor reacts.
+        top: (B, n) the token of largest logit.
+        gap: (B, n) its lead over the best token of another score; inf for none.
+    """
+
+    f: Floats
+    log_norm: Floats
+    p: Floats
+    sway: Floats
+    top: Ints
+    gap: Floats
+
+    def respond(self, ds: Floats) -> Floats:
+        """(B, n, T) the exact change J_f ds of `f` to first order in `ds` (B, n, T)."""
+        mean = ((self.p + self.sway) * ds).sum(axis=2, keepdims=True)
+        out = self.f * (ds - mean) - self.p * (self.f * ds).sum(axis=2, keepdims=True)
+        out -= self.f * (self.f * out).sum(axis=(1, 2), keepdims=True)
+        return np.asarray(out)
+
+    def psi_rate(self, ds: Floats) -> Floats:
+        """(B,) the rate of psi = -log N when the logits move at `ds` (B, n, T)."""
+        f = self.f
+        size = (f * f).sum(axis=2, keepdims=True)
+        mean = (self.p * f).sum(axis=2, keepdims=True)
+        gradient = f * f - (self.p + self.sway) * size - f * mean
+        return np.asarray(-(gradient * ds).sum(axis=(1, 2)))
+
+
+def force(s: Logits, scores: Floats, loss: Loss) -> Force:
+    """Evaluate the force of `loss` at the logits `s` for tokens of `scores` (P, n, T).
+
+    Everything is counted from the top token a of each sample: with q_l = s_l - s_a <= 0 and
+    D = sum_l p_l (gamma_l - gamma_a), F_l is proportional to p_l (gamma_l - gamma_a) - p_l D. No two terms
+    of one sign class cancel, and the common factor e^(largest q) is taken out before anything can underflow.
+    """
+    shape = s.high.shape
+    rough = s.high + s.low
+    top = rough.argmax(axis=2)
+    index = flat_index(top, shape)
+    high = s.high - s.high.take(index)[..., None]
+    low = s.low - s.low.take(index)[..., None]
+    q = high + low
+    weight = np.exp(q)
+    total = weight.sum(axis=2, keepdims=True)
+    p = weight / total
+    top_score = scores.take(index, mode="wrap")[..., None]
+    lead = scores - top_score
+    shift = (p * lead).sum(axis=2, keepdims=True)
+    gbar = top_score + shift
+    if loss == "exponential":
+        factor = -gbar
+        sway = p * (lead - shift)
+    else:
+        factor = -np.logaddexp(0.0, gbar)
+        sway = p * (lead - shift) * np.exp(-np.logaddexp(0.0, -gbar))
+    factor = factor - np.log(total)
+    acts = lead != 0.0
+    reach = np.where(acts, q, -np.inf)
+    first = (reach + factor).reshape(shape[0], -1).argmax(axis=1) + sample_starts(shape)[:, 0]
+    lead_high = high.take(first)[:, None, None]
+    lead_low = low.take(first)[:, None, None]
+    lead_factor = factor.take(first // shape[2])[:, None, None]
+    # A tie carries no force whatever its weight; capping its exponent keeps 0 * inf away.
+    exponent = np.minimum((high - lead_high) + (low - lead_low) + (factor - lead_factor), 60.0)
+    pull = np.exp(exponent) * lead
+    F = pull - p * pull.sum(axis=2, keepdims=True)
+    norm = np.sqrt((F * F).sum(axis=(1, 2)))
+    log_norm = lead_high[:, 0, 0] + ((lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(shape[1]))
+    return Force(F / norm[:, None, None], log_norm, p, sway, top, -reach.max(axis=2))
+
+
+def log_excess(s: Logits, scores: Floats, optimal: Ints, mask: Bools, loss: Loss) -> Floats:
+    """(B,) log(L - L*) from the logits, without subtracting losses (theory 3.3).
+
+    `optimal` is (P, n); `mask` (P, n, T).
+    """
+    shape = s.high.shape
+    scores = np.broadcast_to(scores, shape)
+    best = np.take_along_axis(scores, np.broadcast_to(optimal, shape[:2])[..., None], axis=2)
+    q = s.rebased()
+    logits = np.where(mask, q.high + q.low, -np.inf)
+    log_total = np.log(np.exp(logits).sum(axis=2))
+    with np.errstate(divide="ignore"):
+        short = np.log(np.where(mask, best - scores, 0.0))
+    # Everything is counted from the largest term, so that only the last addition rounds at the margin's size.
+    first = (logits + short).reshape(shape[0], -1).argmax(axis=1) + np.arange(shape[0]) * (shape[1] * shape[2])
+    offset = q.high.reshape(-1)[first]
+    terms = (q.high - offset[:, None, None]) + q.low + short
+    most = terms.max(axis=2)
+    log_delta = most + np.log(np.exp(terms - most[..., None]).sum(axis=2)) - log_total
+    # log(expm1(delta)) = log delta + log(expm1(delta)/delta), the last term 0 once delta is below rounding.
+    delta = np.exp(log_delta + offset[:, None])
+    log_expm1 = np.where(delta > 30.0, delta - offset[:, None], log_delta)
+    middle = (delta > 1e-17) & (delta <= 30.0)
+    log_expm1[middle] = (np.log(np.expm1(np.where(middle, delta, 1.0))) - offset[:, None])[middle]
+    each = _log_gain(best[..., 0], log_expm1, offset[:, None], loss)
+    most = each.max(axis=1)
+    inside = most + np.log(np.exp(each - most[:, None]).sum(axis=1)) - np.log(shape[1])
+    return np.asarray(offset + inside)
+
+
+def _log_gain(gamma: Floats, log_expm1: Floats, offset: Floats, loss: Loss) -> Floats:
+    """log(l(gamma - delta) - l(gamma)) from log(e^delta - 1); argument and result are counted from `offset`."""
+    if loss == "exponential":
+        return log_expm1 - gamma
+    inside = log_expm1 - np.logaddexp(0.0, gamma)
+    # l = log(1 + e^-u): the difference is log(1 + (e^delta - 1) / (1 + e^gamma)).
+    small = inside + offset < -37.0
+    exact = np.log(np.maximum(np.logaddexp(0.0, inside + offset), 1e-300)) - offset
+    return np.asarray(np.where(small, inside, exact))

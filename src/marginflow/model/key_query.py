@@ -1,0 +1,143 @@
+"""W = K Q': key and query matrices trained separately, the paper's setting."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.errors import InputError
+from marginflow.model.parameterization import (
+    AbstractLift,
+    AbstractParameterization,
+    AbstractResolvent,
+    Arrays,
+    basis,
+    relative,
+)
+
+
+@dataclass(frozen=True)
+class KeyQuery(AbstractParameterization):
+    """W = K Q' with K (d, width), Q (d_z, width): K' = G Q, Q' = G'K (theory 3.2).
+
+    Expected of the flow: the least nuclear norm of W. The rank of W never exceeds `width`.
+    """
+
+    width: int
+    word: str = field(default="kq", init=False)
+    norm: str = field(default="nuclear", init=False)
+    conserved: str = field(default="K'K - Q'Q", init=False)
+    diagonal: bool = field(default=False, init=False)
+    degree: int = field(default=2, init=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.width, bool) or not isinstance(self.width, int | np.integer) or self.width < 1:
+            raise InputError(f"width: got {self.width!r}; expected a whole number of at least 1")
+
+    def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
+        """K (d, width), Q (d_z, width)."""
+        return {"K": (d, int(self.width)), "Q": (d_z, int(self.width))}
+
+    def lift(self, d: int, d_z: int) -> AbstractLift:
+        """W = K Q'."""
+        return _Bilinear(d)
+
+    def rank_cap(self, d: int, d_z: int) -> int:
+        """The width, where it is the smallest."""
+        return min(d, d_z, int(self.width))
+
+    def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
+        """K = [U diag(k), 0], Q = [V diag(q), 0]."""
+        U, V, k, q = basis(U, V, k, q)
+        if len(k) > self.width:
+            raise InputError(f"aligned start: got {len(k)} directions; expected at most width {self.width}")
+        rest = ((0, 0), (0, int(self.width) - len(k)))
+        return {"K": np.pad(U * k, rest), "Q": np.pad(V * q, rest)}
+
+
+@dataclass(frozen=True)
+class _Bilinear(AbstractLift):
+    """theta is (B, d + d_z, width), K above Q."""
+
+    d: int
+
+    def weights(self, theta: Floats) -> Floats:
+        d = self.d
+        return theta[:, :d] @ theta[:, d:].transpose(0, 2, 1)
+
+    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
+        return _slope(self.d, theta, dtheta)
+
+    def rate(self, theta: Floats, G: Floats) -> Floats:
+        d = self.d
+        out = np.empty_like(theta)
+        np.matmul(G, theta[:, d:], out=out[:, :d])
+        np.matmul(G.transpose(0, 2, 1), theta[:, :d], out=out[:, d:])
+        return out
+
+    def resolvent(self, theta: Floats, dtheta: Floats, G: Floats, a: Floats) -> AbstractResolvent:
+        B, size = len(theta), theta.shape[1]
+        d = self.d
+        A0 = np.zeros((B, size, size))
+        A0[:, :d, d:] = -G
+        A0[:, d:, :d] = -G.transpose(0, 2, 1)
+        A0.reshape(B, -1)[:, :: size + 1] = a[:, None]
+        return _Block(d, theta, theta + dtheta / a[:, None, None], np.asarray(np.linalg.inv(A0)))
+
+    def distance(self, theta: Floats, error: Floats) -> Floats:
+        return relative(theta, error)
+
+    def drift(self, theta: Floats, start: Floats) -> Floats:
+        change = self._balance(theta) - self._balance(start)
+        return np.sqrt((change * change).sum(axis=(1, 2))) / (theta * theta).sum(axis=(1, 2))
+
+    def _balance(self, theta: Floats) -> Floats:
+        K, Q = theta[:, : self.d], theta[:, self.d :]
+        return K.transpose(0, 2, 1) @ K - Q.transpose(0, 2, 1) @ Q
+
+    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+        return {"K": G @ arrays["Q"], "Q": G.T @ arrays["K"]}
+
+    def pack(self, arrays: Arrays) -> Floats:
+        return np.concatenate([arrays["K"], arrays["Q"]])
+
+    def unpack(self, theta: Floats) -> Arrays:
+        return {"K": theta[: self.d].copy(), "Q": theta[self.d :].copy()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Block(AbstractResolvent):
+    """A0 = [[a, -G], [-G', a]] acts on every column of theta alike; `inverse` is (B, d + d_z, d + d_z)."""
+
+    d: int
+    theta: Floats
+    bent: Floats
+    inverse: Floats
+
+    def solve(self, right: Floats) -> Floats:
+        return self.inverse @ right
+
+    def ahead(self, dtheta: Floats) -> Floats:
+        # W is bilinear, so its second derivative only moves the point at which the first is taken.
+        return _slope(self.d, self.bent, dtheta)
+
+    def matrix(self, x: Floats, z: Floats) -> Floats:
+        # phi'* of x z' is [x (Q'z)'; z (K'x)']: rank one above and below, hence four products of Gram matrices.
+        d = self.d
+        keys, queries = x @ self.theta[:, :d], z @ self.theta[:, d:]
+        bent_keys, bent_queries = x @ self.bent[:, :d], z @ self.bent[:, d:]
+        xt, zt = x.transpose(0, 2, 1), z.transpose(0, 2, 1)
+        kt, qt = keys.transpose(0, 2, 1), queries.transpose(0, 2, 1)
+        x_inverse, z_inverse = x @ self.inverse[:, :d], z @ self.inverse[:, d:]
+        out = (x_inverse[:, :, :d] @ xt) * (bent_queries @ qt)
+        out += (x_inverse[:, :, d:] @ zt) * (bent_queries @ kt)
+        out += (z_inverse[:, :, :d] @ xt) * (bent_keys @ qt)
+        out += (z_inverse[:, :, d:] @ zt) * (bent_keys @ kt)
+        return np.asarray(out)
+
+
+def _slope(d: int, theta: Floats, dtheta: Floats) -> Floats:
+    """dK Q' + K dQ'."""
+    left = dtheta[:, :d] @ theta[:, d:].transpose(0, 2, 1)
+    return np.asarray(left + theta[:, :d] @ dtheta[:, d:].transpose(0, 2, 1))

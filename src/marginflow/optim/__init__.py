@@ -1,0 +1,1 @@
+"""Discrete training: descent methods that make trajectories."""

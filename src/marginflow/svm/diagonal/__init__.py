@@ -1,0 +1,1 @@
+"""Solvers for l1, linf and lp on vectors."""

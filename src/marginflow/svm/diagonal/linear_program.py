@@ -1,0 +1,140 @@
+"""l1 and linf: linear programs, by interior points and then the vertex itself (theory 3.4, docs/svm.md)."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.diagonal.l1 import start_l1
+from marginflow.svm.diagonal.linf import start_linf
+from marginflow.svm.diagonal.path_following import Iterate, follow
+from marginflow.svm.diagonal.vertex import AbstractVertexProgram, Start
+from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+
+
+Progress = Callable[[int, float], None]
+
+
+def solve_l1(
+    constraints: Constraints, tol: float, *, progress: Progress | None = None, start: Candidate | None = None
+) -> Candidate:
+    """Minimise |beta|_1 for W = diag(beta)."""
+    return _solve(constraints, tol, progress, start_l1, start)
+
+
+def solve_linf(
+    constraints: Constraints, tol: float, *, progress: Progress | None = None, start: Candidate | None = None
+) -> Candidate:
+    """Minimise max |beta_j| for W = diag(beta)."""
+    return _solve(constraints, tol, progress, start_linf, start)
+
+
+def _solve(
+    constraints: Constraints,
+    tol: float,
+    progress: Progress | None,
+    inside: Callable[[Floats, Floats], Start],
+    earlier: Candidate | None,
+) -> Candidate:
+    d = constraints.shape[0]
+    zero = zero_row(constraints, True)
+    if zero is not None:
+        ray = np.zeros(len(constraints))
+        ray[zero] = 1.0
+        return Candidate(np.zeros(d), ray, ray)
+    rows = unit_rows(constraints, True)
+    assert rows.dense is not None
+    program, *point = inside(rows.dense, rows.h)
+    best = _Best(program, rows)
+    steps, interrupted = {"interior": 0}, False
+    iterate: Iterate | None = None
+    try:
+        if earlier is not None and _same_vertex(best, earlier, tol):
+            return Candidate(best.beta * rows.unit, best.y / rows.length, None, {"vertex": 1})
+        for iterate in follow(program, *point):
+            steps["interior"] += 1
+            best.offer(*program.pair(iterate))
+            if best.gap < _NEAR and (program.square(iterate) or best.gap < _CLOSE):
+                best.offer(*program.vertex(iterate))
+            if best.gap <= _EXACT:
+                break
+            if iterate.complementarity < 1e-18 or best.lower > _HOPELESS * float(rows.h.max()):
+                break
+            if progress is not None:
+                progress(steps["interior"], best.gap)
+        if iterate is not None and _EXACT < best.gap < _NEAR:
+            best.offer(*program.vertex(iterate))
+        hopeless = best.upper == np.inf and best.lower > _DOUBTFUL * float(rows.h.max())
+        if best.gap > tol / 4 and not hopeless and rows.dense.size <= _SIMPLEX:
+            steps["simplex"] = 1
+            best.offer(*program.simplex())
+    except KeyboardInterrupt:
+        interrupted = True
+    return Candidate(best.beta * rows.unit, best.y / rows.length, best.y / rows.length, steps, interrupted)
+
+
+def _same_vertex(best: "_Best", earlier: Candidate, tol: float) -> bool:
+    """Whether the face of an earlier optimum is still the optimal one, its equations solved anew."""
+    rows, program = best.rows, best.program
+    beta, y = earlier.W / rows.unit, np.maximum(earlier.dual, 0.0) * rows.length
+    size, least = program.dual_value(rows.adjoint(y)), float((rows.margins(beta) / rows.h).min())
+    if not (size > 0.0 and least > 0.0):
+        return False
+    with contextlib.suppress(np.linalg.LinAlgError):
+        best.offer(*program.vertex(program.at(beta / least, y / size)))
+    return best.gap <= tol / 4
+
+
+@dataclass(eq=False)
+class _Best:
+    """The best weights and the best multipliers seen, each by its own bound."""
+
+    program: AbstractVertexProgram
+    rows: Rows
+    upper: float = np.inf
+    lower: float = 0.0
+    beta: Floats = field(init=False)
+    y: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.beta, self.y = np.zeros(self.rows.dimension), np.zeros(len(self.rows))
+
+    @property
+    def gap(self) -> float:
+        return self.upper / self.lower - 1.0 if self.lower > 0.0 else np.inf
+
+    def offer(self, beta: Floats, y: Floats) -> float:
+        """Keep what is better; return the gap of the two best together."""
+        worst = float((self.rows.margins(beta) / self.rows.h).min())
+        upper = self.program.value(beta) / worst if worst > 0.0 else np.inf
+        if upper < self.upper:
+            self.upper, self.beta = upper, beta
+        y = np.maximum(y, 0.0)
+        size = self.program.dual_value(self.rows.adjoint(y))
+        lower = float(self.rows.h @ y) / size if size > 0.0 else 0.0
+        if lower > self.lower:
+            self.lower, self.y = lower, y
+        return self.gap
+
+
+_NEAR: Final = 1e-4
+"""Relative gap below which the vertex is worth trying."""
+
+_CLOSE: Final = 1e-6
+"""Relative gap below which it is tried although its equations are not square (more than one optimum)."""
+
+_EXACT: Final = 1e-13
+
+_SIMPLEX: Final = 300_000
+"""Most entries of a program handed to HiGHS."""
+
+_DOUBTFUL: Final = 1e8
+"""The same without weights that separate: HiGHS would find none either."""
+
+_HOPELESS: Final = 1e13
+"""Lower bound, in units of max h, at which the multipliers are handed on as a candidate proof."""

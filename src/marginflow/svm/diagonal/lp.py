@@ -1,0 +1,288 @@
+"""1 < p < inf: the least p-norm of diagonal weights, by interior points and Newton's method (docs/svm.md)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Final
+
+import numpy as np
+from scipy.linalg import lstsq
+
+from marginflow.arrays import Bools, Floats
+from marginflow.norms import AbstractNorm, Lp
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.diagonal.path_following import cholesky, follow
+from marginflow.svm.diagonal.positive_parts import AbstractSplitProgram
+from marginflow.svm.diagonal.power_cone import power_cone
+from marginflow.svm.euclidean.goldfarb_idnani import least_norm
+from marginflow.svm.euclidean.solve_euclidean import solve_l2
+from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+
+
+def solve_lp(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    tol: float,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+    start: Candidate | None = None,
+) -> Candidate:
+    """Minimise |beta|_p for W = diag(beta); `norm` is an `Lp` with 1 < p < inf.
+
+    The l2 solution comes first: it finds out whether anything separates, and its p-norm is the scale in which
+    the optimum has size at most one, so that no power over- or underflows.
+    """
+    assert isinstance(norm, Lp)
+    near = None if start is None else _continue(constraints, norm, start, tol)
+    if near is not None:
+        return near
+    first = solve_l2(constraints, tol)
+    if first.ray is not None or zero_row(constraints, True) is not None:
+        return first
+    rows = unit_rows(constraints, True)
+    assert rows.dense is not None
+    search = _Search(rows, norm, tol / 4.0, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
+    interrupted = first.interrupted
+    if not np.isfinite(search.upper) or interrupted:
+        return first
+    program = _Powers(rows.dense, rows.h / search.upper, norm.p)
+    l2 = search.beta / search.upper
+    try:
+        _run(search, program, l2, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    return Candidate(
+        search.beta * rows.unit,
+        search.y / rows.length,
+        None,
+        {**first.iterations, **search.steps},
+        interrupted,
+    )
+
+
+def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
+    """Newton's method on the rows that were active at an earlier optimum, or None where that is not enough."""
+    if zero_row(constraints, True) is not None:
+        return None
+    rows = unit_rows(constraints, True)
+    assert rows.dense is not None
+    search = _Search(rows, norm, tol / 4.0, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
+    size = norm.dual_value(rows.adjoint(search.y))
+    if not (np.isfinite(search.upper) and size > 0.0):
+        return None
+    program = _Powers(rows.dense, rows.h / search.upper, norm.p)
+    y, active = search.y / size, search.y > 1e-12 * search.y.max()
+    search.steps = {"newton": 1}
+    search.offer(*_on_active(program, y, active))
+    if norm.p > 2.0 and search.target < search.gap < _FLAT:
+        for pair in _on_equalities(program, search.beta / search.upper, active):
+            search.offer(*pair)
+    if search.gap > search.target:
+        return None
+    return Candidate(search.beta * rows.unit, search.y / rows.length, None, search.steps)
+
+
+def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[int, float], None] | None) -> None:
+    """Every way there is until one reaches the target."""
+    steep = program.power > _STEEP
+    if steep:
+        _follow_cones(search, program, progress)
+    # Most attempts that end well fall fast; only when none does are the slow ones seen through.
+    for patient, (damped, spread) in product((False, True), _ATTEMPTS):
+        if search.gap <= search.target:
+            return
+        _follow(search, program, l2, damped != (program.power > _CURVED), spread, patient, progress)
+    if search.gap > search.target and program.power > 2.0 and not steep:
+        _follow_cones(search, program, progress)
+
+
+def _follow_cones(search: "_Search", program: "_Powers", progress: Callable[[int, float], None] | None) -> None:
+    """The method for large p, from weights with room to spare on every row, however short its margin may be."""
+    h = program.b
+    inside = least_norm(program.R, h + 0.2 * h.max()).w
+    if not (program.R @ inside > h).all():
+        return
+    last, misses = np.inf, 0
+    search.steps["cones"] = 0
+    for beta, y in power_cone(program.R, h, program.power, inside):
+        search.steps["cones"] += 1
+        search.offer(beta, y)
+        if search.gap < _FLAT:
+            for pair in _on_equalities(program, beta, y > program.R @ beta - h):
+                search.offer(*pair)
+        if progress is not None:
+            progress(search.steps["cones"], search.gap)
+        misses = 0 if search.gap < 0.3 * last else misses + 1
+        last = search.gap
+        if search.gap <= _EXACT or misses == 2:
+            return
+
+
+def _follow(
+    search: "_Search",
+    program: "_Powers",
+    beta: Floats,
+    damped: bool,
+    spread: float,
+    patient: bool,
+    progress: Callable[[int, float], None] | None,
+) -> None:
+    """One run of the interior point method from `beta`, `spread` away from the boundary."""
+    C, d = program.R.shape
+    x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0))) + spread / d
+    y = np.full(C, spread / C)
+    start = np.concatenate((x, np.full(C, spread))), y, np.concatenate((np.full(2 * d, spread), y))
+    mark = np.inf
+    for step, point in enumerate(follow(program, *start, damped=damped)):
+        search.steps["interior"] += 1
+        weights = point.x[:d] - point.x[d : 2 * d]
+        search.offer(weights, point.y)
+        if search.gap < _NEAR:
+            search.steps["newton"] += 1
+            active = point.y > point.x[2 * d :]
+            search.offer(*_on_active(program, point.y, active))
+            if program.power > 2.0 and search.gap > search.target:
+                for pair in _on_equalities(program, weights, active):
+                    search.offer(*pair)
+        if progress is not None:
+            progress(search.steps["interior"], search.gap)
+        if search.gap <= _EXACT or point.complementarity < 1e-20:
+            break
+        if not patient and step % _STALL == _STALL - 1:
+            if point.complementarity > 0.1 * mark:
+                break
+            mark = point.complementarity
+
+
+@dataclass(frozen=True, eq=False)
+class _Powers(AbstractSplitProgram):
+    """x = (p, n, s): min sum(p^k + n^k) / k with R (p - n) - s = h."""
+
+    R: Floats
+    b: Floats
+    power: float
+
+    def gradient(self, x: Floats) -> Floats:
+        with np.errstate(over="ignore"):
+            out = x ** (self.power - 1.0)
+        out[2 * self.R.shape[1] :] = 0.0
+        return out
+
+    def curvature(self, x: Floats) -> Floats:
+        with np.errstate(over="ignore"):
+            out = (self.power - 1.0) * x ** (self.power - 2.0)
+        out[2 * self.R.shape[1] :] = 0.0
+        return out
+
+
+def _on_active(program: _Powers, y: Floats, active: Bools) -> tuple[Floats, Floats]:
+    """Newton's method for R_J beta(y) = h_J, beta_j = sign(m_j) |m_j|^(q - 1), m = R_J' y.
+
+    Stationarity holds by construction, so every multiplier is exact for its weights.
+    """
+    q = program.power / (program.power - 1.0)
+    E, h, y = program.R[active], program.b[active], np.where(active, y, 0.0)
+    if len(E) == 0:
+        return np.zeros(E.shape[1]), y
+    part, size = y[active], np.inf
+    best = part
+    for _ in range(_NEWTON):
+        m = part @ E
+        with np.errstate(divide="ignore", over="ignore"):
+            slope = (q - 1.0) * np.abs(m) ** (q - 2.0)
+        residual = h - E @ (np.sign(m) * np.abs(m) ** (q - 1.0))
+        now = float(np.abs(residual).max())
+        if not now < size or not np.isfinite(slope).all():
+            break
+        best, size = part, now
+        half = E * np.sqrt(slope)
+        try:
+            part = part + cholesky(half @ half.T)(residual)
+        except np.linalg.LinAlgError:
+            break
+    m = best @ E
+    y[active] = best
+    return np.sign(m) * np.abs(m) ** (q - 1.0), y
+
+
+def _on_equalities(program: _Powers, beta: Floats, active: Bools) -> Iterator[tuple[Floats, Floats]]:
+    """Newton's method in the weights: min sum |beta|^p / p with R_J beta = h_J.
+
+    For p > 2 a weight near zero is lost in its multiplier, |m| = |beta|^(p - 1), but not in itself.
+    """
+    p, E, h = program.power, program.R[active], program.b[active]
+    rows, d = E.shape
+    K = np.zeros((d + rows, d + rows))
+    K[:d, d:], K[d:, :d] = -E.T, E
+    for _ in range(_NEWTON):
+        # The objective is divided by max |beta|^(p - 1), or its terms vanish beside the rows for large p.
+        top = float(np.abs(beta).max())
+        slope = (np.abs(beta) / top) ** (p - 1.0)
+        curvature = (p - 1.0) / top * (np.abs(beta) / top) ** (p - 2.0)
+        # A floor where the objective is flat to working precision, or the equations would be singular.
+        K[np.arange(d), np.arange(d)] = curvature + 1e-14 * curvature.max()
+        right = np.concatenate((-np.sign(beta) * slope, h - E @ beta))
+        solved, *_ = lstsq(K, right, check_finite=False, lapack_driver="gelsy")
+        if not np.isfinite(solved).all():
+            return
+        beta = beta + solved[:d]
+        y = np.zeros(len(program.R))
+        y[active] = solved[d:]
+        yield beta, y
+        if np.abs(solved[:d]).max() <= 1e-15 * np.abs(beta).max():
+            return
+
+
+@dataclass(eq=False)
+class _Search:
+    """The best weights and the best multipliers, each by its own bound."""
+
+    rows: Rows
+    norm: Lp
+    target: float
+    beta: Floats
+    y: Floats
+    upper: float = np.inf
+    lower: float = 0.0
+    steps: dict[str, int] = field(default_factory=lambda: {"interior": 0, "newton": 0})
+
+    def __post_init__(self) -> None:
+        self.offer(self.beta, self.y)
+
+    @property
+    def gap(self) -> float:
+        return self.upper / self.lower - 1.0 if self.lower > 0.0 else np.inf
+
+    def offer(self, beta: Floats, y: Floats) -> None:
+        """Keep what is better."""
+        # A margin is known to about |beta| eps; the door lifts what lacks (`mend`).
+        worst = float(((self.rows.margins(beta) + 4e-16 * float(np.sqrt(beta @ beta))) / self.rows.h).min())
+        if worst > 0.0 and self.norm.value(beta) / worst < self.upper:
+            self.upper, self.beta = self.norm.value(beta) / worst, beta / worst
+        y = np.maximum(y, 0.0)
+        size = self.norm.dual_value(self.rows.adjoint(y))
+        if size > 0.0 and float(self.rows.h @ y) / size > self.lower:
+            self.lower, self.y = float(self.rows.h @ y) / size, y
+
+
+_ATTEMPTS: Final = ((False, 0.1), (True, 0.1), (False, 1.0), (True, 1.0), (False, 0.01), (True, 0.01))
+"""(damped steps, distance from the boundary) of each attempt for p <= 8; damped the other way about above."""
+
+_CURVED: Final = 8.0
+
+_STEEP: Final = 15.0
+"""Exponents from which the cones come first."""
+
+_FLAT: Final = 1e-3
+"""Relative gap below which Newton's method on the active rows follows each central point of the cones."""
+
+_STALL: Final = 8
+"""Steps within which the mean complementarity must fall tenfold, or a first attempt is given up."""
+
+_NEAR: Final = 1e-4
+"""Relative gap below which Newton's method on the active rows is tried."""
+
+_EXACT: Final = 1e-13
+
+_NEWTON: Final = 12

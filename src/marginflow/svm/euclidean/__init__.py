@@ -1,0 +1,1 @@
+"""Solvers for the Frobenius and l2 norms."""

@@ -1,0 +1,280 @@
+"""Frobenius and l2: the least Euclidean norm under linear constraints (theory 3.4, docs/svm.md).
+
+The dual is max h'y - |R'y|^2 / 2 over y >= 0: once the support of y is known the rest is one linear system.
+Accelerated projected gradients guess the support, block principal pivoting corrects the guess, and one more
+solve with the residual supplies the last digits. Where the Gram matrix of the support is singular to working
+precision the dual active-set method takes over.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from marginflow.arrays import Bools, Floats
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.euclidean.goldfarb_idnani import least_norm
+from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+
+
+def solve_frobenius(
+    constraints: Constraints,
+    tol: float,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+    start: Candidate | None = None,
+) -> Candidate:
+    """Minimise |W|_F for W (d, d_z)."""
+    return _solve(constraints, False, tol, progress, start)
+
+
+def solve_l2(
+    constraints: Constraints,
+    tol: float,
+    *,
+    progress: Callable[[int, float], None] | None = None,
+    start: Candidate | None = None,
+) -> Candidate:
+    """Minimise |beta|_2 for W = diag(beta)."""
+    return _solve(constraints, True, tol, progress, start)
+
+
+@dataclass(eq=False)
+class _Search:
+    """The best pair so far, and how it was come by."""
+
+    rows: Rows
+    w: Floats
+    y: Floats
+    gap: float = np.inf
+    ray: Floats | None = None
+    steps: dict[str, int] = field(default_factory=lambda: {"gradient": 0, "pivots": 0})
+
+    def offer(self, w: Floats, y: Floats) -> float:
+        """Keep (w, y) if its gap is the smallest so far; return its gap."""
+        gap = _gap(self.rows, w, y)
+        if gap < self.gap or not np.isfinite(self.gap):
+            self.w, self.y, self.gap = w, y, min(gap, self.gap)
+        return gap
+
+
+def _solve(
+    constraints: Constraints,
+    diagonal: bool,
+    tol: float,
+    progress: Callable[[int, float], None] | None,
+    start: Candidate | None,
+) -> Candidate:
+    shape: tuple[int, ...] = constraints.shape[:1] if diagonal else constraints.shape
+    zero = zero_row(constraints, diagonal)
+    if zero is not None:
+        ray = np.zeros(len(constraints))
+        ray[zero] = 1.0
+        return Candidate(np.zeros(shape), ray, ray)
+    rows = unit_rows(constraints, diagonal)
+    search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
+    interrupted = False
+    try:
+        if start is None or not _continue(search, start.dual * rows.length, tol):
+            _run(search, tol, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    found = None if search.ray is None else search.ray / rows.length
+    return Candidate((search.w * rows.unit).reshape(shape), search.y / rows.length, found, search.steps, interrupted)
+
+
+def _continue(search: _Search, y: Floats, tol: float) -> bool:
+    """Pivots from the support of earlier multipliers; whether they end where they should."""
+    w = search.rows.adjoint(y)
+    square = float(w @ w)
+    if not 0.0 < square < np.inf:
+        return False
+    # At the length at which the dual is largest along y.
+    return _pivot(search, y * (float(search.rows.h @ y) / square), tol)
+
+
+def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | None) -> None:
+    rows = search.rows
+    y = np.zeros(len(rows))
+    for burst in _BURSTS if len(rows) <= _MANY else _BURSTS[1:]:
+        y = _gradient(rows, y, burst, search)
+        if progress is not None:
+            progress(search.steps["gradient"], search.gap)
+        if search.gap <= 1e-14 or _pivot(search, y, tol):
+            return
+        if search.gap <= tol / 4:
+            return
+        written = rows.written_out() if len(rows) * rows.dimension <= _ONE_BY_ONE else None
+        if written is not None:
+            exact = least_norm(written, rows.h)
+            search.steps["active_set"] = exact.steps
+            search.ray = exact.ray
+            search.offer(exact.w, exact.dual)
+            if exact.ray is not None or search.gap <= tol / 4:
+                return
+
+
+def _gradient(rows: Rows, y: Floats, steps: int, search: _Search) -> Floats:
+    """Nesterov's projected gradients on the dual, restarted when the step turns against the momentum."""
+    gram = rows.gram() if len(rows) <= _GRAM else None
+
+    def product(v: Floats) -> Floats:
+        return rows.margins(rows.adjoint(v)) if gram is None else np.asarray(gram @ v)
+
+    L = _largest(product, len(rows))
+    point, ahead, t = y, y, 1.0
+    for _ in range(steps):
+        new = np.maximum(ahead + (rows.h - product(ahead)) / L, 0.0)
+        if (ahead - new) @ (new - point) > 0.0:
+            t = 1.0
+        following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * t * t))
+        ahead = new + ((t - 1.0) / following) * (new - point)
+        search.steps["gradient"] += 1
+        if np.abs(new - point).max() <= 1e-15 * new.max(initial=0.0):
+            point = new
+            break
+        point, t = new, following
+    search.offer(rows.adjoint(point), point)
+    return point
+
+
+def _largest(product: Callable[[Floats], Floats], count: int) -> float:
+    """An estimate, a few per cent above, of the largest eigenvalue of R R'."""
+    v = np.random.default_rng(0).random(count) + 0.5
+    size = 1.0
+    for _ in range(12):
+        v /= np.sqrt(v @ v)
+        v = product(v)
+        size = float(np.sqrt(v @ v))
+    return 1.05 * size
+
+
+def _pivot(search: _Search, y: Floats, tol: float) -> bool:
+    """Block principal pivoting from the support of `y`; True when no sign is wrong any more.
+
+    All wrong indices change sides at once while their number falls, else only the last one (Judice and Pires,
+    Computers and Operations Research 21, 1994).
+    """
+    rows = search.rows
+    slack = rows.margins(rows.adjoint(y)) - rows.h
+    inside = y - slack > 0.0
+    fewest, patience = len(rows) + 1, 3
+    # Signs are decided on rough solutions where a fine one costs hundreds of matrix-free products.
+    rough = int(inside.sum()) > _CHOLESKY
+    for _ in range(_PIVOTS):
+        found = _on_support(rows, inside, y, rough, search)
+        search.steps["pivots"] += 1
+        if found is None:
+            return False
+        w, y = found
+        slack = rows.margins(w) - rows.h
+        noise = _ROUGH if rough else 1e-13
+        wrong = np.where(inside, y < -noise * y.max() * rough, slack < -noise * (rows.h + np.abs(slack).max()))
+        search.offer(w, np.maximum(y, 0.0))
+        count = int(wrong.sum())
+        if count == 0 and not rough:
+            return search.gap <= tol / 4
+        rough = rough and count > 0
+        if count < fewest:
+            fewest, patience = count, 3
+        else:
+            patience -= 1
+        if patience >= 0:
+            inside = inside ^ wrong
+        else:
+            inside = inside.copy()
+            inside[np.flatnonzero(wrong)[-1:]] ^= True
+    return False
+
+
+def _on_support(rows: Rows, inside: Bools, start: Floats, rough: bool, search: _Search) -> tuple[Floats, Floats] | None:
+    """The least w with equality on the rows `inside`, and its multipliers; None when they are dependent."""
+    keep = np.flatnonzero(inside)
+    y = np.zeros(len(rows))
+    if len(keep) == 0:
+        return np.zeros(rows.dimension), y
+    if len(keep) > rows.dimension:
+        return None
+    support = rows.restrict(keep)
+    if len(keep) <= _CHOLESKY:
+        multipliers = np.zeros(len(keep))
+        try:
+            factor = cho_factor(support.gram(), lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return None
+
+        def inverse(b: Floats) -> Floats:
+            return np.asarray(cho_solve(factor, b, check_finite=False))
+    else:
+        multipliers = start[keep]
+        target = _ROUGH * float(np.linalg.norm(support.h))
+
+        def inverse(b: Floats) -> Floats:
+            return _conjugate_gradients(support, b, target if rough else 1e-6 * float(np.linalg.norm(b)), search)
+
+    w = support.adjoint(multipliers)
+    for _ in range(1 if rough else 3):
+        # Additive correction: w keeps the digits that the multipliers lose to the conditioning.
+        step = inverse(support.h - support.margins(w))
+        multipliers = multipliers + step
+        w = w + support.adjoint(step)
+    residual = float(np.abs(support.h - support.margins(w)).max())
+    if not residual <= (1e-4 if rough else 1e-9) * float(support.h.max()):
+        return None
+    y[keep] = multipliers
+    return w, y
+
+
+def _conjugate_gradients(support: Rows, b: Floats, target: float, search: _Search) -> Floats:
+    """Solve R R' y = b to a residual of length `target` without forming the matrix."""
+    y = np.zeros_like(b)
+    r, p = b.copy(), b.copy()
+    rr = float(r @ r)
+    for _ in range(_CONJUGATE):
+        if rr <= target * target:
+            break
+        q = support.margins(support.adjoint(p))
+        alpha = rr / float(p @ q)
+        y += alpha * p
+        r -= alpha * q
+        new = float(r @ r)
+        p = r + (new / rr) * p
+        rr = new
+        search.steps["conjugate"] = search.steps.get("conjugate", 0) + 1
+    return y
+
+
+def _gap(rows: Rows, w: Floats, y: Floats) -> float:
+    """The relative duality gap, rounding of the margins forgiven (`mend`); inf when w does not separate."""
+    worst = float(((rows.margins(w) + 4e-16 * float(np.sqrt(w @ w))) / rows.h).min())
+    size = float(np.linalg.norm(rows.adjoint(y)))
+    if worst <= 0.0 or size == 0.0:
+        return np.inf
+    lower = float(rows.h @ y) / size
+    return abs(float(np.linalg.norm(w)) / worst / lower - 1.0)
+
+
+_BURSTS: Final = (25, 100, 400, 2000, 10000)
+"""Gradient steps before each attempt at pivoting."""
+
+_MANY: Final = 5000
+"""Beyond so many constraints a pivot costs more than the gradient steps that save one."""
+
+_GRAM: Final = 400
+"""Up to so many rows the Gram matrix is cheaper than the structured products."""
+
+_PIVOTS: Final = 40
+
+_CHOLESKY: Final = 3000
+"""Largest support whose Gram matrix is factored; beyond it conjugate gradients are faster."""
+
+_CONJUGATE: Final = 2000
+
+_ROUGH: Final = 1e-6
+"""Relative residual at which the signs of a large support are read off."""
+
+_ONE_BY_ONE: Final = 1_000_000
+"""Most entries of a problem handed to the one-at-a-time method."""

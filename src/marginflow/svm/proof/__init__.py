@@ -1,0 +1,1 @@
+"""What bounds and statuses rest on: certificates, exact sums, Farkas proofs."""

@@ -1,0 +1,72 @@
+"""Weights whose least margin is no worse than the others: what rounding took from single rows, given back.
+
+With rows of very different length the margin of a long row carries an error far above the tolerance, although that
+row hardly matters: its multiplier is small. Dividing all weights by such a margin costs the whole error; lifting that
+margin alone costs the error times its share of the multipliers (docs/svm.md, Mending).
+"""
+
+from typing import Final
+
+import numpy as np
+from scipy.linalg import lstsq
+
+from marginflow.arrays import Floats
+from marginflow.norms import AbstractNorm
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.proof.certificate import margins_down
+from marginflow.svm.scaling.unit_rows import unit_rows
+
+
+def mended(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    W: Floats,
+    dual: Floats,
+    *,
+    slip: Floats | None = None,
+    exact: bool = False,
+) -> Floats | None:
+    """`W` at the length at which the margins average one, weighted by `dual`, the lacking ones lifted above one.
+
+    Args:
+        constraints: C constraints, none of them zero.
+        norm: the norm being minimised.
+        W: (d, d_z), or (d,) for diagonal norms, of positive margins.
+        dual: (C,) multipliers of the same problem, >= 0.
+        slip: (C, d), as for `certificate.certify`.
+        exact: as for `certificate.certify`.
+
+    Returns:
+        Weights like `W`, or None where there is nothing to mend or the rows are too many.
+    """
+    sure = margins_down(constraints, norm, W, slip, exact)
+    mean = float(dual @ sure) / float(dual.sum())
+    if not (0.0 < mean < np.inf):
+        return None
+    W, sure = W / mean, sure / mean
+    lack = 1.0 - sure
+    most = float(lack.max())
+    if not (0.0 < most < _FAR):
+        return None
+    # Rows a little above are held where they are, or lifting others would lower them.
+    near = np.flatnonzero(lack > -10.0 * most)
+    rows = unit_rows(constraints, norm.diagonal).restrict(near)
+    if len(near) * rows.dimension > _DENSE:
+        return None
+    R = rows.written_out()
+    assert R is not None
+    x = W.ravel()
+    lift = np.maximum(lack[near], 0.0) / rows.length
+    lift += (lift > 0.0) * (np.abs(R) @ np.abs(x)) * _SPARE
+    change, *_ = lstsq(R, lift, check_finite=False, lapack_driver="gelsd")
+    return np.asarray((x + change).reshape(W.shape))
+
+
+_FAR: Final = 0.01
+"""A lack beyond this is no matter of rounding."""
+
+_SPARE: Final = 2e-15
+"""Room for the rounding of the lifted weights themselves, relative to the terms of their margins."""
+
+_DENSE: Final = 1_000_000
+"""Most entries of the rows written out."""

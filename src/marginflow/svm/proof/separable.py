@@ -1,0 +1,121 @@
+"""Whether any weights separate the selected tokens at all, decided by a proof either way."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, frozen
+from marginflow.norms import Frobenius, Lp
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.euclidean.solve_euclidean import solve_frobenius, solve_l2
+from marginflow.svm.proof.certificate import certify
+from marginflow.svm.proof.farkas import prove
+from marginflow.svm.scaling.unit_rows import unit_rows, zero_row
+
+
+@dataclass(frozen=True, eq=False)
+class Separability:
+    """The verdict and what proves it.
+
+    Attributes:
+        separable: True, False, or None when neither could be proved.
+        proof: a sentence for the reader.
+        W: (d, d_z), or (d,) for diagonal weights, with every margin positive; None unless separable.
+        farkas: (C,) multipliers >= 0 of sum 1 whose combination of the constraints vanishes; None unless not.
+    """
+
+    separable: bool | None
+    proof: str
+    W: Floats | None = field(default=None)
+    farkas: Floats | None = field(default=None)
+
+
+def separability(constraints: Constraints, diagonal: bool = False) -> Separability:
+    """Decide whether some W (or W = diag(beta)) gives every constraint a positive margin.
+
+    Args:
+        constraints: C constraints.
+        diagonal: ask for W = diag(beta).
+
+    Raises:
+        UndefinedError: diagonal, with tokens and queries of different dimension.
+    """
+    shape: tuple[int, ...] = constraints.shape[:1] if diagonal else constraints.shape
+    if len(constraints) == 0:
+        return Separability(True, "nothing constrains the weights", frozen(np.zeros(shape)))
+    zero = zero_row(constraints, diagonal)
+    if zero is not None:
+        farkas = np.zeros(len(constraints))
+        farkas[zero] = 1.0
+        sample, token = int(constraints.sample[zero]), int(constraints.token[zero])
+        return Separability(
+            False,
+            f"token {token} of sample {sample} has the selected token's logit whatever the weights",
+            farkas=frozen(farkas),
+        )
+    norm, solver = (Lp(2.0), solve_l2) if diagonal else (Frobenius(), solve_frobenius)
+    candidate = solver(constraints, 1e-3)
+    found = _positive(constraints, norm, candidate.W)
+    if found is not None:
+        return found
+    rays = [ray for ray in (candidate.ray, _vertex(constraints, diagonal), candidate.dual) if ray is not None]
+    for ray in rays:
+        proof = prove(constraints, diagonal, ray)
+        if proof is not None:
+            return Separability(False, proof.sentence, farkas=frozen(proof.multipliers))
+    W = _widest(constraints, diagonal)
+    found = None if W is None else _positive(constraints, norm, W.reshape(shape))
+    return found or Separability(None, "neither separating weights nor a proof that there are none was found")
+
+
+def _positive(constraints: Constraints, norm: Frobenius | Lp, W: Floats) -> Separability | None:
+    certified = certify(constraints, norm, W, np.zeros(len(constraints)))
+    if certified.certificate.upper == np.inf:
+        return None
+    margin = 1.0 / certified.certificate.upper
+    return Separability(
+        True,
+        f"weights of {norm.name} norm 1 give every margin at least {margin:.6g}, rounding included",
+        certified.W,
+    )
+
+
+def _vertex(constraints: Constraints, diagonal: bool) -> Floats | None:
+    """Multipliers of least support from a linear program: sum lambda_c r_c = 0, sum lambda_c = 1."""
+    rows = unit_rows(constraints, diagonal)
+    R = rows.written_out() if len(rows) * rows.dimension <= _PROGRAM else None
+    if R is None:
+        return None
+    from scipy.optimize import linprog
+
+    found = linprog(
+        np.zeros(len(R)),
+        A_eq=np.vstack((R.T, np.ones(len(R)))),
+        b_eq=np.append(np.zeros(R.shape[1]), 1.0),
+        method="highs-ds",
+    )
+    return None if found.x is None else np.asarray(found.x) / rows.length
+
+
+def _widest(constraints: Constraints, diagonal: bool) -> Floats | None:
+    """Weights of largest least margin in a box, from a linear program."""
+    rows = unit_rows(constraints, diagonal)
+    R = rows.written_out() if len(rows) * rows.dimension <= _PROGRAM else None
+    if R is None:
+        return None
+    from scipy.optimize import linprog
+
+    count, D = R.shape
+    found = linprog(
+        np.append(np.zeros(D), -1.0),
+        A_ub=np.hstack((-R, np.ones((count, 1)))),
+        b_ub=np.zeros(count),
+        bounds=[(-1.0, 1.0)] * D + [(None, 1.0)],
+        method="highs-ds",
+    )
+    return None if found.x is None else np.asarray(found.x[:-1])
+
+
+_PROGRAM: Final = 1_000_000
+"""Most entries of a linear program handed to HiGHS here."""

@@ -1,0 +1,1 @@
+"""Row scaling of constraints."""

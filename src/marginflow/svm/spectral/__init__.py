@@ -1,0 +1,1 @@
+"""Solvers for the nuclear and the operator norm."""

@@ -1,0 +1,221 @@
+"""Restarted reflected-Halpern primal-dual hybrid gradient for min N(W) s.t. A W >= h (design 6, "stage A").
+
+Generic in the norm: only its proximal map and the two values enter. Derivation and the choice of every
+constant: docs/svm-nuclear.md, section 2.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats, Ints
+from marginflow.svm.scaling.presolve import Operator
+
+
+class Norm(Protocol):
+    """What the solvers need to know about a norm of matrices."""
+
+    def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
+        """argmin_W N(W) + |W - Y|_F^2 / (2 tau), and N of it."""
+
+    def value(self, W: Floats) -> float:
+        """N(W)."""
+
+    def dual_value(self, B: Floats) -> float:
+        """max <B, W> over N(W) <= 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A primal and a dual guess with the bounds they give: lower <= N* <= upper, up to rounding.
+
+    Attributes:
+        W: (d, d_z), not yet divided by its least margin.
+        dual: (C,) nonnegative, not yet divided by N_d(A* dual).
+        upper: N(W) / min_c margin_c/h_c, or inf.
+        lower: dual . h / N_d(A* dual), or 0.
+    """
+
+    W: Floats
+    dual: Floats
+    upper: float
+    lower: float
+
+    @property
+    def gap(self) -> float:
+        """(upper - lower) / upper."""
+        return 1.0 - self.lower / self.upper if self.upper < np.inf else 1.0
+
+    def or_better(self, other: "Point") -> "Point":
+        """The better primal and the better dual of the two."""
+        primal = other if other.upper < self.upper else self
+        dual = other if other.lower > self.lower else self
+        if primal is dual:
+            return primal
+        return Point(primal.W, dual.dual, primal.upper, dual.lower)
+
+
+def upper_bound(operator: Operator, value: float, margins: Floats) -> float:
+    """N(W) / min_c margin_c/h_c of a W with norm `value`: the norm of W scaled to be feasible."""
+    least = float((margins / operator.h).min())
+    return value / least if least > 0 else np.inf
+
+
+def lower_bound(operator: Operator, dual: Floats, dual_value: float) -> float:
+    """dual . h / N_d(A* dual), where the cancellation in A* dual counts as part of N_d."""
+    rounding = 4e-16 * float(dual.sum())
+    top = float(dual @ operator.h)
+    return top / (dual_value + rounding) if top > 0 else 0.0
+
+
+CHECK = 5  # iterations between residuals
+BOUND = 10  # iterations between bounds
+FOCUS = 100  # iterations between choices of the constraints worked on
+FOCUS_SIZE = 1_000_000  # entries of the operator below which choosing does not pay
+
+
+@dataclass
+class _State:
+    """u = (W, lambda, A W, A* lambda) in one vector, the anchor of the averaging and the step sizes.
+
+    Carrying A W and A* lambda through the averaging, which is linear, makes residuals and bounds free.
+    """
+
+    operator: Operator
+    L: float
+    weight: float
+    u: Floats
+    anchor: Floats
+    k: int = 0
+    first: float = np.inf
+    last: float = np.inf
+
+    def pack(self, W: Floats, dual: Floats) -> Floats:
+        A = self.operator
+        return np.concatenate((W.ravel(), dual, A.margins(W), A.adjoint(dual).ravel()))
+
+    def split(self, u: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        shape = self.operator.shape
+        D, C = shape[0] * shape[1], len(self.operator)
+        return u[:D].reshape(shape), u[D : D + C], u[D + C : D + 2 * C], u[D + 2 * C :].reshape(shape)
+
+    def restart(self, u: Floats) -> None:
+        """Begin a new average at `u`; balance the steps by how far primal and dual moved."""
+        W, dual, _, _ = self.split(u - self.anchor)
+        moved, dual_moved = float(np.linalg.norm(W)), float(np.linalg.norm(dual))
+        if moved > 0 and dual_moved > 0:
+            self.weight = float(np.sqrt(self.weight * dual_moved / moved))
+        self.u = self.anchor = u
+        self.k, self.first, self.last = 0, np.inf, np.inf
+
+    def work_on(self, operator: Operator, W: Floats, dual: Floats) -> None:
+        """Go on from (W, dual) with other constraints."""
+        self.operator = operator
+        self.u = self.anchor = self.pack(W, dual)
+        self.k, self.first, self.last = 0, np.inf, np.inf
+
+
+def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Iterator[tuple[int, Point, Floats]]:
+    """Run without end; yield (iterations, current point, growth of the dual since the last restart).
+
+    The growth is a candidate ray of infeasibility. The caller stops by its own test of the points.
+    """
+    state = _begin(operator, norm, start)
+    kept: Ints | None = None  # None: all of them
+    total = 0
+    while True:
+        for _ in range(CHECK):
+            hat, value, before = _step(state, norm)
+        total += CHECK
+        grown = np.maximum(state.split(hat)[1] - state.split(state.anchor)[1], 0.0)
+        _restart_if_due(state, hat, before, total)
+        if total % BOUND:
+            continue
+        W, dual, margins, B = state.split(hat)
+        dual_value = norm.dual_value(B)
+        if kept is not None:
+            margins = operator.margins(W)
+            dual, grown = _scatter(dual, kept, operator), _scatter(grown, kept, operator)
+        lower = lower_bound(operator, dual, dual_value)
+        point = Point(W.copy(), dual.copy(), upper_bound(operator, value, margins), lower)
+        yield total, point, grown
+        if total % FOCUS == 0 and point.gap < 0.3 and operator.a.size > FOCUS_SIZE:
+            wanted = _active(operator, dual, margins, point.gap)
+            inside = np.ones(len(operator), dtype=bool) if kept is None else _mask(kept, len(operator))
+            if not inside[wanted].all() or len(wanted) < 0.8 * inside.sum():
+                kept = wanted
+                state.work_on(operator.restrict(kept), W, dual[kept])
+
+
+def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
+    """The step length 1/||A||, and a start: W along A* of equal duals, as long as its mean margin asks."""
+    if start is not None:
+        W, dual = start.W, start.dual
+    else:
+        dual = operator.h / float(operator.h.sum())
+        W = operator.adjoint(dual)
+        dual = dual / max(norm.dual_value(W), 1e-12)  # W = 0 where the constraints cancel: infeasible
+        margin = float((operator.margins(W) / operator.h).mean())
+        W = W / margin if margin > 0 else 0.0 * W
+    ratio = float(np.linalg.norm(dual)) / max(float(np.linalg.norm(W)), 1e-300)
+    weight = ratio if 1e-100 < ratio < 1e100 else 1.0
+    state = _State(operator, 1.02 * operator.bound(), weight, dual, dual)
+    state.work_on(operator, W, dual)
+    return state
+
+
+def _step(state: _State, norm: Norm) -> tuple[Floats, float, Floats]:
+    """One PDHG step u^ from u, then u <- (k+1)/(k+2) (2 u^ - u) + 1/(k+2) anchor; returns u^, N(W^) and u."""
+    A = state.operator
+    tau, sigma = 1.0 / (state.L * state.weight), state.weight / state.L
+    W, dual, margins, B = state.split(state.u)
+    hat_W, value = norm.prox(W + tau * B, tau)
+    hat_margins = A.margins(hat_W)
+    hat_dual = np.maximum(dual + sigma * (A.h - 2.0 * hat_margins + margins), 0.0)
+    hat = np.concatenate((hat_W.ravel(), hat_dual, hat_margins, A.adjoint(hat_dual).ravel()))
+    t = 1.0 / (state.k + 2)
+    before = state.u
+    state.u = (1.0 - t) * (2.0 * hat - before) + t * state.anchor
+    state.k += 1
+    return hat, value, before
+
+
+def _restart_if_due(state: _State, hat: Floats, before: Floats, total: int) -> None:
+    """Restart at u^ once the residual |u^ - u|_P has dropped enough (docs/svm-nuclear.md, section 2)."""
+    dW, ddual, dmargins, _ = state.split(hat - before)
+    w = state.weight
+    square = w * float(np.vdot(dW, dW)) + float(ddual @ ddual) / w - 2.0 / state.L * float(ddual @ dmargins)
+    if square < 0.0:  # the estimate of ||A|| was too small
+        state.L *= 1.1
+    residual = float(np.sqrt(max(square, 0.0)))
+    if state.k <= CHECK:
+        state.first = residual
+    elif (
+        residual <= 0.5 * state.first
+        or (residual <= 0.8 * state.first and residual > state.last)
+        or state.k >= 0.36 * total
+    ):
+        state.restart(hat)
+        return
+    state.last = residual
+
+
+def _active(operator: Operator, dual: Floats, margins: Floats, gap: float) -> Ints:
+    """The constraints that carry dual or are close to binding at this gap."""
+    ratio = margins / operator.h
+    binding = float(dual @ margins) / float(dual @ operator.h)
+    return np.flatnonzero((dual > 0) | (ratio < (1.01 + gap) * binding))
+
+
+def _scatter(dual: Floats, kept: Ints, operator: Operator) -> Floats:
+    full = np.zeros(len(operator))
+    full[kept] = dual
+    return full
+
+
+def _mask(kept: Ints, length: int) -> Bools:
+    mask = np.zeros(length, dtype=bool)
+    mask[kept] = True
+    return mask

@@ -1,0 +1,163 @@
+"""min ||W||_op subject to a_c' W z_c >= 1: the SVM of spectral descent (theory 3.4, design 6)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.scaling.presolve import Operator
+from marginflow.svm.spectral.face_newton import Pairing, pad
+from marginflow.svm.spectral.first_order import Point
+from marginflow.svm.spectral.interior_point import NEVER, Pair
+from marginflow.svm.spectral.nuclear import solve_nuclear
+from marginflow.svm.spectral.operator_interior import operator_interior
+from marginflow.svm.spectral.solve_spectral import Progress, solve_spectral
+
+
+class OperatorNorm:
+    """The largest singular value; its dual is their sum."""
+
+    balance = 0.3
+
+    def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
+        """Clip the singular values at the level theta with sum (s - theta)_+ = tau."""
+        tall = Y.shape[0] >= Y.shape[1]
+        square, V = np.linalg.eigh(Y.T @ Y if tall else Y @ Y.T)
+        s = np.sqrt(np.maximum(square, 0.0))
+        theta = level(s, tau)
+        if theta <= 0.0:
+            return np.zeros_like(Y), 0.0
+        first = int(np.searchsorted(s, theta, side="right"))
+        s, V = s[first:], V[:, first:]
+        cut = (s - theta) / s
+        if tall:
+            return Y - (Y @ V) @ (cut[:, None] * V.T), theta
+        return Y - (cut * V) @ (V.T @ Y), theta
+
+    def value(self, W: Floats) -> float:
+        """The largest singular value of `W`."""
+        return float(np.linalg.norm(W, 2))
+
+    def dual_value(self, B: Floats) -> float:
+        """The sum of the singular values of `B`."""
+        return float(np.linalg.svd(B, compute_uv=False).sum())
+
+    def face(self, s: Floats, omega: float, shape: tuple[int, int]) -> "OperatorFace":
+        """The face at Y = omega W + B: B where s > theta, W at its top there (docs/svm-nuclear.md, 3.3)."""
+        theta = level(s[::-1], 1.0)
+        on = s > theta
+        top = theta / omega
+        w = np.minimum(s, theta) / omega
+        inverse = np.where(on, 1.0 / np.maximum(s - theta, 1e-300), 0.0)
+        off = np.where(on, 0.0, top)
+        f = (pad(inverse, shape[0], 0.0), pad(inverse, shape[1], 0.0))
+        g = (pad(off, shape[0], top), pad(off, shape[1], top))
+        r = int(on.sum())
+        b = s[:r] - theta
+        return OperatorFace(w, top, r, Pairing(f, g, np.where(on, 0.0, -w)), top / (b[:, None] + b))
+
+    def patience(self, A: Operator) -> int:
+        """At once while the equations in the D entries of W are small, late or never when they are not."""
+        D, C = A.shape[0] * A.shape[1], len(A)
+        if D <= AT_ONCE and C <= 8 * AT_ONCE:
+            return 0
+        return 300 + D if D <= ENTRIES and C * D <= ROWS else NEVER
+
+    def interior(self, A: Operator, guess: Point) -> Iterator[Pair]:
+        """The steps of `operator_interior`, which needs no guess."""
+        state = operator_interior(A.written_out()[None], A.h[None], A.shape)
+        while True:
+            yield state.W[0], state.dual[0]
+            state = state.advance()
+
+
+AT_ONCE = 150  # entries of W up to which interior points beat first-order steps, measured
+ENTRIES = 2500  # entries of W above which the interior point's D x D matrix is too large
+ROWS = 5_000_000  # entries of its constraints written out
+
+
+@dataclass(frozen=True, eq=False)
+class OperatorFace:
+    """B = U1 diag(b) V1' of rank r, W = top U1 V1' + a part below top; W is free off the face and in top.
+
+    Attributes:
+        w: (p,) singular values of W.
+        value: top, the operator norm of W.
+        rank: r.
+        pairing: the curvature between the face and the rest.
+        skew: (r, r) top / (b_i + b_j), the curvature of the skew part on the face: not separable.
+    """
+
+    w: Floats
+    value: float
+    rank: int
+    pairing: Pairing
+    skew: Floats
+
+    def psi(self, M: Floats) -> Floats:
+        """The change of W for a change of B off the free block."""
+        out, r = self.pairing.psi(M), self.rank
+        out[:r, :r] += self.skew * (M[:r, :r] - M[:r, :r].T)
+        return out
+
+    def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
+        """(J, J) <A_k, Psi(A_l)>."""
+        H = self.pairing.gram(a, z, sample)
+        # One row per pair of face directions, a block at a time to bound the memory.
+        x, y = np.ascontiguousarray(a[:, : self.rank].T), np.ascontiguousarray(z[sample, : self.rank].T)
+        root = np.sqrt(self.skew)
+        for i in range(0, self.rank - 1, BLOCK):
+            S = np.concatenate(
+                [
+                    root[j, j + 1 :, None] * (x[j] * y[j + 1 :] - x[j + 1 :] * y[j])
+                    for j in range(i, min(i + BLOCK, self.rank - 1))
+                ]
+            )
+            H += S.T @ S
+        return H
+
+    def equations(self, a: Floats, z: Floats) -> tuple[Floats, Floats]:
+        """U0' B V0 = 0 off the face, and tr U1' B V1 = N_d(B) = 1."""
+        r = self.rank
+        off = (a[:, r:, None] * z[:, None, r:]).reshape(len(a), -1)
+        trace = np.einsum("ci,ci->c", a[:, :r], z[:, :r])
+        e = np.zeros(off.shape[1] + 1)
+        e[-1] = 1.0
+        return np.column_stack((off, trace)), e
+
+    def free(self, multipliers: Floats) -> Floats:
+        """The block off the face, and a change of the top on it."""
+        r, f = self.rank, self.pairing.f
+        M = np.zeros((len(f[0]), len(f[1])))
+        M[r:, r:] = multipliers[:-1].reshape(M[r:, r:].shape)
+        M[np.arange(r), np.arange(r)] = multipliers[-1]
+        return M
+
+
+BLOCK = 16  # face directions per block of the skew part
+
+
+def level(s: Floats, total: float) -> float:
+    """theta with sum_i (s_i - theta)_+ = `total` for ascending s >= 0; 0 when sum s <= total."""
+    if s.sum() <= total:
+        return 0.0
+    sums = np.cumsum(s[::-1])
+    theta = (sums - total) / np.arange(1, len(s) + 1)
+    return float(theta.max())
+
+
+def solve_operator(
+    constraints: Constraints,
+    tol: float,
+    *,
+    progress: Progress | None = None,
+    start: Candidate | None = None,
+) -> Candidate:
+    """Minimise the operator norm; arguments and result as `solve_nuclear`."""
+    if min(constraints.shape) == 1:
+        # One singular value: all unitarily invariant norms are the Euclidean one.
+        return solve_nuclear(constraints, tol, progress=progress, start=start)
+    return solve_spectral(constraints, OperatorNorm(), tol, progress=progress, start=start)

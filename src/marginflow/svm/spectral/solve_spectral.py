@@ -1,0 +1,248 @@
+"""The course of a solve, shared by the nuclear and the operator norm (docs/svm-nuclear.md, section 1).
+
+First-order steps run until Newton's method on the face finishes in a few steps. Where neither gets anywhere,
+interior points and a dense least-squares correction take over.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.scaling.presolve import Operator, Presolved, presolve
+from marginflow.svm.scaling.unit_rows import zero_row
+from marginflow.svm.spectral.face_newton import CurvedNorm, face_newton
+from marginflow.svm.spectral.first_order import Point, iterate, lower_bound, upper_bound
+from marginflow.svm.spectral.interior_point import NEVER, SemidefiniteNorm, interior_point
+
+
+Progress = Callable[[int, float], object]
+
+
+class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
+    """A norm of singular values, with all that this course needs."""
+
+
+HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
+POLISH = 0.03  # gap below which Newton's method has a chance
+NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (design 6)
+DENSE = 1_000_000  # entries of a dense system of binding rows
+STEPS = 20_000  # first-order steps
+LAST, LATER = 1e-6, 1000  # gap after interior points from which so many first-order steps are the last
+
+
+def solve_spectral(
+    constraints: Constraints,
+    norm: SpectralNorm,
+    tol: float,
+    *,
+    progress: Progress | None = None,
+    start: Candidate | None = None,
+) -> Candidate:
+    """Minimise N(W) subject to the constraints to a gap of tol/4, by the search's own bounds.
+
+    Args:
+        constraints: C >= 1 of them, W is (d, d_z).
+        norm: the norm and its faces.
+        tol: the relative gap that the certificate should reach.
+        progress: called as progress(iteration, gap) a few times per second.
+        start: a solution of similar constraints.
+    """
+    zero = zero_row(constraints, diagonal=False)
+    if zero is not None:
+        ray = np.zeros(len(constraints))
+        ray[zero] = 1.0
+        return Candidate(np.zeros(constraints.shape), ray, ray)
+    reduced = presolve(constraints)
+    A = reduced.operator
+    search = _Search(A, norm, tol / 4.0)
+    interrupted = False
+    try:
+        warm = None
+        if start is not None and start.W.shape == constraints.shape and start.dual.shape == reduced.size.shape:
+            warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size * reduced.unit)
+        if warm is not None:
+            search.best = warm
+            if not search.settled and norm.patience(A) > 0:
+                search.polish()
+        if not search.settled:
+            _run(search, warm, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    return Candidate(
+        _restored(constraints, reduced, search),
+        reduced.restore_dual(search.best.dual),
+        None if search.ray is None else reduced.restore_dual(search.ray),
+        search.counts,
+        interrupted,
+    )
+
+
+def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> None:
+    """First-order steps, with attempts to finish on the way."""
+    A = search.A
+    polish_below, polished, told = POLISH, 0, time.monotonic()
+    patience, most = search.norm.patience(A), STEPS
+    if patience == 0:
+        search.interior()
+        if search.settled:
+            return
+    for total, point, grown in iterate(A, search.norm, warm):
+        search.best = search.best.or_better(point)
+        search.counts["first_order"] = total
+        if search.settled or total >= most:
+            break
+        gap = search.best.gap
+        if gap < polish_below or (gap < POLISH and total >= 2 * polished):
+            search.polish()
+            polish_below, polished = search.best.gap / 5.0, total
+        if total % 50 == 0 and gap > 0.5:
+            search.look_for_ray(search.best.dual, grown)
+        if total >= patience and not search.settled:
+            if patience > 0:
+                search.interior()
+            patience, most = NEVER, total + LATER if search.nearly else STEPS
+        if search.settled:
+            break
+        if progress is not None and time.monotonic() - told > 0.3:
+            told = time.monotonic()
+            progress(total, search.best.gap)
+    if not search.settled:
+        search.best = _tighten(A, search.norm, search.best)
+
+
+@dataclass
+class _Search:
+    """The best point so far, and the finishers that may improve it."""
+
+    A: Operator
+    norm: SpectralNorm
+    target: float
+    best: Point = field(init=False)
+    ray: Floats | None = None
+    counts: dict[str, int] = field(default_factory=lambda: {"first_order": 0})
+
+    def __post_init__(self) -> None:
+        self.best = Point(np.zeros(self.A.shape), np.zeros(len(self.A)), np.inf, 0.0)
+        self.hopeless = HOPELESS * float(self.A.h.max())
+
+    @property
+    def settled(self) -> bool:
+        return self.best.gap <= self.target or self.ray is not None
+
+    @property
+    def nearly(self) -> bool:
+        """Whether it was rounding that stopped interior points, near the optimum or far out: little is left to gain."""
+        out = self.best.upper == np.inf and self.best.lower > 1e-3 * self.hopeless
+        return out or self.best.gap < LAST
+
+    def polish(self) -> None:
+        self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=NEWTON)
+        self.counts["newton"] = self.counts.get("newton", 0) + steps
+
+    def interior(self) -> None:
+        self.best, steps = interior_point(self.A, self.norm, self.best, self.target, self.hopeless)
+        self.counts["interior_point"] = steps
+        if not self.settled:
+            self.best = _straighten(self.A, self.norm, _tighten(self.A, self.norm, self.best))
+        self.look_for_ray(self.best.dual)
+        if not self.settled:
+            self.polish()
+
+    def look_for_ray(self, *directions: Floats) -> None:
+        """Keep a direction in which the dual grows without bound, if one of these is."""
+        for dual in directions:
+            if lower_bound(self.A, dual, self.norm.dual_value(self.A.adjoint(dual))) > self.hopeless:
+                self.ray = dual
+                return
+
+
+def _warm(A: Operator, norm: SpectralNorm, W: Floats, dual: Floats) -> Point | None:
+    """The start in this problem's scale, or None when it does not separate the data."""
+    margins = A.margins(W)
+    B = A.adjoint(dual)
+    value, dual_value = norm.value(W), norm.dual_value(B)
+    upper, lower = upper_bound(A, value, margins), lower_bound(A, dual, dual_value)
+    if not (upper < np.inf and lower > 0.0):
+        return None
+    return Point(W * (upper / value), dual / dual_value, upper, lower)
+
+
+def _tighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
+    """`point` with its binding margins made equal."""
+    corrected = _correction(A, point.dual, A.margins(point.W) / A.h)
+    if corrected is None:
+        return point
+    length, change = corrected
+    W = length * point.W + change
+    return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
+
+
+def _straighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
+    """`point` with multipliers that meet the equations of its face, which interior points meet up to rounding."""
+    B = A.adjoint(point.dual)
+    size, length = norm.dual_value(B), float(np.linalg.norm(point.W))
+    if not (size > 0.0 and length > 0.0):
+        return point
+    dual, B = point.dual / size, B / size
+    omega = norm.balance * float(np.linalg.norm(B)) / length
+    U, s, Vt = np.linalg.svd(omega * point.W + B)
+    J = np.flatnonzero(_binding(A, dual, A.margins(point.W) / A.h))
+    E, e = norm.face(s, omega, A.shape).equations(A.a[J] @ U, (A.queries @ Vt.T)[A.sample[J]])
+    if E.size == 0 or E.size > DENSE:
+        return point
+    on_J = dual[J]
+    dual = np.zeros_like(dual)
+    dual[J] = np.maximum(on_J + np.linalg.lstsq(E.T, e - E.T @ on_J, rcond=1e-12)[0], 0.0)
+    return point.or_better(Point(point.W, dual, point.upper, lower_bound(A, dual, norm.dual_value(A.adjoint(dual)))))
+
+
+def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -> Floats:
+    """The user's W of the best point, its rounding errors mended where they decide the least margin."""
+    W = reduced.restore(search.best.W)
+    upper, aim = np.inf, search.best.lower / (1.0 - search.target) / reduced.unit
+    best = W
+    for _ in range(3):
+        margins = constraints.margins(W)
+        least = float(margins.min())
+        now = search.norm.value(W) / least if least > 0 else np.inf
+        if now >= upper:
+            break
+        upper, best = now, W
+        corrected = None if now <= aim or now == np.inf else _correction(search.A, search.best.dual, margins)
+        if corrected is None:
+            break
+        W = corrected[0] * W + reduced.restore(corrected[1])
+    return best
+
+
+def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats] | None:
+    """(length, change) such that length W + change has binding margins 1, `ratio` being margin_c / h_c of W.
+
+    A dense least-squares solution: where the data are nearly infeasible W is so long that its last digits
+    decide the least margin, and the Gram matrix of the binding rows is singular in float64 while the rows are
+    not. None when there is nothing to bind or the rows are too many.
+    """
+    lam = dual * A.h
+    binding = float(lam @ ratio)
+    if not binding > 0.0:
+        return None
+    length = float(lam.sum()) / binding
+    J = np.flatnonzero(_binding(A, dual, ratio))
+    d, d_z = A.shape
+    if len(J) * d * d_z > DENSE:
+        return None
+    solution = np.linalg.lstsq(A.written_out(J), A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
+    return length, np.asarray(solution, dtype=np.float64).reshape(d, d_z)
+
+
+def _binding(A: Operator, dual: Floats, ratio: Floats) -> Bools:
+    """(C,) which constraints carry dual rather than slack, `ratio` being margin_c / h_c of any multiple of W."""
+    lam = dual * A.h
+    length = float(lam.sum()) / float(lam @ ratio)
+    return np.asarray(lam > lam.mean() * (length * ratio - 1.0))

@@ -1,0 +1,41 @@
+"""What can be said of the end of a run, with the numbers it rests on."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+
+class FlowStatus(Enum):
+    """What can be said of the end of a flow; the value is the sentence for the user."""
+
+    minimal_loss = "The loss goes to its minimum: every sample ends on its optimal token."
+    trapped = "Trapped: the loss stays above its minimum, with a wrong token selected for good."
+    undecided = "Undecided: where this flow ends is not settled yet."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A status with the numbers it rests on.
+
+    Attributes:
+        status: what is said.
+        reason: one sentence with the numbers, for the user.
+        proof: "barrier" (theorem of docs/flow.md, minimal loss), "svm" (the stable-selection rule, trap) or "".
+        log_excess: log(L - L*) at the end of the run.
+        log_barrier: the value below which the theorem applies.
+        wrong: samples that are not on their optimal token, with the token each is on.
+        better_margin: certified least margin of the better tokens at the SVM of the selection; nan if not asked.
+        closeness: norm / (least margin x that SVM's value) of the weights, >= 1; nan if not asked.
+        leaves: (sample, token) that a selection which is not stable will move to, or None.
+    """
+
+    status: FlowStatus
+    reason: str
+    proof: str = ""
+    log_excess: float = np.nan
+    log_barrier: float = np.nan
+    wrong: tuple[tuple[int, int], ...] = ()
+    better_margin: float = np.nan
+    closeness: float = np.nan
+    leaves: tuple[int, int] | None = None

@@ -1,0 +1,105 @@
+"""Unique, not unique with two certified optima, or undecided (design 6)."""
+
+import numpy as np
+import pytest
+
+import bank
+import marginflow as mf
+from marginflow.problem import planted
+from marginflow.svm.proof.certificate import certify
+
+
+def _certified(solution, W):
+    weights = W.diagonal() if solution.norm.diagonal else W
+    return certify(solution.constraints, solution.norm, weights, solution.dual).certificate
+
+
+@pytest.mark.parametrize(
+    ("problem", "norm"),
+    [
+        (planted.orthogonal(2).problem, "nuclear"),
+        (planted.orthogonal(7).problem, "nuclear"),
+        (planted.angle(0.0).problem, "nuclear"),
+        (planted.single().problem, "operator"),
+        (planted.pairs(np.array([[1.0, 1.0]]), np.ones((1, 2))), "l1"),
+        (planted.pairs(np.array([[1.0, 1.0, 1.0]]), np.ones((1, 3))), "l1"),
+        (planted.pairs(np.array([[1.0, 0.0], [0.0, 2.0]]), np.ones((2, 2))), "linf"),
+        (bank.sphere(3, 3, 6), "operator"),
+    ],
+)
+def test_two_optima_are_shown_and_both_are_certified(problem, norm):
+    solution = mf.solve(problem, norm)
+    evidence = solution.uniqueness
+    assert evidence.word == "not unique"
+    assert solution.unique is False
+    first, second = evidence.optima
+    assert evidence.number > 1e-3
+    assert np.linalg.norm(first - second) == pytest.approx(evidence.number * np.linalg.norm(solution.W))
+    for W in (first, second):
+        certificate = _certified(solution, W)
+        assert certificate.gap <= 1e-9
+        assert solution.constraints.margins(W).min() >= 1 - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("problem", "norm"),
+    [
+        (planted.single().problem, "nuclear"),
+        (planted.angle(0.5).problem, "nuclear"),
+        (planted.spiked().problem, "nuclear"),
+        (planted.sign_orbit().problem, "nuclear"),
+        (planted.sign_orbit().problem, "l1"),
+        (planted.orthogonal(3).problem, "l1"),
+        (planted.orthogonal(3).problem, "linf"),
+        (planted.orthogonal(3).problem, "operator"),
+        (planted.angle(0.5).problem, "operator"),
+        (bank.sphere(6, 8, 10), "nuclear"),
+    ],
+)
+def test_unique_with_the_number(problem, norm):
+    evidence = mf.solve(problem, norm).uniqueness
+    assert evidence.word == "unique"
+    assert evidence.number > 1e-5
+    assert evidence.optima == ()
+
+
+@pytest.mark.parametrize("norm", ["frobenius", "l2", "lp:1.5", "lp:3"])
+def test_the_radius_of_strictly_convex_norms_holds(norm):
+    """A coarse and a fine solution: the fine one lies within the radius of the coarse one."""
+    constraints = bank.sphere(2, 3, 6, 4).constraints()
+    fine = mf.solve(constraints, norm)
+    assert fine.uniqueness.word == "unique"
+    assert fine.uniqueness.number < 1e-4 * fine.value * 10
+    rng = np.random.default_rng(0)
+    for size in (1e-2, 1e-4):
+        W = fine.beta if fine.norm.diagonal else fine.W
+        W = W + size * rng.standard_normal(W.shape) * np.abs(W).max()
+        coarse = certify(constraints, fine.norm, W, fine.dual)
+        if coarse.certificate.upper == np.inf:
+            continue
+        solution = mf.Solution(
+            constraints,
+            fine.norm,
+            np.diag(coarse.W) if fine.norm.diagonal else coarse.W,
+            coarse.dual,
+            fine.norm.value(coarse.W),
+            coarse.certificate,
+            mf.SvmStatus.inaccurate,
+            "made by hand",
+            1e-9,
+        )
+        best = fine.beta if fine.norm.diagonal else fine.W
+        assert fine.norm.value(coarse.W - best) <= solution.uniqueness.number
+
+
+def test_unscaled_data_do_not_change_the_verdict():
+    for scale in (1e-60, 1.0, 1e60):
+        a = scale * np.array([[1.0, 0.0], [0.5, 0.8]])
+        for norm in ("nuclear", "operator", "l1"):
+            assert mf.solve(planted.pairs(a, np.eye(2)), norm).unique is True
+
+
+def test_undecided_without_an_optimum():
+    solution = mf.solve(mf.Constraints([[1.0, 0], [-1, 0]], [0, 0], [[1.0]]), "nuclear")
+    assert solution.uniqueness.word == "undecided"
+    assert solution.unique is None
