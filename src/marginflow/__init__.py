@@ -13,8 +13,11 @@ from marginflow.problem.problem import Problem as Problem
 
 
 if TYPE_CHECKING:
+    from marginflow.audit.audit import Audit as Audit
+    from marginflow.audit.run import audit as audit
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
+    from marginflow.heads.head import Head as Head
     from marginflow.model.registry import (
         Combined as Combined,
         Diagonal as Diagonal,
@@ -44,6 +47,9 @@ _HOMES = {
     "Diagonal": "marginflow.model.registry",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
+    "audit": "marginflow.audit.run",
+    "Audit": "marginflow.audit.audit",
+    "Head": "marginflow.heads.head",
     "Trajectory": "marginflow.trajectory.trajectory",
     "FlowStatus": "marginflow.trajectory.verdict",
 }
