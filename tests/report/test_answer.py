@@ -1,7 +1,5 @@
 """The sentences: numbers that are the run's, and no claim where there is none to make."""
 
-import dataclasses
-
 import pytest
 
 import marginflow as mf
@@ -9,6 +7,7 @@ from marginflow.diagnostics.ratio import final_ratio
 from marginflow.report.answer import answer, over_margin
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
+from saved_runs import asked
 
 
 def answer_of(*paths):
@@ -73,7 +72,7 @@ def test_what_no_weights_can_do_is_said():
 
 
 def test_many_runs_are_counted(orbit, undecided):
-    paths = [dataclasses.replace(orbit[0], seed=k) for k in range(3)]
+    paths = [asked(orbit[0], seed=k) for k in range(3)]
     ((_, outcome, text),) = answer_of(*paths, undecided).found
     assert outcome == "mixed"
     assert "Of 4 runs" in text and "3 reach the minimal loss" in text and "1 is undecided" in text
