@@ -78,7 +78,7 @@ def test_narrow_types_are_converted_exactly(kind):
         (Tensor(VALUES, layout="sparse"), "X: got a tensor that cannot be read"),
         (np.ma.array(VALUES, mask=VALUES < 0), "hides 1 entries"),
         ([np.ma.array(row, mask=row < 0) for row in VALUES], "hides 1 entries"),
-        (np.array([np.ones(2), np.ones(3)], dtype=object), "Python objects.*mask="),
+        (np.array([np.ones(2), np.ones(3)], dtype=object), "objects.*mask="),
         ([np.ones(2), np.ones(3)], "different lengths"),
         (object(), "Python objects"),
         (None, "Python objects"),
@@ -95,5 +95,5 @@ def test_a_library_that_refuses_conversion_is_named():
         def __array__(self, dtype=None, copy=None):
             raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
-    with pytest.raises(InputError, match="test_arrays.* Remote|Remote"):
+    with pytest.raises(InputError, match=r"got .*Remote, which NumPy cannot read"):
         as_array("z", Remote())

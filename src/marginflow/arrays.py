@@ -43,7 +43,7 @@ def as_array(name: str, value: Any) -> npt.NDArray[Any]:
         return raw.astype(np.float64)
     if raw.dtype == object:
         raise InputError(
-            f"{name}: got an array of Python objects ({_kind(raw.flat[0] if raw.size else value)}); expected real numbers; "
+            f"{name}: got Python objects ({_kind(raw.flat[0] if raw.size else value)}); expected real numbers; "
             "samples of different lengths are a list of arrays, or one array padded to the longest with "
             "mask= (n, T), True where a token exists"
         )

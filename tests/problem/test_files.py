@@ -46,8 +46,10 @@ def test_the_command_line_says_what_it_left_alone_in_one_line(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "name, meant",
-    [("score", "scores"), ("Mask", "mask"), ("attention_mask", "mask"), ("lengths", "mask"), ("padding", "mask")]
-    + [("x", "X"), ("V", "v"), ("token-names", "token_names"), ("names", "token_names"), ("seq_len", "mask")],
+    [
+        *(("score", "scores"), ("Mask", "mask"), ("attention_mask", "mask"), ("lengths", "mask"), ("padding", "mask")),
+        *(("x", "X"), ("V", "v"), ("token-names", "token_names"), ("names", "token_names"), ("seq_len", "mask")),
+    ],
 )
 def test_a_name_that_may_be_misspelt_is_refused(tmp_path, name, meant):
     np.savez(tmp_path / "p.npz", **ARRAYS, **{name: np.ones(3)})

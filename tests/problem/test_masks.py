@@ -56,15 +56,14 @@ def test_a_head_sees_the_same_tokens_through_a_masked_array():
 
 HALF = np.repeat(np.arange(4)[None] < 2, 3, axis=0)
 PADDED = np.where(HALF[:, :, None], DRAW.standard_normal((3, 4, 2)), 0.0)
+HIDDEN = np.ma.array(JUNK, mask=np.repeat(~MASK[:, :, None], 2, 2))
 LOOSE = DRAW.standard_normal((3, 4))
 PARTLY = np.zeros((3, 4, 2), dtype=bool)
 PARTLY[1, 2, 0] = True
 REFUSED = {
     "some features hidden": (lambda: mf.Problem(np.ma.array(X, mask=PARTLY), Z, SCORES), "features of token 2 of samp"),
     "two masked arrays that disagree": (
-        lambda: mf.Problem(
-            np.ma.array(JUNK, mask=np.repeat(~MASK[:, :, None], 2, 2)), Z, np.ma.array(LOOSE, mask=HALF)
-        ),
+        lambda: mf.Problem(HIDDEN, Z, np.ma.array(LOOSE, mask=HALF)),
         "same in both",
     ),
     "masked array against mask": (
@@ -85,7 +84,7 @@ REFUSED = {
     ),
     "added to logits": (
         lambda: mf.Problem(JUNK, Z, SCORES, mask=np.where(MASK, 0.0, -np.inf)),
-        r"mask = \(added == 0\)",
+        "added == 0",
     ),
     "added to logits, finite": (lambda: mf.Problem(JUNK, Z, SCORES, mask=np.where(MASK, 0.0, -1e9)), "added == 0"),
     "inverted": (lambda: mf.Problem(PADDED, Z, LOOSE, mask=~HALF), "inverted: pass ~mask"),

@@ -1,4 +1,4 @@
-"""Which tokens exist: masks, lengths and masked arrays as people have them, and conventions that can be seen to differ."""
+"""Which tokens exist: masks, lengths and masked arrays as people have them; other conventions where they show."""
 
 from typing import Any, Final
 
