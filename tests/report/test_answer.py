@@ -1,5 +1,7 @@
 """The sentences: numbers that are the run's, and no claim where there is none to make."""
 
+import dataclasses
+
 import pytest
 
 import marginflow as mf
@@ -7,7 +9,6 @@ from marginflow.diagnostics.ratio import final_ratio
 from marginflow.report.answer import answer, over_margin
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
-from saved_runs import asked
 
 
 def answer_of(*paths):
@@ -72,7 +73,7 @@ def test_what_no_weights_can_do_is_said():
 
 
 def test_many_runs_are_counted(orbit, undecided):
-    paths = [asked(orbit[0], seed=k) for k in range(3)]
+    paths = [dataclasses.replace(orbit[0], seed=k) for k in range(3)]
     ((_, outcome, text),) = answer_of(*paths, undecided).found
     assert outcome == "mixed"
     assert "Of 4 runs" in text and "3 reach the minimal loss" in text and "1 is undecided" in text

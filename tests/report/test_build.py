@@ -12,7 +12,6 @@ from marginflow.errors import InputError
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
 from marginflow.report.page import embed
-from saved_runs import asked
 
 
 HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=alert(1)>{{data}}<!--"
@@ -108,7 +107,7 @@ def test_what_the_commands_cannot_know_is_said(tmp_path, orbit):
     out = tmp_path / "r.html"
     build_report(orbit[:1], out)
     plain = out.read_text()
-    given = asked(renamed(orbit[0], ""), seed=-1, until_margin=math.nan)
+    given = dataclasses.replace(renamed(orbit[0], ""), seed=-1, until_margin=math.nan)
     build_report([given], out)
     for text in ("START.npz stands", "DATA.npz stands", "A run of an older version"):
         assert text in out.read_text() and text not in plain
