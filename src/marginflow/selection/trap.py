@@ -73,7 +73,7 @@ def confine(
     # W is a product of the parameters, rounded: at most `size` times this in every margin.
     terms = rounding.gamma(sum(array.size for array in arrays.values()) + 8)
     longest = float((np.linalg.norm(worse.a, axis=1) * np.linalg.norm(worse.queries, axis=1)).max())
-    own = float(margins_down(worse, solution.norm, W).min()) - terms * size * longest
+    own = float(margins_down(solution.svm, W).min()) - terms * size * longest
     carried = float(margins.min())
     acting = min(carried, own)
     pull = _pulls(problem, selected, log_slope)
