@@ -3,13 +3,14 @@
 import warnings
 
 import numpy as np
+import peers
 import pytest
 
 import bank
 import marginflow as mf
 from marginflow.norms import parse_norm
 from marginflow.svm.proof.certificate import certify
-from marginflow.svm.proof.lift_margins import mended
+from marginflow.svm.proof.lift_margins import lift_margins
 
 
 def _rows(a, z=None):
@@ -133,8 +134,8 @@ def test_a_margin_that_rounding_took_is_given_back(norm):
     assert share < 1e-3
     R = bank.written_out(constraints, chosen.diagonal)
     W = W - (R[row] @ W.ravel() - 1 + 1e-5) * (R[row] / (R[row] @ R[row])).reshape(W.shape)
-    before = certify(constraints, chosen, W, solution.dual).certificate
-    after = certify(constraints, chosen, mended(constraints, chosen, W, solution.dual), solution.dual).certificate
+    before = certify(solution.svm, W, solution.dual).certificate
+    after = certify(solution.svm, lift_margins(solution.svm, W, solution.dual), solution.dual).certificate
     assert before.gap > 9e-6
     assert after.gap < 3e-5 * share + 1e-10
 
@@ -235,13 +236,12 @@ def test_a_tolerance_out_of_reach_is_inaccurate_with_the_reason():
     assert "float64" in solution.reason
 
 
-@pytest.mark.parametrize("norm", ["nuclear", "frobenius", "l1", "lp:1.5"])
-def test_interrupting_returns_the_bounds_reached(norm):
+@pytest.mark.parametrize("norm", ["nuclear", "operator", "frobenius", "l1", "lp:1.5"])
+def test_ctrl_c_reaches_the_caller(norm, monkeypatch):
     def stop(iteration, gap):
         raise KeyboardInterrupt
 
+    peers.tick(monkeypatch)
     problem = bank.sphere(40, 8, 320) if norm in bank.DIAGONAL_NORMS else bank.sphere(60, 20, 60)
-    solution = mf.solve(problem, norm, progress=stop)
-    assert solution.certificate.lower <= solution.certificate.upper
-    if solution.interrupted:
-        assert solution.status in (mf.SvmStatus.inaccurate, mf.SvmStatus.optimal)
+    with pytest.raises(KeyboardInterrupt):
+        mf.solve(problem, norm, progress=stop)

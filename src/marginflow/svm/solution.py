@@ -13,6 +13,8 @@ from marginflow.norms import AbstractNorm
 from marginflow.notebook import card
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
+from marginflow.svm.program import Svm
+from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import Certificate
 from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
 
@@ -38,7 +40,6 @@ class Solution:
         reason: why the status is not `optimal`; empty when it is.
         tol: the relative gap that was asked for.
         iterations: steps of each stage of the solver.
-        interrupted: Ctrl-C ended the solver; the bounds are those reached.
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
     """
 
@@ -52,7 +53,6 @@ class Solution:
     reason: str
     tol: float
     iterations: dict[str, int] = field(default_factory=dict)
-    interrupted: bool = False
     problem: Problem | None = None
     selection: Ints | None = None
     against: Against = "all"
@@ -67,6 +67,11 @@ class Solution:
         if not self.norm.diagonal:
             raise InputError(f"beta: got a {self.norm.name} solution; expected l1, l2, lp:P or linf; use W")
         return np.array(self.W.diagonal())
+
+    @property
+    def svm(self) -> Svm:
+        """The problem that was solved."""
+        return Svm(self.constraints, self.norm, rational.slip(self.constraints, self.problem, self.selection))
 
     @property
     def infeasibility(self) -> float | None:

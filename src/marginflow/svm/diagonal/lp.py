@@ -9,65 +9,52 @@ import numpy as np
 from scipy.linalg import lstsq
 
 from marginflow.arrays import Bools, Floats
-from marginflow.norms import AbstractNorm, Lp
-from marginflow.problem.constraints import Constraints
+from marginflow.norms import Lp
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.diagonal.path_following import cholesky, follow
 from marginflow.svm.diagonal.positive_parts import AbstractSplitProgram
 from marginflow.svm.diagonal.power_cone import power_cone
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
-from marginflow.svm.euclidean.solve_euclidean import solve_l2
-from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+from marginflow.svm.euclidean.solve_euclidean import solve_euclidean
+from marginflow.svm.program import Svm
+from marginflow.svm.scaling.unit_rows import Rows
 
 
 def solve_lp(
-    constraints: Constraints,
-    norm: AbstractNorm,
+    svm: Svm,
     tol: float,
     *,
     progress: Callable[[int, float], None] | None = None,
     start: Candidate | None = None,
 ) -> Candidate:
-    """Minimise |beta|_p for W = diag(beta); `norm` is an `Lp` with 1 < p < inf.
+    """Minimise |beta|_p for W = diag(beta), 1 < p < inf; none of the rows is zero.
 
     The l2 solution comes first: it finds out whether anything separates, and its p-norm is the scale in which
     the optimum has size at most one, so that no power over- or underflows.
     """
+    norm = svm.norm
     assert isinstance(norm, Lp)
-    near = None if start is None else _continue(constraints, norm, start, tol)
+    near = None if start is None else _continue(svm.rows, norm, start, tol)
     if near is not None:
         return near
-    first = solve_l2(constraints, tol)
-    if first.ray is not None or zero_row(constraints, True) is not None:
+    first = solve_euclidean(svm.under(Lp(2.0)), tol)
+    if first.ray is not None:
         return first
-    rows = unit_rows(constraints, True)
+    rows = svm.rows
     assert rows.dense is not None
-    search = _Search(rows, norm, tol / 4.0, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
-    interrupted = first.interrupted
-    if not np.isfinite(search.upper) or interrupted:
+    search = _Search.of(rows, norm, tol, first)
+    if not np.isfinite(search.upper):
         return first
     program = _Powers(rows.dense, rows.h / search.upper, norm.p)
     l2 = search.beta / search.upper
-    try:
-        _run(search, program, l2, progress)
-    except KeyboardInterrupt:
-        interrupted = True
-    return Candidate(
-        search.beta * rows.unit,
-        search.y / rows.length,
-        None,
-        {**first.iterations, **search.steps},
-        interrupted,
-    )
+    _run(search, program, l2, progress)
+    return search.candidate({**first.iterations, **search.steps})
 
 
-def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
+def _continue(rows: Rows, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
     """Newton's method on the rows that were active at an earlier optimum, or None where that is not enough."""
-    if zero_row(constraints, True) is not None:
-        return None
-    rows = unit_rows(constraints, True)
     assert rows.dense is not None
-    search = _Search(rows, norm, tol / 4.0, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
+    search = _Search.of(rows, norm, tol, start)
     size = norm.dual_value(rows.adjoint(search.y))
     if not (np.isfinite(search.upper) and size > 0.0):
         return None
@@ -80,7 +67,7 @@ def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) 
             search.offer(*pair)
     if search.gap > search.target:
         return None
-    return Candidate(search.beta * rows.unit, search.y / rows.length, None, search.steps)
+    return search.candidate(search.steps)
 
 
 def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[int, float], None] | None) -> None:
@@ -250,13 +237,24 @@ class _Search:
     def __post_init__(self) -> None:
         self.offer(self.beta, self.y)
 
+    @staticmethod
+    def of(rows: Rows, norm: Lp, tol: float, start: Candidate) -> "_Search":
+        """A search for a gap of tol/4 from weights and multipliers in the user's units."""
+        beta, y = rows.scale.reduce(start.W), rows.scale.reduce_dual(np.maximum(start.dual, 0.0))
+        return _Search(rows, norm, tol / 4.0, beta, y)
+
+    def candidate(self, steps: dict[str, int]) -> Candidate:
+        """Both in the user's units."""
+        scale = self.rows.scale
+        return Candidate(scale.restore(self.beta), scale.restore_dual(self.y), None, steps)
+
     @property
     def gap(self) -> float:
         return self.upper / self.lower - 1.0 if self.lower > 0.0 else np.inf
 
     def offer(self, beta: Floats, y: Floats) -> None:
         """Keep what is better."""
-        # A margin is known to about |beta| eps; the door lifts what lacks (`mend`).
+        # A margin is known to about |beta| eps; the door lifts what lacks (`lift_margins`).
         worst = float(((self.rows.margins(beta) + 4e-16 * float(np.sqrt(beta @ beta))) / self.rows.h).min())
         if worst > 0.0 and self.norm.value(beta) / worst < self.upper:
             self.upper, self.beta = self.norm.value(beta) / worst, beta / worst

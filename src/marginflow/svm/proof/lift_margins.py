@@ -2,7 +2,7 @@
 
 With rows of very different length the margin of a long row carries an error far above the tolerance, although that
 row hardly matters: its multiplier is small. Dividing all weights by such a margin costs the whole error; lifting that
-margin alone costs the error times its share of the multipliers (docs/svm.md, Mending).
+margin alone costs the error times its share of the multipliers (docs/svm.md, Lifting margins).
 """
 
 from typing import Final
@@ -11,35 +11,23 @@ import numpy as np
 from scipy.linalg import lstsq
 
 from marginflow.arrays import Floats
-from marginflow.norms import AbstractNorm
-from marginflow.problem.constraints import Constraints
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import margins_down
-from marginflow.svm.scaling.unit_rows import unit_rows
 
 
-def mended(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    W: Floats,
-    dual: Floats,
-    *,
-    slip: Floats | None = None,
-    exact: bool = False,
-) -> Floats | None:
+def lift_margins(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False) -> Floats | None:
     """`W` at the length at which the margins average one, weighted by `dual`, the lacking ones lifted above one.
 
     Args:
-        constraints: C constraints, none of them zero.
-        norm: the norm being minimised.
-        W: (d, d_z), or (d,) for diagonal norms, of positive margins.
+        svm: C constraints, none of them zero, and the norm being minimised.
+        W: weights of positive margins.
         dual: (C,) multipliers of the same problem, >= 0.
-        slip: (C, d), as for `certificate.certify`.
         exact: as for `certificate.certify`.
 
     Returns:
-        Weights like `W`, or None where there is nothing to mend or the rows are too many.
+        Weights like `W`, or None where there is nothing to lift or the rows are too many.
     """
-    sure = margins_down(constraints, norm, W, slip, exact)
+    sure = margins_down(svm, W, exact)
     mean = float(dual @ sure) / float(dual.sum())
     if not (0.0 < mean < np.inf):
         return None
@@ -50,13 +38,13 @@ def mended(
         return None
     # Rows a little above are held where they are, or lifting others would lower them.
     near = np.flatnonzero(lack > -10.0 * most)
-    rows = unit_rows(constraints, norm.diagonal).restrict(near)
+    rows = svm.rows.restrict(near)
     if len(near) * rows.dimension > _DENSE:
         return None
     R = rows.written_out()
     assert R is not None
     x = W.ravel()
-    lift = np.maximum(lack[near], 0.0) / rows.length
+    lift = np.maximum(lack[near], 0.0) / rows.scale.size / rows.scale.unit
     lift += (lift > 0.0) * (np.abs(R) @ np.abs(x)) * _SPARE
     change, *_ = lstsq(R, lift, check_finite=False, lapack_driver="gelsd")
     return np.asarray((x + change).reshape(W.shape))
