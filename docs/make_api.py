@@ -20,7 +20,7 @@ Generated from the docstrings by `make docs`; `make test` fails when it has drif
 
 def public_names() -> list[str]:
     eager = [name for name in vars(mf) if name[0].isupper() and name not in ("TYPE_CHECKING", "Any")]
-    return sorted({*eager, *mf._HOMES}, key=str.lower)
+    return sorted({*eager, *mf._HOMES}, key=lambda name: (name.lower(), name))
 
 
 def _thing(name: str) -> object:

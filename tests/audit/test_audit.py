@@ -48,7 +48,7 @@ def test_controls_are_what_they_say(opt):
     """Rotations keep both spectra; the iid control keeps both norms. Both are averages that can be computed."""
     for measured in opt.heads[:4]:
         head = opt.head(measured.layer, measured.head)
-        m, D = head.K.shape
+        m = len(head.K)
         expected = head.scale * np.linalg.norm(head.K) * np.linalg.norm(head.Q) / np.sqrt(m)
         frobenius = measured.rotation[:, FIGURES.index("frobenius")]
         # E |K'OQ|^2 = |K|^2 |Q|^2 / m for a uniform O.
@@ -120,7 +120,7 @@ def test_equal_values_have_whole_ranks():
 def test_notebooks_show_figures_and_sentences(opt):
     html = opt._repr_html_()
     assert "effective rank" in html and html.count("<tr") == 1 + len(opt.heads)
-    assert list(opt.rows())[0]["alignment_rotation"] == pytest.approx(opt.heads[0].rotation[:, 6].mean())
+    assert next(opt.rows())["alignment_rotation"] == pytest.approx(opt.heads[0].rotation[:, 6].mean())
 
 
 def test_an_interrupted_audit_keeps_what_was_measured(opt, capsys, monkeypatch):

@@ -107,8 +107,9 @@ def measure(head: Head, *, controls: int, seed: int, offsets: Sequence[float] = 
 
 
 def _at_offsets(reduced: Triangles, rotation: Rotary, offsets: Sequence[float], scale: float) -> Floats:
-    spectra = [reduced.at_offset(rotation, offset).singular for offset in offsets]
-    found = norms_and_ranks(np.array(spectra).reshape(len(spectra), -1))
+    if not len(offsets):
+        return np.zeros((0, 5))
+    found = norms_and_ranks(np.array([reduced.at_offset(rotation, offset).singular for offset in offsets]))
     found[:, :3] *= scale
     return found
 

@@ -35,7 +35,9 @@ def audit(
 ) -> int:
     """Measure every head's W = scale K'Q beside a random rotation of it and beside independent weights.
 
-    Reads safetensors only; nothing of the checkpoint is executed. Example: marginflow audit MODEL --save audit.npz
+    Reads safetensors only; nothing of the checkpoint is executed.
+
+    Example: marginflow audit MODEL --save audit.npz
     """
     from marginflow.audit.run import audit as run
 
