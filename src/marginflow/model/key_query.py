@@ -31,6 +31,9 @@ class KeyQuery(AbstractParameterization):
     conserved: str = field(default="K'K - Q'Q", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=2, init=False)
+    label: str = field(default="K, Q", init=False)
+    description: str = field(default="separate keys and queries K, Q", init=False)
+    least_energy: float = field(default=2.0, init=False)
 
     def __post_init__(self) -> None:
         whole = isinstance(self.width, int | np.integer) and not isinstance(self.width, bool)

@@ -103,6 +103,24 @@ class AbstractParameterization(ABC):
     def degree(self) -> int:
         """phi(c theta) = c^degree phi(theta)."""
 
+    @property
+    def label(self) -> str:
+        """Its symbols, for the end of a curve: "K, Q"."""
+        return self.word
+
+    @property
+    def description(self) -> str:
+        """What is trained, in a sentence: "separate keys and queries K, Q"."""
+        return f"the parameterisation {self.word}"
+
+    @property
+    def least_energy(self) -> float | None:
+        """c where the least |theta|^2 of all theta with phi(theta) = W is c N(W)^(2/degree), N its `norm`.
+
+        It sets the constant of the late law (theory 5.1). None where that is not known: no law is then predicted.
+        """
+        return None
+
     @abstractmethod
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
         """The trained arrays by name; the order is that of an `init` tuple."""
