@@ -11,6 +11,7 @@ from marginflow.errors import InputError as InputError, UndefinedError as Undefi
 
 
 if TYPE_CHECKING:
+    from marginflow.diagnostics.against_svm import against_svm as against_svm
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
     from marginflow.model.registry import (
@@ -48,6 +49,7 @@ _HOMES = {
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
     "register": "marginflow.model.registry",
+    "against_svm": "marginflow.diagnostics.against_svm",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
     "Trajectory": "marginflow.trajectory.trajectory",

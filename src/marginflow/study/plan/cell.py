@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from marginflow.problem.problem import Problem
 
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the batch files; raised when what they hold, or how it is computed, changes its meaning."""
 
 
