@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import shapes
 from saved_runs import digits, orbit, trained, trapped, undecided  # noqa: F401
 
+
+shapes.install()
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (

@@ -1,4 +1,4 @@
-"""Claims must notice when the code under them is wrong: each mutation is caught by a claim (test_claims holds without)."""
+"""Claims must notice when the code under them is wrong: each mutation is caught by a claim that holds without it."""
 
 import numpy as np
 import pytest
