@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Diagonal as Diagonal,
         DiagonalKeyQuery as DiagonalKeyQuery,
         KeyQuery as KeyQuery,
+        register as register,
     )
     from marginflow.problem.constraints import Constraints as Constraints
     from marginflow.problem.named import load as load
@@ -47,6 +48,7 @@ _HOMES = {
     "Combined": "marginflow.model.registry",
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
+    "register": "marginflow.model.registry",
     "against_svm": "marginflow.diagnostics.against_svm",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
