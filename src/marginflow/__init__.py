@@ -11,9 +11,12 @@ from marginflow.errors import InputError as InputError, UndefinedError as Undefi
 
 
 if TYPE_CHECKING:
+    from marginflow.audit.audit import Audit as Audit
+    from marginflow.audit.run import audit as audit
     from marginflow.diagnostics.against_svm import against_svm as against_svm
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
+    from marginflow.heads.head import Head as Head
     from marginflow.model.registry import (
         Combined as Combined,
         Diagonal as Diagonal,
@@ -52,6 +55,9 @@ _HOMES = {
     "against_svm": "marginflow.diagnostics.against_svm",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
+    "audit": "marginflow.audit.run",
+    "Audit": "marginflow.audit.audit",
+    "Head": "marginflow.heads.head",
     "Trajectory": "marginflow.trajectory.trajectory",
     "FlowStatus": "marginflow.trajectory.verdict",
 }
