@@ -1,7 +1,7 @@
 """Counts behind docs/attractors.md, one part each; all print as they go.
 
 Usage: python benchmarks/attractors.py search [SPEC [WORD [PROCESSES]]]   complete enumeration, and brute force
-       python benchmarks/attractors.py small                              CPU seconds of (4,4,8), by parameterisation
+       python benchmarks/attractors.py small [FILE.json]                  CPU seconds of (4,4,8), by parameterisation
        python benchmarks/attractors.py caps [PROBLEMS]                    the trap rule for widths below the rank
        python benchmarks/attractors.py late                               the runs that sit on rejected tokens, followed
        python benchmarks/attractors.py scales [SPEC [WORD [STARTS]]]      minimal loss and ends met, by start scale
@@ -20,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import marginflow as mf
+from history import save
 from marginflow.attractors import attractors
 from marginflow.attractors.candidates import Candidates
 from marginflow.claims.run_ends import run_ends
@@ -54,13 +55,18 @@ def search(spec: str = "sphere:n=6,T=8,d=10,seed=0", word: str = "w", processes:
     print(f"brute force, one certified solve each: {each * 1e3:.2f} ms x {total} = {each * total:.0f} s")
 
 
-def small() -> None:
+def small(file: str = "") -> None:
+    rows = []
     for word in WORDS:
         attractors(named.load("sphere:n=4,T=4,d=8,seed=0"), word)
         start, ends = time.process_time(), []
         for seed in range(10):
             ends.append(len(attractors(named.load(f"sphere:n=4,T=4,d=8,seed={seed}"), word)))
-        print(f"{word}: {(time.process_time() - start) / 10:.3f} s each, ends {ends}")
+        cpu = time.process_time() - start
+        rows.append({"name": f"{word}: ten lists of (4,4,8)", "cpu": cpu, "ends": ends})
+        print(f"{word}: {cpu / 10:.3f} s each, ends {ends}")
+    if file:
+        save(file, "attractors", rows)
 
 
 def caps(problems: str = "60") -> None:

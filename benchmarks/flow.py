@@ -3,7 +3,7 @@
 Data: random unit-sphere problems (n, T, d) = (6, 8, 10), start .1 randn, one seed each, one BLAS thread, CPU
 seconds of this process. Prints Markdown tables.
 
-    python benchmarks/flow.py [--seeds 20] [--quick] [--large 200,64,128]
+    python benchmarks/flow.py [--seeds 20] [--quick] [--large 200,64,128] [--save FILE.json]
 
 TF-as-SVM (Tarzanagh et al. 2023, umich-sota/TF-as-SVM) is re-implemented from its description: logistic loss,
 gradients of K and Q normalised separately, rate .1, and 2.2e-16 (|K|^2 + |Q|^2) added to the loss to keep gradients
@@ -24,6 +24,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 import marginflow as mf
+from history import save
 from marginflow.flow.point import point
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import Logits
@@ -40,9 +41,9 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, out
 
 
-def ours(problems: list[mf.Problem], margins: list[float]) -> None:
-    """Time per seed in a batch and alone, steps, verdicts, and log(excess x time) against rtol / 1000."""
-    count = len(problems)
+def ours(problems: list[mf.Problem], margins: list[float]) -> list[dict[str, Any]]:
+    """Time per seed in a batch and alone, steps, verdicts, and log(excess x time) against rtol / 1000; as rows."""
+    count, rows = len(problems), []
     print(f"## marginflow, rtol 1e-6, mean over {count} seeds\n")
     print("| flow | to margin | CPU s per seed, batch | single | steps | verdicts | log(e t) to rtol 1e-9 |")
     print("|---|---|---|---|---|---|---|")
@@ -56,11 +57,16 @@ def ours(problems: list[mf.Problem], margins: list[float]) -> None:
             )
             words = [p.status.name for p in paths]
             told = ", ".join(f"{words.count(w)} {w}" for w in sorted(set(words)))
+            steps = sum(p.steps for p in paths)
+            for how, cpu in (("batch", batch), ("alone", alone)):
+                name = f"{kind.word} to {margin:.0e}, {count} seeds, {how}"
+                rows.append({"name": name, "cpu": cpu, "steps": steps, "verdicts": told})
             print(
                 f"| {kind.word} | {margin:.0e} | {batch / count:.3f} | {alone / count:.3f} "
                 f"| {np.mean([p.steps for p in paths]):.0f} | {told} | {spread(problems, kind, paths, margin)} |",
                 flush=True,
             )
+    return rows
 
 
 def spread(problems: list[mf.Problem], kind: Any, paths: list[mf.Trajectory], margin: float) -> str:
@@ -195,6 +201,7 @@ def main() -> None:
     parser.add_argument("--data", choices=("sphere", "equal"), default="equal", help="of the large problem")
     parser.add_argument("--until-margin", type=float, default=1e6, help="of the large problem")
     parser.add_argument("--rtol", type=float, default=1e-3, help="of the large problem")
+    parser.add_argument("--save", metavar="FILE", help="the first table as JSON, for history.py")
     chosen = parser.parse_args()
     if chosen.large:
         n, T, d = (int(part) for part in chosen.large.split(","))
@@ -202,7 +209,10 @@ def main() -> None:
         return
     count = 3 if chosen.quick else chosen.seeds
     problems = [sphere(n=6, T=8, d=10, seed=s) for s in range(count)]
-    ours(problems, [1e4] if chosen.quick else [1e4, 1e12])
+    rows = ours(problems, [1e4] if chosen.quick else [1e4, 1e12])
+    if chosen.save:
+        save(chosen.save, "flow", rows)
+        return
     peers(problems, 2000 if chosen.quick else 20_000, 1000 if chosen.quick else 10_000)
 
 
