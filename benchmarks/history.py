@@ -4,11 +4,11 @@
     python benchmarks/flow.py --quick --save after.json
     python benchmarks/history.py before.json after.json [--limit 0.03]
 
-A saved run is a list of rows; a row has a `name` (what was run: the same in both files for the same work), `cpu` seconds,
-and beside them whatever shows that the work was the same: counts, verdicts, ends. The comparison prints the ratio of
-every row in both files. A row slower by more than the limit is flagged (exit code 1), and so is one whose counts or words
-differ: a time for other work is no time. One run on a busy machine proves nothing: run both sides in turn, on the same
-machine.
+A saved run is a list of rows; a row has a `name` (what was run: the same in both files for the same work), `cpu`
+seconds, and beside them whatever shows that the work was the same: counts, verdicts, ends. The comparison prints the
+ratio of every row in both files. A row slower by more than the limit is flagged (exit code 1), and so is one whose
+counts or words differ: a time for other work is no time. One run on a busy machine proves nothing: run both sides in
+turn, on the same machine.
 """
 
 import argparse

@@ -303,10 +303,10 @@ def main() -> None:
         for row in QUICK if arguments.quick else FULL:
             found = fresh("marginflow", row, arguments.cap)
             size = ", ".join(map(str, row.size))
-            done = {"cpu": arguments.cap, "optimal": False} if isinstance(found, str) else None
-            saved.append(
-                {"name": f"{row.norm} {size}"} | (done or {"cpu": found["cpu"], "optimal": found["gap"] <= 1e-9})
-            )
+            entry = {"cpu": arguments.cap, "optimal": False}
+            if not isinstance(found, str):
+                entry = {"cpu": found["cpu"], "optimal": found["gap"] <= 1e-9}
+            saved.append({"name": f"{row.norm} {size}"} | entry)
         save(arguments.save, "svm", saved)
         return
     print("| norm | n, T, d | constraints | solver | CPU s | ratio | memory MB | certified gap |")
