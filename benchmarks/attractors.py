@@ -129,7 +129,7 @@ def _followed(word: str, name: str, seed: int, scale: float, ratio: float) -> No
     story = []
     for margin in (1e6, 1e8, 1e10, 1e12):
         path = mf.integrate(problem, model, seed=seed, scale=scale, until_margin=margin)
-        decision = decide(problem, model.norm, path.selected(-1))
+        decision = decide(problem, model.flow_norm, path.selected(-1))
         tokens = "".join(map(str, path.selected(-1)))
         solution = decision.solution
         R = np.nan

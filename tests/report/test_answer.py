@@ -1,7 +1,5 @@
 """The sentences: numbers that are the run's, and no claim where there is none to make."""
 
-import dataclasses
-
 import pytest
 
 import marginflow as mf
@@ -9,6 +7,7 @@ from marginflow.diagnostics.ratio import final_ratio
 from marginflow.report.answer import answer, over_margin
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
+from saved_runs import asked
 
 
 def answer_of(*paths):
@@ -34,7 +33,7 @@ def test_the_answer_names_the_svm_that_was_met(orbit):
 def test_no_norm_is_below_its_certified_value_nor_beyond_r(orbit, digits):
     for path in [*orbit, *digits]:
         (subject,) = gather([path], lambda text: None)
-        norm = path.parameterization.norm
+        norm = path.parameterization.flow_norm
         value, c = over_margin(path, norm), subject.solution(norm).certificate
         assert 1 - 1e-14 <= value / c.lower <= final_ratio(path) * (1 + 1e-14)
 
@@ -73,7 +72,7 @@ def test_what_no_weights_can_do_is_said():
 
 
 def test_many_runs_are_counted(orbit, undecided):
-    paths = [dataclasses.replace(orbit[0], seed=k) for k in range(3)]
+    paths = [asked(orbit[0], seed=k) for k in range(3)]
     ((_, outcome, text),) = answer_of(*paths, undecided).found
     assert outcome == "mixed"
     assert "Of 4 runs" in text and "3 reach the minimal loss" in text and "1 is undecided" in text

@@ -67,7 +67,7 @@ def attractors(
         parameterization = KeyQuery(min(problem.d, problem.d_z)) if made is KeyQuery else made()
     _check(sample, scales, seed, processes)
     candidates = Candidates.of(problem, parameterization.diagonal)
-    norm = parameterization.norm
+    norm = parameterization.flow_norm
     euclidean = norm in ("frobenius", "l2")
     if limit is None:
         limit = _SPECTRAL if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT

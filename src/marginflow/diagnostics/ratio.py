@@ -86,7 +86,7 @@ def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | Abstrac
 
 def final_ratio(path: "Trajectory") -> float:
     """R of the last snapshot in the norm that the path's parameterisation is expected to minimise."""
-    return ratio(path.W(-1), path.dual(-1), path.problem.constraints(), path.parameterization.norm)
+    return ratio(path.W(-1), path.dual(-1), path.problem.constraints(), path.norm)
 
 
 def weights_in(norm: AbstractNorm, W: Floats) -> Floats:

@@ -172,7 +172,7 @@ def _certificate(path: Trajectory, i: int, names: Sequence[str]) -> tuple[dict[s
 def _residuals(path: Trajectory, i: int) -> dict[str, Any]:
     constraints, dual, model = path.problem.constraints(), path.dual(i), path.parameterization
     W = path.W(i)
-    norm = parse_norm(model.norm)
+    norm = parse_norm(path.norm)
     direct = direct_residual(W, dual, constraints, norm)
     named, force = path.parameters(i), _parameter_force(path, i)
     flat, pull = (np.concatenate([part[key].ravel() for key in named]) for part in (named, force))
@@ -193,9 +193,9 @@ def _parameter_force(path: Trajectory, i: int) -> dict[str, Floats]:
         # Its state is the integral of the force, not k and q.
         g, p = np.diagonal(G), path.parameters(i)
         return {"k": g * p["q"], "q": g * p["k"]}
-    lift = model.lift(problem.d, problem.d_z)
+    phi = model.map(problem.d, problem.d_z)
     pull = np.ascontiguousarray(np.diagonal(G)) if model.diagonal else G
-    return lift.unpack(lift.rate(path.snapshots.theta[i][None], pull[None])[0])
+    return phi.unpack(phi.vjp(path.snapshots.theta[i][None], pull[None])[0])
 
 
 def _structure(path: Trajectory, i: int) -> dict[str, Any]:

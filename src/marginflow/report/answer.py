@@ -117,7 +117,7 @@ def _sample(path: Trajectory, subject: Subject, i: int) -> str:
 
 def _met(path: Trajectory, subject: Subject) -> str:
     """Which SVM the run met: its norm over the margin beside the certified interval, and R."""
-    norm = path.parameterization.norm
+    norm = path.norm
     name = NORMS[norm]["label"]
     value = over_margin(path, norm)
     solution = subject.solution(norm)
@@ -147,7 +147,7 @@ def _bounds(solution: Solution) -> str:
 
 def _many(paths: list[Trajectory], subject: Subject) -> str:
     word = paths[0].parameterization.word
-    norm = paths[0].parameterization.norm
+    norm = paths[0].norm
     name = NORMS[norm]["label"]
     by = {status: [p for p in paths if p.status.name == status] for status in ("minimal_loss", "trapped", "undecided")}
     counts = ", ".join(

@@ -126,7 +126,7 @@ def run_data(
 ) -> dict[str, Any]:
     """One run: its columns, its singular values, and its maps where the budget allows."""
     at = snapshots_of(path, runs)
-    own = subject.solution(path.parameterization.norm)
+    own = subject.solution(path.norm)
     law = law_of(path, own)
     columns = columns_of(path, subject, law, at)
     detail = detail_of(path, subject, at, budget)
@@ -136,7 +136,7 @@ def run_data(
         "problem": problem,
         "label": label_of(path, subject),
         "word": path.parameterization.word,
-        "norm": path.parameterization.norm,
+        "norm": path.norm,
         "norms": [name for name in NORMS if f"norm_{name}" in columns],
         "seed": path.seed if path.seed >= 0 else None,
         "status": path.status.name,
@@ -156,7 +156,7 @@ def run_data(
 
 def final_data(path: Trajectory) -> dict[str, float | None]:
     """The last snapshot in full precision: the numbers of the sentences and of the table of runs."""
-    norm = path.parameterization.norm
+    norm = path.norm
     margin = float(path.margin[-1])
     return {
         "log_time": plain(float(path.log_time[-1])),

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.model.force import Loss, log_excess
+from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
+from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
@@ -41,7 +42,7 @@ class Judge:
 
     problem: Problem
     parameterization: AbstractParameterization
-    loss: Loss
+    loss: AbstractLoss
     known: dict[tuple[int, ...], stability.Decision] = field(default_factory=dict)
 
     def __call__(self, snapshots: Snapshots, ended: str) -> Verdict:
@@ -97,7 +98,7 @@ class Judge:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
         key = tuple(int(t) for t in selected)
         if key not in self.known:
-            self.known[key] = stability.decide(self.problem, self.parameterization.norm, selected)
+            self.known[key] = stability.decide(self.problem, self.parameterization.flow_norm, selected)
         decision = self.known[key]
         solution = decision.solution
         better = self.problem.constraints(selected, against="better")
@@ -175,7 +176,7 @@ class Judge:
         numbers: tuple[float, float],
     ) -> Verdict:
         """The width is below the SVM's rank: the limit is a KKT point of the factors, sought from where the run is."""
-        arrays = self.parameterization.lift(self.problem.d, self.problem.d_z).unpack(snapshots.theta[-1])
+        arrays = self.parameterization.map(self.problem.d, self.problem.d_z).unpack(snapshots.theta[-1])
         point = kkt_point(self.problem, selected, arrays["K"], arrays["Q"]) if arrays.keys() == {"K", "Q"} else None
         if point is None or not point.found:
             reason = (
@@ -223,7 +224,7 @@ _STOPPED: Final = {
 }
 
 
-def log_barrier(problem: Problem, loss: Loss) -> float:
+def log_barrier(problem: Problem, loss: AbstractLoss) -> float:
     """log of an excess below which the flow cannot but reach the minimal loss (derived in docs/flow.md).
 
     An excess below (1/n) (l(gamma_o - kappa D) - l(gamma_o)) for every sample, with D its least score gap and
@@ -236,18 +237,8 @@ def log_barrier(problem: Problem, loss: Loss) -> float:
     copies = (problem.mask & ~behind).sum(axis=1)
     gap = np.where(behind, best[:, None] - problem.scores, np.inf).min(axis=1)
     delta = gap / (4.0 * copies)
-    if loss == "exponential":
-        gain = np.log(np.expm1(np.minimum(delta, 700.0))) - best
-    else:
-        gain = _log_logistic_gain(best, delta)
+    gain = loss.log_gain(best, np.log(np.expm1(np.minimum(delta, 700.0))), np.zeros_like(best))
     return float(gain.min() - np.log(problem.n))
-
-
-def _log_logistic_gain(gamma: Floats, delta: Floats) -> Floats:
-    """log(l(gamma - delta) - l(gamma)) for l(u) = log(1 + e^-u), delta > 0."""
-    inside = np.log(np.expm1(np.minimum(delta, 700.0))) - np.logaddexp(0.0, gamma)
-    small = inside < -37.0
-    return np.where(small, inside, np.log(np.maximum(np.logaddexp(0.0, inside), 1e-300)))
 
 
 def _least_lead(leads: Floats, problem: Problem, selected: Ints) -> float:
@@ -264,8 +255,8 @@ def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:
 
 
 def _size(parameterization: AbstractParameterization, snapshots: Snapshots, problem: Problem) -> float:
-    weights = parameterization.lift(problem.d, problem.d_z).weights(snapshots.theta[-1:])[0]
-    return parse_norm(parameterization.norm).value(weights)
+    weights = parameterization.map(problem.d, problem.d_z).weights(snapshots.theta[-1:])[0]
+    return parse_norm(parameterization.flow_norm).value(weights)
 
 
 def _samples(wrong: tuple[tuple[int, int], ...]) -> str:

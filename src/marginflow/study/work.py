@@ -105,7 +105,7 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
         scale=cell.scale,
         until_margin=settings.until_margin,
         until=settings.until,  # type: ignore[arg-type]
-        loss=settings.loss,  # type: ignore[arg-type]
+        loss=settings.loss,
         rtol=settings.rtol,
     )
     norms = [parse_norm(norm) for norm in cell.norms]
@@ -123,7 +123,7 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
 def _row(path: Trajectory, solutions: Sequence[Solution], targets: Sequence[float]) -> RunRow:
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
-    own = parse_norm(path.parameterization.norm)
+    own = parse_norm(path.norm)
     marks = [_mark(path, s.norm, target) for s in solutions for target in targets]
     return RunRow(
         seed=path.seed,

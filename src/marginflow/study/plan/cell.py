@@ -89,8 +89,8 @@ class Cell:
         from marginflow.model.registry import PARAMETERIZATIONS, KeyQuery
 
         if self.parameterization == "kq":
-            return KeyQuery(width=1).norm
-        return PARAMETERIZATIONS[self.parameterization]().norm
+            return KeyQuery(width=1).flow_norm
+        return PARAMETERIZATIONS[self.parameterization]().flow_norm
 
     @property
     def norms(self) -> tuple[str, ...]:
