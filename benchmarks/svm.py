@@ -20,6 +20,7 @@ import numpy as np
 
 import marginflow as mf
 from marginflow.norms import parse_norm
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 
 
@@ -219,7 +220,7 @@ def one(solver: str, norm: str, size: tuple[int, int, int]) -> dict[str, float]:
     start = time.process_time()
     W, dual = SOLVERS[solver](constraints, norm)
     cpu = time.process_time() - start
-    certificate = certify(constraints, parse_norm(norm), W, dual).certificate
+    certificate = certify(Svm(constraints, parse_norm(norm)), W, dual).certificate
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
     return {"cpu": cpu, "mb": memory, "gap": certificate.gap, "upper": certificate.upper}
 

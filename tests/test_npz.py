@@ -123,3 +123,45 @@ def test_every_truncation_and_flipped_byte_is_refused_or_harmless(tmp_path):
             read_npz(path)
         except InputError:
             pass
+
+
+def _zeros(path, count):
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("X.npy", "w", force_zip64=True) as out,
+    ):
+        np.lib.format.write_array_header_1_0(out, {"descr": "<f8", "fortran_order": False, "shape": (count,)})
+        for _ in range(count // 2**17):
+            out.write(bytes(2**20))
+
+
+def test_a_small_file_of_many_zeros_is_refused_with_its_size_before_it_is_read(tmp_path, monkeypatch):
+    _zeros(tmp_path / "a.npz", 2**24)
+    size = (tmp_path / "a.npz").stat().st_size
+    assert size < 2**20
+
+    def unpack(*_):
+        raise AssertionError("unpacked")
+
+    monkeypatch.setattr(zipfile.ZipFile, "read", unpack)
+    with pytest.raises(InputError, match=f"{size:,} bytes that unpack to 134,217,.*MARGINFLOW_LARGEST_FILE=134217"):
+        read_npz(tmp_path / "a.npz")
+    monkeypatch.undo()
+    monkeypatch.setenv("MARGINFLOW_LARGEST_FILE", "134217856")
+    assert len(read_npz(tmp_path / "a.npz")["X"]) == 2**24
+    monkeypatch.setenv("MARGINFLOW_LARGEST_FILE", "134217855")
+    with pytest.raises(InputError, match="at most 134,217,855"):
+        read_npz(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("said", ["much", "-1", "nan", "inf", ""])
+def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch, said):
+    write_npz(tmp_path / "a.npz", x=1)
+    monkeypatch.setenv("MARGINFLOW_LARGEST_FILE", said)
+    with pytest.raises(InputError, match="number of bytes"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_data_that_compress_well_are_read_while_they_are_small(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", X=np.zeros(2**22))
+    assert len(read_npz(tmp_path / "a.npz")["X"]) == 2**22

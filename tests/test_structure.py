@@ -18,6 +18,7 @@ FLOORS = {
     "blas": 0,
     "intervals": 0,
     "atomic_file": 0,
+    "file_format": 0,
     "rounding": 0,
     "notebook": 0,
     "norms": 0,
@@ -93,8 +94,9 @@ def loaded(*command: str) -> set[str]:
 HEAVY = {"scipy", "plotly", "clarabel", "cvxpy", "matplotlib", "rich", "mpmath", "pandas", "torch"}
 
 
-def test_import_loads_numpy_only():
-    names = loaded("import marginflow")
+def test_import_loads_nothing_and_a_problem_numpy_only():
+    assert not loaded("import marginflow") & (HEAVY | {"typer", "numpy"})
+    names = loaded("import marginflow", "marginflow.Problem")
     assert "numpy" in names
     assert not names & (HEAVY | {"typer"})
 

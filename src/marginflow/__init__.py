@@ -1,6 +1,6 @@
 """marginflow: which solution does training a softmax attention layer pick, and can we prove it?
 
-Importing the package loads NumPy only; the rooms that need SciPy load on first use.
+Importing the package loads nothing; public names load their room on first use.
 """
 
 from importlib import import_module
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from marginflow import moved
 from marginflow.errors import InputError as InputError, UndefinedError as UndefinedError
-from marginflow.problem.constraints import Constraints as Constraints
-from marginflow.problem.problem import Problem as Problem
 
 
 if TYPE_CHECKING:
@@ -21,6 +19,9 @@ if TYPE_CHECKING:
         DiagonalKeyQuery as DiagonalKeyQuery,
         KeyQuery as KeyQuery,
     )
+    from marginflow.problem.constraints import Constraints as Constraints
+    from marginflow.problem.named import load as load
+    from marginflow.problem.problem import Problem as Problem
     from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
     from marginflow.svm.solution import Solution as Solution
     from marginflow.svm.solve import solve as solve, solve_many as solve_many
@@ -32,6 +33,9 @@ __version__ = "0.1.0"
 moved.install()
 
 _HOMES = {
+    "Problem": "marginflow.problem.problem",
+    "Constraints": "marginflow.problem.constraints",
+    "load": "marginflow.problem.named",
     "solve": "marginflow.svm.solve",
     "solve_many": "marginflow.svm.solve",
     "Solution": "marginflow.svm.solution",

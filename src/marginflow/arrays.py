@@ -1,6 +1,7 @@
 """Exact conversion of what users pass into float64 arrays, or one clear error."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,37 @@ LARGEST = 1e100
 """Entries beyond this are refused: a product of four of them would leave the range of float64."""
 
 
+def as_array(name: str, value: Any) -> npt.NDArray[Any]:
+    """`value` as a plain NumPy array of numbers or booleans, whatever library it came from.
+
+    Tensors of torch are detached and brought to the CPU; bfloat16 and its narrower kin become wider floats, which
+    is exact. Both are known by the names of their modules, so that neither library is imported here.
+
+    Raises:
+        InputError: rows of different lengths, Python objects, or masked entries, which a plain array would show.
+    """
+    value = _plain(name, value)
+    try:
+        raw = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        if is_listed(value):
+            raise InputError(
+                f"{name}: got rows of different lengths ({error}); expected a rectangular array of numbers"
+            ) from None
+        raise InputError(
+            f"{name}: got {_kind(value)}, which NumPy cannot read ({error}); expected an array of numbers"
+        ) from None
+    if raw.dtype.type.__module__ == "ml_dtypes":
+        return raw.astype(np.float64)
+    if raw.dtype == object:
+        raise InputError(
+            f"{name}: got Python objects ({_kind(raw.flat[0] if raw.size else value)}); expected real numbers; "
+            "samples of different lengths are a list of arrays, or one array padded to the longest with "
+            "mask= (n, T), True where a token exists"
+        )
+    return raw
+
+
 def as_floats(name: str, value: Any, ndim: int | None = None) -> Floats:
     """Return `value` as a C-ordered float64 array that equals it exactly; a copy, never a view.
 
@@ -25,14 +57,9 @@ def as_floats(name: str, value: Any, ndim: int | None = None) -> Floats:
     number that float64 cannot hold, a complex number, a string or an object is refused.
 
     Raises:
-        InputError: not numeric, not exactly representable, not finite, too large, or not of `ndim` axes.
+        InputError: not numeric, masked, not exactly representable, not finite, too large, or not of `ndim` axes.
     """
-    try:
-        raw = np.asarray(value)
-    except ValueError as error:
-        raise InputError(
-            f"{name}: got rows of different lengths ({error}); expected a rectangular array of numbers"
-        ) from None
+    raw = as_array(name, value)
     if raw.dtype.kind not in "fiu":
         raise InputError(
             f"{name}: got an array of type {raw.dtype}; expected real numbers; convert it to float64 first"
@@ -55,13 +82,56 @@ def as_floats(name: str, value: Any, ndim: int | None = None) -> Floats:
     return out
 
 
-def _fits(raw: npt.NDArray[Any]) -> bool:
-    if raw.size == 0:
-        return True
-    return max(abs(int(raw.min())), abs(int(raw.max()))) <= 2**53
+def is_listed(value: Any) -> bool:
+    """Whether `value` is a list or tuple, one entry a sample, rather than an array."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Mark `array` read-only, so that results and problems cannot be changed by accident."""
     array.setflags(write=False)
     return array
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Tensors of torch and masked arrays that hide nothing as arrays, also inside lists; the rest as it is."""
+    if isinstance(value, np.ma.MaskedArray):
+        hidden = int(np.ma.getmaskarray(value).sum())
+        if hidden:
+            raise InputError(
+                f"{name}: got a masked array that hides {hidden} entries; expected every number to be there; "
+                "tokens that do not exist are given by mask= (n, T), True where a token exists"
+            )
+        return value.data
+    if any(kind.__module__.partition(".")[0] == "torch" for kind in type(value).__mro__):
+        return _from_torch(name, value)
+    if is_listed(value) and not all(isinstance(item, int | float) for item in value):
+        return [_plain(name, item) for item in value]
+    return value
+
+
+def _from_torch(name: str, tensor: Any) -> Any:
+    try:
+        tensor = tensor.detach().cpu()
+        if "float" in str(tensor.dtype) and str(tensor.dtype) not in _TORCH_FLOATS:
+            tensor = tensor.float()
+        return tensor.numpy()
+    except (TypeError, RuntimeError, AttributeError) as error:
+        raise InputError(
+            f"{name}: got a tensor that cannot be read ({error}); expected a dense one, or an array"
+        ) from None
+
+
+_TORCH_FLOATS: Final = ("torch.float64", "torch.float32", "torch.float16")
+"""NumPy has no other; float32 holds the numbers of bfloat16 and of the types of eight bits."""
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} {kind.__name__}"
+
+
+def _fits(raw: npt.NDArray[Any]) -> bool:
+    if raw.size == 0:
+        return True
+    return max(abs(int(raw.min())), abs(int(raw.max()))) <= 2**53

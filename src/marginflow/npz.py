@@ -14,10 +14,19 @@ import numpy.typing as npt
 
 from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
+from marginflow.file_format import conversion
 
 
 LARGEST_FILE: Final = 4 * 2**30
 """Bytes that the arrays of one file may take once unpacked; more is refused before anything is allocated."""
+
+LARGEST_SMALL: Final = 64 * 2**20
+LARGEST_GROWTH: Final = 50
+"""Files may unpack to LARGEST_SMALL bytes, or to LARGEST_GROWTH times their size where that is more. Arrays of
+numbers hardly shrink (`np.savez` does not compress at all); what shrinks a thousandfold are zeros."""
+
+LIMIT_VARIABLE: Final = "MARGINFLOW_LARGEST_FILE"
+"""Environment variable: bytes that replace both limits, for a file that you trust."""
 
 _LARGEST_RATIO: Final = 1100
 """Deflate packs at most 1032:1 (zlib's technical notes), so a higher claim is forged."""
@@ -55,19 +64,29 @@ def write_npz(path: str | os.PathLike[str], **arrays: Any) -> None:
         np.savez(file, allow_pickle=False, **plain)
 
 
-def read_npz(path: str | os.PathLike[str], *, largest: int = LARGEST_FILE) -> dict[str, npt.NDArray[Any]]:
+def read_npz(path: str | os.PathLike[str], *, largest: int | None = None) -> dict[str, npt.NDArray[Any]]:
     """Read every array of an .npz file written by `write_npz` or `numpy.savez`.
 
     Nothing is unpickled, and nothing is unpacked before its claimed size has been checked against the file's
-    own directory and `largest` bytes.
+    own directory and the limit.
+
+    Args:
+        path: the file.
+        largest: bytes that the arrays may take; by default what the environment variable MARGINFLOW_LARGEST_FILE
+            says, else 64 MiB or 50 times the file where that is more, and never more than 4 GiB.
 
     Raises:
         InputError: no such file, not an .npz file, damaged, pickled objects inside, or too large.
     """
+    other = conversion(path)
+    if other is not None:
+        raise InputError(other)
     try:
         with open(path, "rb") as file:
             if not file.seekable():
                 raise InputError(f"{path}: got a stream; expected an .npz file on disk")
+            if largest is None:
+                largest = _limit(os.fstat(file.fileno()).st_size)
             with zipfile.ZipFile(file) as archive:
                 return _read_members(path, archive, largest)
     except OSError as error:
@@ -85,17 +104,36 @@ def require(path: str | os.PathLike[str], arrays: Mapping[str, Any], *names: str
         raise InputError(f"{path}: got arrays {sorted(arrays)}; expected also {missing}; was it saved by this tool?")
 
 
+def _limit(size: int) -> int:
+    """Bytes that the arrays of a file of `size` bytes may take."""
+    said = os.environ.get(LIMIT_VARIABLE)
+    if said is None:
+        return min(LARGEST_FILE, max(LARGEST_SMALL, LARGEST_GROWTH * size))
+    try:
+        limit = int(float(said))
+    except (ValueError, OverflowError):
+        limit = 0
+    if limit < 1:
+        raise InputError(f"{LIMIT_VARIABLE}: got {said!r}; expected a number of bytes such as 8e9")
+    return limit
+
+
 def _read_members(path: Any, archive: zipfile.ZipFile, largest: int) -> dict[str, npt.NDArray[Any]]:
     members = archive.infolist()
     if len({member.filename for member in members}) != len(members):
         raise InputError(f"{path}: holds two arrays of one name; save it again")
-    total = 0
+    total = sum(member.file_size for member in members)
+    if total > largest:
+        most = max(members, key=lambda member: member.file_size)
+        raise InputError(
+            f"{path}: {os.path.getsize(path):,} bytes that unpack to {total:,}, most of them in {most.filename}; "
+            f"expected at most {largest:,} in all; if you trust the file, set {LIMIT_VARIABLE}={total}"
+        )
     for member in members:
-        total += member.file_size
-        if total > largest or member.file_size > _LARGEST_RATIO * max(member.compress_size, 1):
+        if member.file_size > _LARGEST_RATIO * max(member.compress_size, 1):
             raise InputError(
-                f"{path}: array {member.filename} claims {member.file_size:,} bytes unpacked; "
-                f"expected at most {largest:,} in all"
+                f"{path}: array {member.filename} claims {member.file_size:,} bytes unpacked from "
+                f"{member.compress_size:,}, more than its compression can do; it is damaged or forged"
             )
     return {_name(path, member): _read_array(path, archive, member) for member in members}
 
@@ -104,6 +142,22 @@ def _name(path: Any, member: zipfile.ZipInfo) -> str:
     if not member.filename.endswith(".npy"):
         raise InputError(f"{path}: holds {member.filename!r}; expected arrays (.npy) only")
     return member.filename[: -len(".npy")]
+
+
+def _unreadable(dtype: np.dtype[Any]) -> str:
+    """What a type is that is not read, and what to save instead."""
+    if dtype.hasobject:
+        return (
+            "holds pickled Python objects, which are never loaded; expected numbers; samples of different lengths "
+            "are saved padded to the longest, with an array mask (n, T), True where a token exists"
+        )
+    if dtype.kind == "V" and dtype.names is None and dtype.itemsize <= 2:
+        kind = "bfloat16" if dtype.itemsize == 2 else "an eight-bit float"
+        return (
+            f"has type {dtype}, as NumPy saves {kind} and other types it does not know; expected numbers; "
+            "save it as X.astype(np.float32), or tensor.float().numpy()"
+        )
+    return f"has type {dtype}; expected numbers or strings; save each field as an array of its own"
 
 
 def _read_array(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
@@ -117,10 +171,7 @@ def _read_array(path: Any, archive: zipfile.ZipFile, member: zipfile.ZipInfo) ->
         raise InputError(f"{path}: array {member.filename} has .npy version {version}; expected 1.0 or 2.0")
     shape, _, dtype = read_header(data)
     if dtype.kind not in _KINDS:
-        raise InputError(
-            f"{path}: array {member.filename} has type {dtype}; expected numbers or strings "
-            "(pickled objects are never loaded)"
-        )
+        raise InputError(f"{path}: array {member.filename} {_unreadable(dtype)}")
     size = dtype.itemsize
     for length in shape:
         size *= int(length)

@@ -3,6 +3,8 @@
 import numpy as np
 
 import marginflow as mf
+from marginflow.norms import parse_norm
+from marginflow.svm.program import Svm
 from marginflow.svm.spectral.first_order import Point
 
 
@@ -16,6 +18,11 @@ def unit_sphere(n, T, d, seed=0, d_z=None):
     scores = np.zeros((n, T))
     scores[np.arange(n), rng.integers(T, size=n)] = 1.0
     return mf.Problem(X, z, scores).constraints()
+
+
+def svm(constraints, norm):
+    """The problem of least `norm` over `constraints`."""
+    return Svm(constraints, parse_norm(norm))
 
 
 def nothing(A):

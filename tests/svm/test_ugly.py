@@ -9,7 +9,7 @@ import bank
 import marginflow as mf
 from marginflow.norms import parse_norm
 from marginflow.svm.proof.certificate import certify
-from marginflow.svm.proof.lift_margins import mended
+from marginflow.svm.proof.lift_margins import lift_margins
 
 
 def _rows(a, z=None):
@@ -133,8 +133,8 @@ def test_a_margin_that_rounding_took_is_given_back(norm):
     assert share < 1e-3
     R = bank.written_out(constraints, chosen.diagonal)
     W = W - (R[row] @ W.ravel() - 1 + 1e-5) * (R[row] / (R[row] @ R[row])).reshape(W.shape)
-    before = certify(constraints, chosen, W, solution.dual).certificate
-    after = certify(constraints, chosen, mended(constraints, chosen, W, solution.dual), solution.dual).certificate
+    before = certify(solution.svm, W, solution.dual).certificate
+    after = certify(solution.svm, lift_margins(solution.svm, W, solution.dual), solution.dual).certificate
     assert before.gap > 9e-6
     assert after.gap < 3e-5 * share + 1e-10
 

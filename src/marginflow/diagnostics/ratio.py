@@ -10,6 +10,7 @@ from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 
 
@@ -65,7 +66,7 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
         return _none(f"{negative} of {len(dual)} force weights are negative: not a dual candidate")
     if not dual.any():
         return _none("every force weight is zero")
-    certificate = certify(constraints, norm, W, dual).certificate
+    certificate = certify(Svm(constraints, norm), W, dual).certificate
     if not (certificate.lower > 0 and math.isfinite(certificate.upper)):
         return _none("rounding errors are as large as the bound")
     # Powers of two keep the products in range at margins of 1e300 and leave every ratio as it is.

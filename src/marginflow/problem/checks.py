@@ -1,17 +1,17 @@
 """What users pass for a problem, checked and brought to one shape: padded tokens, mask and scores."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints, as_floats
+from marginflow.arrays import Bools, Floats, Ints, as_array, as_floats, is_listed
 from marginflow.errors import InputError
+from marginflow.problem.masks import MEANING, as_mask, refuse_inverted
 
 
 def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
     """Padded tokens (n, T, d) and their mask (n, T), from an array or from a list of (T_i, d)."""
-    if isinstance(X, Sequence) and not isinstance(X, str | bytes) and mask is None:
+    if is_listed(X) and mask is None:
         samples = [as_floats(f"X[{i}]", x, 2) for i, x in enumerate(X)]
         if not samples:
             raise InputError("X: got no samples; expected at least one")
@@ -24,17 +24,17 @@ def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
             row[: len(x)] = x
         mask = np.arange(padded.shape[1]) < lengths[:, None]
     else:
-        mask = None if mask is None else _as_mask(mask)
-        if mask is not None:
-            raw = np.array(X)
-            if raw.ndim == 3 and raw.shape[:2] == mask.shape and raw.dtype.kind in "fiu":
-                raw[~mask] = 0
-            X = raw
-        padded = as_floats("X", X, 3)
+        raw = as_array("X", X)
+        if raw.ndim != 3:
+            raise InputError(f"X: got shape {raw.shape}; expected 3 axes: samples, tokens, features")
         if mask is None:
-            mask = np.ones(padded.shape[:2], dtype=bool)
-    if mask.shape != padded.shape[:2]:
-        raise InputError(f"mask: got shape {mask.shape}; expected {padded.shape[:2]}, one entry per token")
+            mask = np.ones(raw.shape[:2], dtype=bool)
+        else:
+            mask = as_mask(mask, *raw.shape[:2])
+            if raw.dtype.kind in "fiu":
+                refuse_inverted(raw, mask)
+                raw = np.where(mask[:, :, None], raw, raw.dtype.type(0))
+        padded = as_floats("X", raw, 3)
     if len(padded) == 0 or padded.shape[2] == 0:
         raise InputError(f"X: got shape {padded.shape}; expected at least one sample and one feature")
     lengths = mask.sum(axis=1)
@@ -42,22 +42,14 @@ def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
         i = int(lengths.argmin())
         raise InputError(
             f"X: got {lengths[i]} token(s) in sample {i}; expected at least 2, "
-            "or attention has nothing to choose; drop the sample"
+            "or attention has nothing to choose; drop the sample" + ("" if mask.all() else f" ({MEANING})")
         )
     return padded, mask
 
 
-def _as_mask(mask: Any) -> Bools:
-    mask = np.array(mask)
-    if mask.dtype.kind in "iuf" and np.isin(mask, (0, 1)).all():
-        mask = mask.astype(bool)
-    if mask.dtype != bool or mask.ndim != 2:
-        raise InputError(f"mask: got {mask.dtype} of shape {mask.shape}; expected booleans of shape (n, T)")
-    return mask
-
-
 def as_scores(scores: Any, mask: Bools) -> Floats:
-    if isinstance(scores, Sequence) and not isinstance(scores, str | bytes):
+    """Scores (n, T), zero where no token exists, from an array or from a list of one row per sample."""
+    if is_listed(scores):
         rows = [as_floats(f"scores[{i}]", row, 1) for i, row in enumerate(scores)]
         lengths = mask.sum(axis=1)
         if len(rows) == len(mask) and all(len(r) == t for r, t in zip(rows, lengths, strict=True)):
@@ -71,9 +63,9 @@ def as_scores(scores: Any, mask: Bools) -> Floats:
                 f"scores: got lengths {[len(r) for r in rows][:8]}; expected {lengths.tolist()[:8]}, "
                 "one score per token"
             )
-    raw = np.array(scores)
+    raw = as_array("scores", scores)
     if raw.shape == mask.shape and raw.dtype.kind in "fiu":
-        raw[~mask] = 0
+        raw = np.where(mask, raw, raw.dtype.type(0))
     out = as_floats("scores", raw, 2)
     if out.shape != mask.shape:
         raise InputError(f"scores: got shape {out.shape}; expected {mask.shape}, one score per token")

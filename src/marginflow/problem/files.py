@@ -1,31 +1,44 @@
-"""A user's problem as an .npz file: arrays X and z, and either scores or y and v; mask and names are optional."""
+"""A problem as an .npz file: the user's own, or the one inside a saved run or solution."""
 
+import json
+import warnings
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from marginflow.arrays import frozen
 from marginflow.errors import InputError
-from marginflow.npz import read_npz, write_npz
+from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.names import Strings
 from marginflow.problem.problem import Problem
+
+
+KNOWN: Final = ("X", "z", "scores", "y", "v", "mask", "token_names", "sample_names")
+"""The arrays of a problem file."""
+
+
+_PARTS: Final = {"score": "scores", "mask": "mask", "len": "mask", "pad": "mask", "names": "token_names"}
+"""Parts of a name that say what it was meant for; lengths (n,) may stand in `mask`."""
 
 
 def read_problem(path: Path) -> Problem:
     """Read a problem; nothing in the file is executed or unpickled.
 
-    The file holds X (n, T, d), z (n, d_z), and either scores (n, T) or y (n,) and v (d,); mask (n, T) marks
-    the tokens that exist where sequences are ragged; token_names (n, T) and sample_names (n,) are strings for people.
-    Other arrays are refused, so that a misspelt name is noticed.
+    The file holds X (n, T, d), z (n, d_z), and either scores (n, T) or y (n,) and v (d,); mask (n, T) or lengths
+    (n,) marks the tokens that exist where sequences are ragged; token_names (n, T) and sample_names (n,) are strings
+    for people. Other arrays are left alone with a warning, unless their name could be a misspelt one of these. Of a
+    saved run or solution the problem inside is read.
 
     Raises:
         InputError: the file is missing, damaged, not an .npz, or does not hold a problem.
     """
     data = read_npz(path)
-    known = {"X", "z", "scores", "y", "v", "mask", "token_names", "sample_names"}
-    unknown = sorted(set(data) - known)
-    if unknown:
-        raise InputError(f"{path}: got arrays {unknown}; expected only {sorted(known)}; remove or rename them")
+    if "dual" in data or any(name.startswith("snapshot_") for name in data):
+        return _inside(path, data)
+    _unknown(path, sorted(set(data) - set(KNOWN)))
     missing = sorted({"X", "z"} - set(data))
     if missing:
         raise InputError(f"{path}: array {missing[0]} is missing; expected X, z and either scores or y and v")
@@ -37,6 +50,42 @@ def read_problem(path: Path) -> Problem:
     if has_head:
         return Problem.from_head(data["X"], data["z"], data["y"], data["v"], name=str(path), **options)
     return Problem(data["X"], data["z"], data["scores"], name=str(path), **options)
+
+
+def _inside(path: Path, data: Mapping[str, Any]) -> Problem:
+    """The problem that a saved run or solution holds, under the name that made it."""
+    if "dual" in data and "X" not in data:
+        raise InputError(f"{path}: a solution of bare constraints, which holds no problem; expected one of a problem")
+    require(path, data, "X", "z", "scores", "mask")
+    names = {key: data.get(key) for key in ("token_names", "sample_names")}
+    name = _name_inside(data) or str(path)
+    problem = Problem(data["X"], data["z"], data["scores"], mask=data["mask"], name=name, **names)
+    if "problem_y" in data and "problem_v" in data:
+        object.__setattr__(problem, "y", frozen(data["problem_y"]))
+        object.__setattr__(problem, "v", frozen(data["problem_v"]))
+    return problem
+
+
+def _name_inside(data: Mapping[str, Any]) -> str:
+    if "name" in data:
+        return str(data["name"])
+    try:
+        return str(json.loads(str(data["flow"]))["name"])
+    except (KeyError, ValueError, TypeError):
+        return ""
+
+
+def _unknown(path: Path, names: list[str]) -> None:
+    """Refuse arrays that may be misspelt ones; say which others are not read."""
+    for name in names:
+        plain = name.lower().replace("-", "_")
+        near = get_close_matches(plain, [known.lower() for known in KNOWN], 1, 0.75)
+        part = [known for word, known in _PARTS.items() if word in plain]
+        if near or part:
+            meant = next((known for known in KNOWN if known.lower() in near), None) or part[0]
+            raise InputError(f"{path}: got array {name}; did you mean {meant}? Rename or remove it")
+    if names:
+        warnings.warn(f"{path}: arrays {', '.join(names)} are not read; known are {', '.join(KNOWN)}", stacklevel=3)
 
 
 def names_of(problem: Problem) -> dict[str, Strings]:

@@ -1,4 +1,4 @@
-"""Problems by a short name: "sphere:n=6,T=8,d=10,seed=0", "trap:finite", or the path of an .npz file."""
+"""Problems by a short name, "sphere:n=6,T=8,d=10,seed=0" or "trap:finite", or by the path of an .npz file."""
 
 import inspect
 from collections.abc import Callable
@@ -32,7 +32,11 @@ FAMILIES: dict[str, Callable[..., Problem | Planted]] = {
 
 
 def load(source: str | Path) -> Problem:
-    """The problem called `source`: a family with parameters, or an .npz file (see `files.py`).
+    """The problem called `source`.
+
+    Args:
+        source: a family with parameters, such as "digits:a=4,b=9,n=20,seed=5"; or an .npz file that holds a
+            problem (see `files.py`), a saved run or a saved solution, of which the problem inside is taken.
 
     Raises:
         InputError: no such family, parameter or file, or a file that is not a problem.

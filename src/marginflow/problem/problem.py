@@ -11,6 +11,7 @@ from marginflow.errors import InputError
 from marginflow.notebook import card, number, sentence
 from marginflow.problem.checks import as_scores, as_tokens, refuse_ties
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
 
 
@@ -60,17 +61,20 @@ class Problem:
         """Check, convert exactly to float64 and find the optimal tokens.
 
         Args:
-            X: (n, T, d) array, or a list of (T_i, d) arrays.
+            X: (n, T, d) array, or a list of (T_i, d) arrays; arrays are NumPy's, torch's, pandas' or anything that
+                NumPy reads, of any type whose numbers float64 holds (bfloat16 too).
             z: (n, d_z) queries.
             scores: (n, T) array, or a list of (T_i,) arrays.
-            mask: (n, T) bool for padded arrays; True where a token exists.
+            mask: (n, T) bool for padded arrays; True where a token exists. Or (n,) lengths. What a masked array
+                hides in `X` or `scores` counts as a token that does not exist.
             name: kept for messages and reports.
             token_names: the words, say: (n, T) strings, or a list of one list of strings per sample.
             sample_names: (n,) strings.
 
         Raises:
-            InputError: see the module's tests for every case; the message names sample and tokens.
+            InputError: see the room's tests for every case; the message names sample and tokens.
         """
+        X, scores, mask = hidden_as_mask(X, scores, mask)
         X, mask = as_tokens(X, mask)
         scores = as_scores(scores, mask)
         self._fill(X, z, scores, mask, name=name)
@@ -100,6 +104,7 @@ class Problem:
             InputError: as `Problem`, and for labels that are not -1 or +1, or a top score that is tied to
                 within the rounding error of the inner product.
         """
+        X, _, mask = hidden_as_mask(X, None, mask)
         X, mask = as_tokens(X, mask)
         y = as_floats("y", y, 1)
         v = as_floats("v", v, 1)

@@ -14,6 +14,7 @@ from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.selection import stability
+from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
@@ -222,23 +223,6 @@ _STOPPED: Final = {
     "stalled": "the step size has reached float64's floor",
     "interrupted": "the run was interrupted",
 }
-
-
-def log_barrier(problem: Problem, loss: AbstractLoss) -> float:
-    """log of an excess below which the flow cannot but reach the minimal loss (derived in docs/flow.md).
-
-    An excess below (1/n) (l(gamma_o - kappa D) - l(gamma_o)) for every sample, with D its least score gap and
-    kappa = 1/(4 copies of the optimal token), keeps every optimal token in the lead and every constraint
-    pulling; the loss cannot rise, so this lasts, and the excess goes to 0.
-    """
-    rows = np.arange(problem.n)
-    best = problem.scores[rows, problem.optimal]
-    behind = problem.mask & (problem.scores < best[:, None])
-    copies = (problem.mask & ~behind).sum(axis=1)
-    gap = np.where(behind, best[:, None] - problem.scores, np.inf).min(axis=1)
-    delta = gap / (4.0 * copies)
-    gain = loss.log_gain(best, np.log(np.expm1(np.minimum(delta, 700.0))), np.zeros_like(best))
-    return float(gain.min() - np.log(problem.n))
 
 
 def _least_lead(leads: Floats, problem: Problem, selected: Ints) -> float:

@@ -7,32 +7,26 @@ import numpy as np
 
 from marginflow.arrays import Floats, frozen
 from marginflow.errors import InputError
-from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.norms import parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.files import names_of
 from marginflow.problem.problem import Problem
+from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import Certificate, certify
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
 
 
-def _supported(
-    status: SvmStatus,
-    certificate: Certificate,
-    tol: float,
-    constraints: Constraints,
-    norm: AbstractNorm,
-    dual: Floats,
-) -> bool:
+def _supported(status: SvmStatus, certificate: Certificate, tol: float, svm: Svm, dual: Floats) -> bool:
     """Whether weights and multipliers show what `status` says."""
     if status is SvmStatus.optimal:
         return certificate.gap <= tol
     if status is SvmStatus.infeasible:
         from marginflow.svm.proof.farkas import prove
 
-        return prove(constraints, norm.diagonal, dual) is not None or bool(dual.any() and _zero_rows(dual, constraints))
+        return prove(svm, dual) is not None or bool(dual.any() and _zero_rows(dual, svm.constraints))
     return True
 
 
@@ -125,13 +119,13 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
         raise InputError(f"{path}: got status {status!r}; expected one of {list(SvmStatus.__members__)}")
     selection = frozen(arrays["selection"]) if problem is not None else None
     tol = float(arrays["tol"])
-    weights = W.diagonal() if norm.diagonal else W
-    certificate = certify(constraints, norm, weights, dual).certificate
-    if certificate.gap > tol and rational.affordable(constraints, norm.diagonal):
-        slip = rational.slip(constraints, problem, selection)
-        certificate = certify(constraints, norm, weights, dual, slip=slip, exact=True).certificate
+    svm = Svm(constraints, norm, rational.slip(constraints, problem, selection))
+    weights = svm.weights(W)
+    certificate = certify(svm, weights, dual).certificate
+    if certificate.gap > tol and rational.affordable(svm):
+        certificate = certify(svm, weights, dual, exact=True).certificate
     word, reason = SvmStatus[status], str(arrays["reason"])
-    if not _supported(word, certificate, tol, constraints, norm, dual):
+    if not _supported(word, certificate, tol, svm, dual):
         word, reason = SvmStatus.inaccurate, f"{path} says {status}, which its arrays do not support"
     return Solution(
         constraints=constraints,

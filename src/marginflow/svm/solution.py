@@ -13,6 +13,8 @@ from marginflow.norms import AbstractNorm
 from marginflow.notebook import card
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
+from marginflow.svm.program import Svm
+from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import Certificate
 from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
 
@@ -67,6 +69,11 @@ class Solution:
         if not self.norm.diagonal:
             raise InputError(f"beta: got a {self.norm.name} solution; expected l1, l2, lp:P or linf; use W")
         return np.array(self.W.diagonal())
+
+    @property
+    def svm(self) -> Svm:
+        """The problem that was solved."""
+        return Svm(self.constraints, self.norm, rational.slip(self.constraints, self.problem, self.selection))
 
     @property
     def infeasibility(self) -> float | None:

@@ -15,6 +15,8 @@ from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against, Problem
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.program import Svm
+from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import certify
 from marginflow.svm.proof.status import judge
 from marginflow.svm.solution import Solution
@@ -24,17 +26,19 @@ Progress = Callable[[int, float], None]
 """Called now and then with (iterations so far, relative gap so far)."""
 
 Solver = Callable[..., Candidate]
-"""(constraints, tol, *, progress, start) -> Candidate."""
+"""(svm, tol, *, progress, start) -> Candidate; no row of the svm is zero."""
 
 _SOLVERS: Final = {
     "nuclear": ("marginflow.svm.spectral.nuclear", "solve_nuclear"),
     "operator": ("marginflow.svm.spectral.operator", "solve_operator"),
-    "frobenius": ("marginflow.svm.euclidean.solve_euclidean", "solve_frobenius"),
-    "l2": ("marginflow.svm.euclidean.solve_euclidean", "solve_l2"),
+    "frobenius": ("marginflow.svm.euclidean.solve_euclidean", "solve_euclidean"),
+    "l2": ("marginflow.svm.euclidean.solve_euclidean", "solve_euclidean"),
     "l1": ("marginflow.svm.diagonal.linear_program", "solve_l1"),
     "linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
 }
-"""One line per norm; any other diagonal norm goes to `marginflow.svm.diagonal.lp`."""
+"""One line per norm; the l_p norms between share one solver."""
+
+_POWERS: Final = ("marginflow.svm.diagonal.lp", "solve_lp")
 
 
 def solve(
@@ -116,10 +120,8 @@ def _solved(
             raise InputError("selection, against: got them with constraints; expected a Problem to choose from")
     else:
         raise InputError(f"problem: got {type(problem).__name__}; expected a Problem or its Constraints")
-    if chosen.diagonal:
-        # Raises UndefinedError where a diagonal model makes no sense, also when nothing constrains.
-        _ = constraints.diagonal
-    return _solve(constraints, chosen, float(tol), start, progress, source)
+    slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
+    return _solve(Svm(constraints, chosen, slip), float(tol), start, progress, source)
 
 
 def _starts(
@@ -139,26 +141,24 @@ def _is_tolerance(tol: Any) -> bool:
 
 @one_thread()
 def _solve(
-    constraints: Constraints,
-    norm: AbstractNorm,
+    svm: Svm,
     tol: float,
     start: Candidate | None,
     progress: Progress | None,
     source: dict[str, Any],
 ) -> Solution:
     try:
-        candidate = _candidate(constraints, norm, tol, start, progress)
+        candidate = _candidate(svm, tol, start, progress)
     except np.linalg.LinAlgError:
         # A solver that broke down has found nothing; what is known without it still gets its bounds.
-        shape: tuple[int, ...] = constraints.shape[:1] if norm.diagonal else constraints.shape
-        candidate = Candidate(np.zeros(shape), np.zeros(len(constraints)))
-    certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray)
-    certified, status, reason = judge(constraints, norm, tol, candidate, certified, source)
-    value = norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
+        candidate = Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
+    certified = certify(svm, candidate.W, candidate.dual, candidate.ray)
+    certified, status, reason = judge(svm, tol, candidate, certified)
+    value = svm.norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
     return Solution(
-        constraints=constraints,
-        norm=norm,
-        W=frozen(np.diag(certified.W)) if norm.diagonal else certified.W,
+        constraints=svm.constraints,
+        norm=svm.norm,
+        W=frozen(svm.matrix(certified.W)),
         dual=certified.dual,
         value=value,
         certificate=certified.certificate,
@@ -171,29 +171,19 @@ def _solve(
     )
 
 
-def _candidate(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    tol: float,
-    start: Candidate | None,
-    progress: Progress | None,
-) -> Candidate:
-    if len(constraints) == 0:
-        d, d_z = constraints.shape
-        return Candidate(np.zeros(d if norm.diagonal else (d, d_z)), np.zeros(0))
-    if start is not None:
-        shape = constraints.shape[:1] if norm.diagonal else constraints.shape
-        if len(start.dual) != len(constraints) or start.W.shape != shape:
-            raise InputError(
-                f"start: got {len(start.dual)} constraints on weights {start.W.shape}; "
-                f"expected {len(constraints)} on {shape}"
-            )
-    if norm.name in _SOLVERS:
-        found = _solver(*_SOLVERS[norm.name])(constraints, tol, progress=progress, start=start)
-    else:
-        found = _solver("marginflow.svm.diagonal.lp", "solve_lp")(
-            constraints, norm, tol, progress=progress, start=start
+def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress | None) -> Candidate:
+    if len(svm) == 0:
+        return Candidate(np.zeros(svm.shape), np.zeros(0))
+    if start is not None and (len(start.dual) != len(svm) or start.W.shape != svm.shape):
+        raise InputError(
+            f"start: got {len(start.dual)} constraints on weights {start.W.shape}; expected {len(svm)} on {svm.shape}"
         )
+    if svm.zero_row is not None:
+        ray = np.zeros(len(svm))
+        ray[svm.zero_row] = 1.0
+        return Candidate(np.zeros(svm.shape), ray, ray)
+    solver = _solver(*_SOLVERS.get(svm.norm.name, _POWERS))
+    found = solver(svm, tol, progress=progress, start=start)
     return found if start is None else replace(found, iterations={**found.iterations, **start.iterations})
 
 

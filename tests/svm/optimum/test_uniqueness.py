@@ -6,12 +6,13 @@ import pytest
 import bank
 import marginflow as mf
 from marginflow.problem import planted
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 
 
 def _certified(solution, W):
     weights = W.diagonal() if solution.norm.diagonal else W
-    return certify(solution.constraints, solution.norm, weights, solution.dual).certificate
+    return certify(solution.svm, weights, solution.dual).certificate
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_the_radius_of_strictly_convex_norms_holds(norm):
     for size in (1e-2, 1e-4):
         W = fine.beta if fine.norm.diagonal else fine.W
         W = W + size * rng.standard_normal(W.shape) * np.abs(W).max()
-        coarse = certify(constraints, fine.norm, W, fine.dual)
+        coarse = certify(Svm(constraints, fine.norm), W, fine.dual)
         if coarse.certificate.upper == np.inf:
             continue
         solution = mf.Solution(

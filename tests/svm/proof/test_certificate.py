@@ -11,6 +11,7 @@ from hypothesis.strategies import floats, integers, sampled_from
 import bank
 import marginflow as mf
 from marginflow.norms import parse_norm
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 
 
@@ -55,7 +56,7 @@ def test_bounds_hold_in_exact_arithmetic(seed, norm, size, noise):
     W = solution.beta if diagonal else solution.W
     W = W * (1 + 10 ** (noise - 6) * rng.standard_normal(W.shape))
     dual = solution.dual * (1 + 10 ** (noise - 6) * rng.standard_normal(solution.dual.shape))
-    certificate = certify(solution.constraints, solution.norm, W, dual).certificate
+    certificate = certify(solution.svm, W, dual).certificate
     exact = _exact(np.diag(W) if diagonal else W)
     pairs = list(zip(solution.constraints.sample, solution.constraints.token, strict=True))
     own = problem.optimal
@@ -97,7 +98,7 @@ def test_nonsense_proves_nothing(norm):
     shape = (4,) if chosen.diagonal else (4, 4)
     for W in (np.zeros(shape), np.full(shape, np.nan), np.full(shape, np.inf)):
         for dual in (np.zeros(4), -np.ones(4), np.full(4, np.nan), np.full(4, np.inf)):
-            certificate = certify(constraints, chosen, W, dual).certificate
+            certificate = certify(Svm(constraints, chosen), W, dual).certificate
             assert certificate.lower == 0.0
             assert certificate.upper == np.inf
             assert certificate.gap == np.inf
@@ -108,7 +109,7 @@ def test_multiples_certify_the_same(norm):
     solution = mf.solve(bank.sphere(2, 3, 6, 4), norm)
     W = solution.beta if solution.norm.diagonal else solution.W
     for factor in (1e-250, 1e-3, 1e250):
-        other = certify(solution.constraints, solution.norm, W * factor, solution.dual * factor).certificate
+        other = certify(solution.svm, W * factor, solution.dual * factor).certificate
         assert other.lower == pytest.approx(solution.certificate.lower, rel=1e-12)
         assert other.upper == pytest.approx(solution.certificate.upper, rel=1e-12)
 
@@ -117,7 +118,7 @@ def test_multiples_certify_the_same(norm):
 def test_the_ray_counts_when_it_proves_more(norm):
     solution = mf.solve(bank.sphere(2, 3, 6, 4), norm)
     W = solution.beta if solution.norm.diagonal else solution.W
-    other = certify(solution.constraints, solution.norm, W, np.ones_like(solution.dual), solution.dual)
+    other = certify(solution.svm, W, np.ones_like(solution.dual), solution.dual)
     assert other.certificate.lower == pytest.approx(solution.certificate.lower, rel=1e-12)
 
 
@@ -138,6 +139,6 @@ def test_slices_change_nothing(norm, monkeypatch):
 
     solution = mf.solve(bank.sphere(3, 4, 12), norm)
     W = solution.beta if solution.norm.diagonal else solution.W
-    whole = certify(solution.constraints, solution.norm, W, solution.dual).certificate
+    whole = certify(solution.svm, W, solution.dual).certificate
     monkeypatch.setattr(certificate, "_SLICE", 2)
-    assert certify(solution.constraints, solution.norm, W, solution.dual).certificate == whole
+    assert certify(solution.svm, W, solution.dual).certificate == whole

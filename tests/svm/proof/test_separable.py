@@ -7,6 +7,8 @@ import pytest
 
 import bank
 import marginflow as mf
+from marginflow.norms import Frobenius, Lp
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.farkas import prove
 from marginflow.svm.proof.separable import separability
 
@@ -73,15 +75,15 @@ def test_generic_contradictions_are_proved_by_perturbation():
 @pytest.mark.parametrize("eps", [1e-3, 1e-8, 1e-13, 1e-30])
 def test_nearly_contradicting_rows_are_never_called_so(eps):
     constraints = mf.Constraints([[1.0, 0], [-1, eps]], [0, 0], [[1.0]])
-    assert prove(constraints, False, np.ones(2)) is None
+    assert prove(Svm(constraints, Frobenius()), np.ones(2)) is None
     assert separability(constraints).separable is not False
 
 
 def test_wrong_candidates_prove_nothing():
     constraints = bank.sphere(3, 3, 6).constraints()
     for ray in (np.zeros(6), np.ones(6), np.full(6, np.nan), -np.ones(6), np.full(6, np.inf)):
-        assert prove(constraints, False, ray) is None
-        assert prove(constraints, True, ray) is None
+        assert prove(Svm(constraints, Frobenius()), ray) is None
+        assert prove(Svm(constraints, Lp(2.0)), ray) is None
 
 
 def test_nothing_to_separate():

@@ -15,6 +15,10 @@ from marginflow.svm.spectral.first_order import iterate
 from marginflow.svm.spectral.operator import OperatorNorm, level, solve_operator
 
 
+def solve(constraints, tol, **options):
+    return solve_operator(peers.svm(constraints, "operator"), tol, **options)
+
+
 def bounds(constraints, candidate):
     return peers.bounds(constraints, candidate, 2)
 
@@ -25,7 +29,7 @@ def bounds(constraints, candidate):
 )
 def test_random_instances(shape, value):
     constraints = unit_sphere(*shape)
-    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    upper, lower = bounds(constraints, solve(constraints, 1e-9))
     assert upper - lower <= 1e-9 * upper
     assert upper == pytest.approx(value, rel=1e-9)
 
@@ -45,7 +49,7 @@ def test_random_instances(shape, value):
 )
 def test_closed_forms(family, value):
     constraints = family.problem.constraints()
-    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    upper, lower = bounds(constraints, solve(constraints, 1e-9))
     assert upper == pytest.approx(value, rel=1e-9)
     assert lower == pytest.approx(value, rel=1e-9)
 
@@ -56,7 +60,7 @@ def test_against_cvxpy(seed):
     W = cvxpy.Variable(constraints.shape)
     rows = cvxpy.sum(cvxpy.multiply(constraints.a @ W, constraints.queries), axis=1)
     want = cvxpy.Problem(cvxpy.Minimize(cvxpy.sigma_max(W)), [rows >= 1]).solve(solver="CLARABEL")
-    assert bounds(constraints, solve_operator(constraints, 1e-9))[0] == pytest.approx(want, rel=1e-6)
+    assert bounds(constraints, solve(constraints, 1e-9))[0] == pytest.approx(want, rel=1e-6)
 
 
 def test_level_is_the_simplex_threshold():
@@ -96,7 +100,7 @@ def test_a_single_column_is_the_euclidean_problem():
     rng = np.random.default_rng(3)
     a = rng.standard_normal((12, 5)) + 1.0
     constraints = mf.Constraints(a, [0] * 12, [[2.0]])
-    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    upper, lower = bounds(constraints, solve(constraints, 1e-9))
     assert upper - lower <= 1e-9 * upper
 
 
@@ -104,7 +108,7 @@ def test_infeasible_data_give_a_ray():
     rng = np.random.default_rng(0)
     a = rng.standard_normal((24, 4))
     constraints = mf.Constraints(np.r_[a, -a[3:4]], [*range(24), 3], rng.standard_normal((24, 5)))
-    ray = solve_operator(constraints, 1e-9).ray
+    ray = solve(constraints, 1e-9).ray
     assert (ray >= 0).all()
     assert ray.sum() > 1e9 * np.linalg.norm(constraints.adjoint(ray))
 
@@ -112,7 +116,7 @@ def test_infeasible_data_give_a_ray():
 @pytest.mark.parametrize("seed", range(10))
 def test_small_problems_need_interior_points_alone(seed):
     constraints = unit_sphere(6, 8, 10, seed)
-    candidate = solve_operator(constraints, 1e-9)
+    candidate = solve(constraints, 1e-9)
     upper, lower = bounds(constraints, candidate)
     assert upper - lower <= 1e-9 * upper
     assert candidate.iterations["first_order"] == 0
@@ -124,7 +128,7 @@ def test_rows_of_very_different_scale(seed):
     rng = np.random.default_rng(seed)
     a = rng.standard_normal((30, 8)) * 10.0 ** rng.uniform(-5, 5, (30, 1))
     constraints = mf.Constraints(a, np.repeat(np.arange(6), 5), rng.standard_normal((6, 7)))
-    upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+    upper, lower = bounds(constraints, solve(constraints, 1e-9))
     assert upper - lower <= 1e-9 * upper
 
 
@@ -132,7 +136,7 @@ def test_multipliers_are_mended_where_rounding_stops_interior_points():
     # Seeds at which interior points alone end at 1e-8 to 1e-7.
     for seed in (553, 951):
         constraints = bank.random_problem(seed).constraints()
-        upper, lower = bounds(constraints, solve_operator(constraints, 1e-9))
+        upper, lower = bounds(constraints, solve(constraints, 1e-9))
         assert upper - lower <= 1e-9 * upper
 
 
@@ -142,9 +146,9 @@ def test_ctrl_c_and_warm_start(monkeypatch):
     def interrupt(iteration, gap):
         raise KeyboardInterrupt
 
-    cold = solve_operator(constraints, 1e-9)
-    warm = solve_operator(constraints, 1e-9, start=cold)
+    cold = solve(constraints, 1e-9)
+    warm = solve(constraints, 1e-9, start=cold)
     assert warm.iterations["first_order"] == 0
     assert bounds(constraints, warm)[0] == pytest.approx(bounds(constraints, cold)[0], rel=1e-9)
     peers.tick(monkeypatch)
-    assert solve_operator(constraints, 1e-9, progress=interrupt).interrupted
+    assert solve(constraints, 1e-9, progress=interrupt).interrupted

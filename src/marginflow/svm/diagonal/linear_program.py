@@ -8,46 +8,36 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.diagonal.l1 import start_l1
 from marginflow.svm.diagonal.linf import start_linf
 from marginflow.svm.diagonal.path_following import Iterate, follow
 from marginflow.svm.diagonal.vertex import AbstractVertexProgram, Start
-from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+from marginflow.svm.program import Svm
+from marginflow.svm.scaling.unit_rows import Rows
 
 
 Progress = Callable[[int, float], None]
 
 
-def solve_l1(
-    constraints: Constraints, tol: float, *, progress: Progress | None = None, start: Candidate | None = None
-) -> Candidate:
-    """Minimise |beta|_1 for W = diag(beta)."""
-    return _solve(constraints, tol, progress, start_l1, start)
+def solve_l1(svm: Svm, tol: float, *, progress: Progress | None = None, start: Candidate | None = None) -> Candidate:
+    """Minimise |beta|_1 for W = diag(beta); none of the rows is zero."""
+    return _solve(svm, tol, progress, start_l1, start)
 
 
-def solve_linf(
-    constraints: Constraints, tol: float, *, progress: Progress | None = None, start: Candidate | None = None
-) -> Candidate:
-    """Minimise max |beta_j| for W = diag(beta)."""
-    return _solve(constraints, tol, progress, start_linf, start)
+def solve_linf(svm: Svm, tol: float, *, progress: Progress | None = None, start: Candidate | None = None) -> Candidate:
+    """Minimise max |beta_j| for W = diag(beta); none of the rows is zero."""
+    return _solve(svm, tol, progress, start_linf, start)
 
 
 def _solve(
-    constraints: Constraints,
+    svm: Svm,
     tol: float,
     progress: Progress | None,
     inside: Callable[[Floats, Floats], Start],
     earlier: Candidate | None,
 ) -> Candidate:
-    d = constraints.shape[0]
-    zero = zero_row(constraints, True)
-    if zero is not None:
-        ray = np.zeros(len(constraints))
-        ray[zero] = 1.0
-        return Candidate(np.zeros(d), ray, ray)
-    rows = unit_rows(constraints, True)
+    rows = svm.rows
     assert rows.dense is not None
     program, *point = inside(rows.dense, rows.h)
     best = _Best(program, rows)

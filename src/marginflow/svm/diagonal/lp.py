@@ -9,38 +9,38 @@ import numpy as np
 from scipy.linalg import lstsq
 
 from marginflow.arrays import Bools, Floats
-from marginflow.norms import AbstractNorm, Lp
-from marginflow.problem.constraints import Constraints
+from marginflow.norms import Lp
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.diagonal.path_following import cholesky, follow
 from marginflow.svm.diagonal.positive_parts import AbstractSplitProgram
 from marginflow.svm.diagonal.power_cone import power_cone
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
-from marginflow.svm.euclidean.solve_euclidean import solve_l2
-from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+from marginflow.svm.euclidean.solve_euclidean import solve_euclidean
+from marginflow.svm.program import Svm
+from marginflow.svm.scaling.unit_rows import Rows
 
 
 def solve_lp(
-    constraints: Constraints,
-    norm: AbstractNorm,
+    svm: Svm,
     tol: float,
     *,
     progress: Callable[[int, float], None] | None = None,
     start: Candidate | None = None,
 ) -> Candidate:
-    """Minimise |beta|_p for W = diag(beta); `norm` is an `Lp` with 1 < p < inf.
+    """Minimise |beta|_p for W = diag(beta), 1 < p < inf; none of the rows is zero.
 
     The l2 solution comes first: it finds out whether anything separates, and its p-norm is the scale in which
     the optimum has size at most one, so that no power over- or underflows.
     """
+    norm = svm.norm
     assert isinstance(norm, Lp)
-    near = None if start is None else _continue(constraints, norm, start, tol)
+    near = None if start is None else _continue(svm.rows, norm, start, tol)
     if near is not None:
         return near
-    first = solve_l2(constraints, tol)
-    if first.ray is not None or zero_row(constraints, True) is not None:
+    first = solve_euclidean(svm.under(Lp(2.0)), tol)
+    if first.ray is not None:
         return first
-    rows = unit_rows(constraints, True)
+    rows = svm.rows
     assert rows.dense is not None
     search = _Search(rows, norm, tol / 4.0, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
     interrupted = first.interrupted
@@ -61,11 +61,8 @@ def solve_lp(
     )
 
 
-def _continue(constraints: Constraints, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
+def _continue(rows: Rows, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
     """Newton's method on the rows that were active at an earlier optimum, or None where that is not enough."""
-    if zero_row(constraints, True) is not None:
-        return None
-    rows = unit_rows(constraints, True)
     assert rows.dense is not None
     search = _Search(rows, norm, tol / 4.0, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
     size = norm.dual_value(rows.adjoint(search.y))

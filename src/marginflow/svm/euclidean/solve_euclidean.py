@@ -14,32 +14,31 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from marginflow.arrays import Bools, Floats
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
-from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+from marginflow.svm.program import Svm
+from marginflow.svm.scaling.unit_rows import Rows
 
 
-def solve_frobenius(
-    constraints: Constraints,
+def solve_euclidean(
+    svm: Svm,
     tol: float,
     *,
     progress: Callable[[int, float], None] | None = None,
     start: Candidate | None = None,
 ) -> Candidate:
-    """Minimise |W|_F for W (d, d_z)."""
-    return _solve(constraints, False, tol, progress, start)
-
-
-def solve_l2(
-    constraints: Constraints,
-    tol: float,
-    *,
-    progress: Callable[[int, float], None] | None = None,
-    start: Candidate | None = None,
-) -> Candidate:
-    """Minimise |beta|_2 for W = diag(beta)."""
-    return _solve(constraints, True, tol, progress, start)
+    """Minimise |W|_F, or |beta|_2 for W = diag(beta); none of the rows is zero."""
+    rows = svm.rows
+    search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
+    interrupted = False
+    try:
+        if start is None or not _continue(search, start.dual * rows.length, tol):
+            _run(search, tol, progress)
+    except KeyboardInterrupt:
+        interrupted = True
+    ray = None if search.ray is None else search.ray / rows.length
+    W = (search.w * rows.unit).reshape(svm.shape)
+    return Candidate(W, search.y / rows.length, ray, search.steps, interrupted)
 
 
 @dataclass(eq=False)
@@ -59,31 +58,6 @@ class _Search:
         if gap < self.gap or not np.isfinite(self.gap):
             self.w, self.y, self.gap = w, y, min(gap, self.gap)
         return gap
-
-
-def _solve(
-    constraints: Constraints,
-    diagonal: bool,
-    tol: float,
-    progress: Callable[[int, float], None] | None,
-    start: Candidate | None,
-) -> Candidate:
-    shape: tuple[int, ...] = constraints.shape[:1] if diagonal else constraints.shape
-    zero = zero_row(constraints, diagonal)
-    if zero is not None:
-        ray = np.zeros(len(constraints))
-        ray[zero] = 1.0
-        return Candidate(np.zeros(shape), ray, ray)
-    rows = unit_rows(constraints, diagonal)
-    search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
-    interrupted = False
-    try:
-        if start is None or not _continue(search, start.dual * rows.length, tol):
-            _run(search, tol, progress)
-    except KeyboardInterrupt:
-        interrupted = True
-    found = None if search.ray is None else search.ray / rows.length
-    return Candidate((search.w * rows.unit).reshape(shape), search.y / rows.length, found, search.steps, interrupted)
 
 
 def _continue(search: _Search, y: Floats, tol: float) -> bool:

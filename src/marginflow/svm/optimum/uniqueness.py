@@ -226,8 +226,8 @@ def _end(solution: "Solution", D: Floats) -> Floats:
 
 
 def _gap(solution: "Solution", W: Floats) -> float:
-    weights = W.diagonal() if solution.norm.diagonal else W
-    return certify(solution.constraints, solution.norm, weights, solution.dual).certificate.gap
+    svm = solution.svm
+    return certify(svm, svm.weights(W), solution.dual).certificate.gap
 
 
 _SHARP: Final = 1e-8

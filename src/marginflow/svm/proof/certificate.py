@@ -13,8 +13,8 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, frozen
-from marginflow.norms import AbstractNorm
 from marginflow.problem.constraints import Constraints
+from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 
 
@@ -58,50 +58,37 @@ class Certified:
     dual: Floats
 
 
-def certify(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    W: Floats,
-    dual: Floats,
-    ray: Floats | None = None,
-    *,
-    slip: Floats | None = None,
-    exact: bool = False,
-) -> Certified:
+def certify(svm: Svm, W: Floats, dual: Floats, ray: Floats | None = None, *, exact: bool = False) -> Certified:
     """Certify weights and multipliers over every constraint.
 
     Args:
-        constraints: C constraints.
-        norm: the norm being minimised.
-        W: (d, d_z), or (d,) for diagonal norms; any positive multiple; non-finite weights prove nothing.
+        svm: C constraints and the norm being minimised.
+        W: the weights; any positive multiple; non-finite ones prove nothing.
         dual: (C,) any positive multiple; negative or non-finite entries count as zero.
         ray: (C,) a second candidate; the one with the larger bound is kept.
-        slip: (C, d) what the true differences exceed `constraints.a` by, for `exact`; by default nothing.
         exact: sum in rational arithmetic: for small problems only, where rounding would swallow the bounds.
             Otherwise one rounding of every difference is allowed for.
     """
-    if len(constraints) == 0:
+    if len(svm) == 0:
         return Certified(Certificate(0.0, 0.0), np.zeros_like(W), np.zeros(0))
-    margin, binding, W = _margin(constraints, norm, W, slip, exact)
+    margin, binding, W = _margin(svm, W, exact)
     upper = math.inf
     if margin > 0.0:
-        upper = rounding.up(norm.value_upper(W) / margin)
+        upper = rounding.up(svm.norm.value_upper(W) / margin)
         W = W / margin
     else:
         W = np.zeros_like(W)
-    lower, multipliers = 0.0, np.zeros(len(constraints))
+    lower, multipliers = 0.0, np.zeros(len(svm))
     for guess in (dual, ray):
         if guess is not None:
-            bound, scaled = _lower_bound(constraints, norm, guess, slip, exact)
+            bound, scaled = _lower_bound(svm, guess, exact)
             if bound > lower:
                 lower, multipliers = bound, scaled
     certificate = Certificate(lower, upper, margin, binding)
     return Certified(certificate, frozen(W), frozen(multipliers))
 
 
-def _lower_bound(
-    constraints: Constraints, norm: AbstractNorm, dual: Floats, slip: Floats | None, exact: bool
-) -> tuple[float, Floats]:
+def _lower_bound(svm: Svm, dual: Floats, exact: bool) -> tuple[float, Floats]:
     """A lower bound of N* from `dual` (C,), and the multipliers scaled so that their sum is that bound."""
     dual = np.where(np.isfinite(dual) & (dual > 0.0), dual, 0.0)
     largest = float(dual.max(initial=0.0))
@@ -109,38 +96,31 @@ def _lower_bound(
         return 0.0, dual
     dual = np.ldexp(dual, -rounding.exponent(dual))
     dual[dual < _NEGLIGIBLE] = 0.0
-    if exact:
-        M, error = rational.dual_matrix(constraints, slip, dual, norm.diagonal)
-    else:
-        M, error = _dual_matrix(constraints, norm, dual)
-    size = norm.dual_upper(M, error)
+    M, error = rational.dual_matrix(svm, dual) if exact else _dual_matrix(svm, dual)
+    size = svm.norm.dual_upper(M, error)
     return rounding.down(rounding.sum_down(dual) / size), dual / size
 
 
-def _margin(
-    constraints: Constraints, norm: AbstractNorm, W: Floats, slip: Floats | None, exact: bool
-) -> tuple[float, int, Floats]:
+def _margin(svm: Svm, W: Floats, exact: bool) -> tuple[float, int, Floats]:
     """A lower bound of the least margin, its constraint, and `W` scaled by a power of two."""
     if not np.isfinite(W).all() or not W.any():
         return -math.inf, -1, np.zeros_like(W)
     W = np.ldexp(W, -rounding.exponent(W))
-    sure = margins_down(constraints, norm, W, slip, exact)
+    sure = margins_down(svm, W, exact)
     binding = int(sure.argmin())
     return float(sure[binding]), binding, W
 
 
-def margins_down(
-    constraints: Constraints, norm: AbstractNorm, W: Floats, slip: Floats | None = None, exact: bool = False
-) -> Floats:
-    """(C,) lower bounds of the margins of `W`, arguments as for `certify`."""
+def margins_down(svm: Svm, W: Floats, exact: bool = False) -> Floats:
+    """(C,) lower bounds of the margins of the weights `W`; `exact` as for `certify`."""
     if exact:
-        return rational.margins_down(constraints, slip, W)
+        return rational.margins_down(svm, W)
+    constraints = svm.constraints
     d, d_z = constraints.shape
-    if norm.diagonal:
-        margins = constraints.diagonal @ W
+    margins = svm.margins(W)
+    if svm.diagonal:
         error = _abs_diagonal(constraints, np.abs(W)) * rounding.gamma(d + 6)
     else:
-        margins = constraints.margins(W)
         error = _abs_margins(constraints, np.abs(W)) * rounding.gamma(d + d_z + 6)
     sure = margins - error
     sure -= np.abs(sure) * (4 * rounding.U) + rounding.TINY
@@ -163,11 +143,12 @@ def _abs_diagonal(constraints: Constraints, W: Floats) -> Floats:
     return out
 
 
-def _dual_matrix(constraints: Constraints, norm: AbstractNorm, dual: Floats) -> tuple[Floats, Floats]:
-    """sum_c dual_c A_c, or its diagonal, and a bound of the error of every entry."""
+def _dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
+    """The dual matrix and a bound of the error of every entry."""
+    constraints = svm.constraints
     support = np.flatnonzero(dual)
     weights, sample = dual[support, None], constraints.sample[support]
-    if norm.diagonal:
+    if svm.diagonal:
         rows = constraints.diagonal[support]
         M = weights[:, 0] @ rows
         size = weights[:, 0] @ np.abs(rows)

@@ -14,7 +14,7 @@ from scipy.linalg import qr
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
-from marginflow.problem.constraints import Constraints
+from marginflow.svm.program import Svm
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,25 +25,25 @@ class Farkas:
     sentence: str
 
 
-def prove(constraints: Constraints, diagonal: bool, ray: Floats) -> Farkas | None:
+def prove(svm: Svm, ray: Floats) -> Farkas | None:
     """Turn a candidate `ray` (C,) into a proof, or return None: the data may then still be feasible."""
     ray = np.where(np.isfinite(ray) & (ray > 0.0), ray, 0.0)
     if not ray.any():
         return None
     ray = ray / ray.sum()
-    for support, M in _systems(constraints, diagonal, ray):
+    for support, M in _systems(svm, ray):
         weights = ray[support] / ray[support].sum()
         # Few constraints: rational arithmetic is quick. Many: the cheap proof first.
         if len(support) > _QUICK and _near(M, weights):
-            return _farkas(constraints, support, weights, "up to rounding, and exactly for multipliers next to these")
+            return _farkas(len(svm), support, weights, "up to rounding, and exactly for multipliers next to these")
         exact = _rational(M, weights)
         if exact is not None:
-            return _farkas(constraints, support, exact, "exactly, in rational arithmetic")
+            return _farkas(len(svm), support, exact, "exactly, in rational arithmetic")
     return None
 
 
-def _farkas(constraints: Constraints, support: Ints, weights: Floats, how: str) -> Farkas:
-    multipliers = np.zeros(len(constraints))
+def _farkas(count: int, support: Ints, weights: Floats, how: str) -> Farkas:
+    multipliers = np.zeros(count)
     multipliers[support] = weights / weights.sum()
     return Farkas(
         multipliers,
@@ -51,14 +51,15 @@ def _farkas(constraints: Constraints, support: Ints, weights: Floats, how: str) 
     )
 
 
-def _systems(constraints: Constraints, diagonal: bool, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
+def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
     """The equations to satisfy, as pairs (support, factors of M): M lambda = 0, cheapest first.
 
     A contradiction inside one sample needs only sum lambda_c a_c = 0 there: d equations instead of d d_z.
     """
+    constraints = svm.constraints
     length = np.abs(constraints.a).sum(axis=1)
     found: list[tuple[Ints, list[Floats]]] = []
-    if not diagonal:
+    if not svm.diagonal:
         for i in np.unique(constraints.sample[ray > 0.0]):
             inside = np.flatnonzero((constraints.sample == i) & (ray > 0.0))
             weights = ray[inside]
@@ -67,7 +68,7 @@ def _systems(constraints: Constraints, diagonal: bool, ray: Floats) -> list[tupl
                 found.append((inside, [constraints.a[inside].T]))
     support = np.flatnonzero(ray > 1e-12 * ray.max())
     a, z = constraints.a[support], constraints.queries[support]
-    if diagonal:
+    if svm.diagonal:
         found.append((support, [a.T, z.T]))
     elif len(support) * a.shape[1] * z.shape[1] <= _ENTRIES:
         left = np.repeat(a.T, z.shape[1], axis=0)

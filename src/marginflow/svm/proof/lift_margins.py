@@ -11,35 +11,23 @@ import numpy as np
 from scipy.linalg import lstsq
 
 from marginflow.arrays import Floats
-from marginflow.norms import AbstractNorm
-from marginflow.problem.constraints import Constraints
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import margins_down
-from marginflow.svm.scaling.unit_rows import unit_rows
 
 
-def mended(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    W: Floats,
-    dual: Floats,
-    *,
-    slip: Floats | None = None,
-    exact: bool = False,
-) -> Floats | None:
+def lift_margins(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False) -> Floats | None:
     """`W` at the length at which the margins average one, weighted by `dual`, the lacking ones lifted above one.
 
     Args:
-        constraints: C constraints, none of them zero.
-        norm: the norm being minimised.
-        W: (d, d_z), or (d,) for diagonal norms, of positive margins.
+        svm: C constraints, none of them zero, and the norm being minimised.
+        W: weights of positive margins.
         dual: (C,) multipliers of the same problem, >= 0.
-        slip: (C, d), as for `certificate.certify`.
         exact: as for `certificate.certify`.
 
     Returns:
-        Weights like `W`, or None where there is nothing to mend or the rows are too many.
+        Weights like `W`, or None where there is nothing to lift or the rows are too many.
     """
-    sure = margins_down(constraints, norm, W, slip, exact)
+    sure = margins_down(svm, W, exact)
     mean = float(dual @ sure) / float(dual.sum())
     if not (0.0 < mean < np.inf):
         return None
@@ -50,7 +38,7 @@ def mended(
         return None
     # Rows a little above are held where they are, or lifting others would lower them.
     near = np.flatnonzero(lack > -10.0 * most)
-    rows = unit_rows(constraints, norm.diagonal).restrict(near)
+    rows = svm.rows.restrict(near)
     if len(near) * rows.dimension > _DENSE:
         return None
     R = rows.written_out()

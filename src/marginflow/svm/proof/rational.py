@@ -14,6 +14,7 @@ from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
+from marginflow.svm.program import Svm
 
 
 LARGEST: Final = 20_000
@@ -22,10 +23,10 @@ LARGEST: Final = 20_000
 Rows = Sequence[Sequence[Fraction]]
 
 
-def affordable(constraints: Constraints, diagonal: bool) -> bool:
+def affordable(svm: Svm) -> bool:
     """Whether margins and dual matrix have few enough terms."""
-    d, d_z = constraints.shape
-    return len(constraints) * d + (0 if diagonal else len(constraints.z) * d * d_z) <= LARGEST
+    d, d_z = svm.constraints.shape
+    return len(svm) * d + (0 if svm.diagonal else len(svm.constraints.z) * d * d_z) <= LARGEST
 
 
 def slip(constraints: Constraints, problem: Problem | None, selection: Ints | None) -> Floats | None:
@@ -43,9 +44,10 @@ def slip(constraints: Constraints, problem: Problem | None, selection: Ints | No
     return np.asarray(errors) if errors.any() else None
 
 
-def margins_down(constraints: Constraints, slip: Floats | None, W: Floats) -> Floats:
-    """(C,) the exact margins rounded down; the differences are a + slip, W is (d, d_z) or (d,)."""
-    a, z, weights = _differences(constraints, slip), _rational(constraints.z), _rational(W)
+def margins_down(svm: Svm, W: Floats) -> Floats:
+    """(C,) the exact margins of the weights `W`, rounded down."""
+    constraints = svm.constraints
+    a, z, weights = _differences(constraints.a, svm.slip), _rational(constraints.z), _rational(W)
     if W.ndim == 1:
         pulled = [[x * w for x, w in zip(query, weights[0], strict=True)] for query in z]
     else:
@@ -54,19 +56,20 @@ def margins_down(constraints: Constraints, slip: Floats | None, W: Floats) -> Fl
     return np.array([np.nextafter(float(m), -np.inf) for m in exact])
 
 
-def dual_matrix(constraints: Constraints, slip: Floats | None, dual: Floats, diagonal: bool) -> tuple[Floats, Floats]:
-    """sum_c dual_c A_c rounded to float64, and a bound of that last rounding."""
+def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
+    """The dual matrix rounded to float64, and a bound of that last rounding."""
+    constraints = svm.constraints
     d, d_z = constraints.shape
     support = np.flatnonzero(dual)
-    part = None if slip is None else slip[support]
-    a, z = _differences(constraints.restrict(support), part), _rational(constraints.z)
+    part = None if svm.slip is None else svm.slip[support]
+    a, z = _differences(constraints.a[support], part), _rational(constraints.z)
     pulled: dict[int, list[Fraction]] = {}
     for row, c in zip(a, support.tolist(), strict=True):
         i, weight = int(constraints.sample[c]), Fraction(float(dual[c]))
         total = pulled.setdefault(i, [Fraction(0)] * d)
         for j, x in enumerate(row):
             total[j] += weight * x
-    if diagonal:
+    if svm.diagonal:
         exact = [sum((row[j] * z[i][j] for i, row in pulled.items()), Fraction(0)) for j in range(d)]
         M = np.array([float(x) for x in exact])
     else:
@@ -79,8 +82,8 @@ def dual_matrix(constraints: Constraints, slip: Floats | None, dual: Floats, dia
     return M, np.abs(M) * (2 * rounding.U) + rounding.TINY
 
 
-def _differences(constraints: Constraints, slip: Floats | None) -> Rows:
-    rows = _rational(constraints.a)
+def _differences(a: Floats, slip: Floats | None) -> Rows:
+    rows = _rational(a)
     if slip is None:
         return rows
     return [[x + e for x, e in zip(row, extra, strict=True)] for row, extra in zip(rows, _rational(slip), strict=True)]

@@ -8,10 +8,10 @@ import numpy as np
 from marginflow.arrays import Floats, frozen
 from marginflow.norms import Frobenius, Lp
 from marginflow.problem.constraints import Constraints
-from marginflow.svm.euclidean.solve_euclidean import solve_frobenius, solve_l2
+from marginflow.svm.euclidean.solve_euclidean import solve_euclidean
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 from marginflow.svm.proof.farkas import prove
-from marginflow.svm.scaling.unit_rows import unit_rows, zero_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +41,11 @@ def separability(constraints: Constraints, diagonal: bool = False) -> Separabili
     Raises:
         UndefinedError: diagonal, with tokens and queries of different dimension.
     """
-    shape: tuple[int, ...] = constraints.shape[:1] if diagonal else constraints.shape
+    # Any norm of such weights would do: whether one is finite does not depend on which.
+    svm = Svm(constraints, Lp(2.0) if diagonal else Frobenius())
     if len(constraints) == 0:
-        return Separability(True, "nothing constrains the weights", frozen(np.zeros(shape)))
-    zero = zero_row(constraints, diagonal)
+        return Separability(True, "nothing constrains the weights", frozen(np.zeros(svm.shape)))
+    zero = svm.zero_row
     if zero is not None:
         farkas = np.zeros(len(constraints))
         farkas[zero] = 1.0
@@ -54,36 +55,35 @@ def separability(constraints: Constraints, diagonal: bool = False) -> Separabili
             f"token {token} of sample {sample} has the selected token's logit whatever the weights",
             farkas=frozen(farkas),
         )
-    norm, solver = (Lp(2.0), solve_l2) if diagonal else (Frobenius(), solve_frobenius)
-    candidate = solver(constraints, 1e-3)
-    found = _positive(constraints, norm, candidate.W)
+    candidate = solve_euclidean(svm, 1e-3)
+    found = _positive(svm, candidate.W)
     if found is not None:
         return found
-    rays = [ray for ray in (candidate.ray, _vertex(constraints, diagonal), candidate.dual) if ray is not None]
+    rays = [ray for ray in (candidate.ray, _vertex(svm), candidate.dual) if ray is not None]
     for ray in rays:
-        proof = prove(constraints, diagonal, ray)
+        proof = prove(svm, ray)
         if proof is not None:
             return Separability(False, proof.sentence, farkas=frozen(proof.multipliers))
-    W = _widest(constraints, diagonal)
-    found = None if W is None else _positive(constraints, norm, W.reshape(shape))
+    W = _widest(svm)
+    found = None if W is None else _positive(svm, W.reshape(svm.shape))
     return found or Separability(None, "neither separating weights nor a proof that there are none was found")
 
 
-def _positive(constraints: Constraints, norm: Frobenius | Lp, W: Floats) -> Separability | None:
-    certified = certify(constraints, norm, W, np.zeros(len(constraints)))
+def _positive(svm: Svm, W: Floats) -> Separability | None:
+    certified = certify(svm, W, np.zeros(len(svm)))
     if certified.certificate.upper == np.inf:
         return None
     margin = 1.0 / certified.certificate.upper
     return Separability(
         True,
-        f"weights of {norm.name} norm 1 give every margin at least {margin:.6g}, rounding included",
+        f"weights of {svm.norm.name} norm 1 give every margin at least {margin:.6g}, rounding included",
         certified.W,
     )
 
 
-def _vertex(constraints: Constraints, diagonal: bool) -> Floats | None:
+def _vertex(svm: Svm) -> Floats | None:
     """Multipliers of least support from a linear program: sum lambda_c r_c = 0, sum lambda_c = 1."""
-    rows = unit_rows(constraints, diagonal)
+    rows = svm.rows
     R = rows.written_out() if len(rows) * rows.dimension <= _PROGRAM else None
     if R is None:
         return None
@@ -98,9 +98,9 @@ def _vertex(constraints: Constraints, diagonal: bool) -> Floats | None:
     return None if found.x is None else np.asarray(found.x) / rows.length
 
 
-def _widest(constraints: Constraints, diagonal: bool) -> Floats | None:
+def _widest(svm: Svm) -> Floats | None:
     """Weights of largest least margin in a box, from a linear program."""
-    rows = unit_rows(constraints, diagonal)
+    rows = svm.rows
     R = rows.written_out() if len(rows) * rows.dimension <= _PROGRAM else None
     if R is None:
         return None

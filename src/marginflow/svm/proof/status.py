@@ -1,89 +1,68 @@
 """What a certificate proves, sharpened where rounding alone stands in the way, and said in words."""
 
 import math
-from typing import Any
 
 from marginflow.arrays import Floats
-from marginflow.norms import AbstractNorm
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import Certified, certify
-from marginflow.svm.proof.lift_margins import mended
+from marginflow.svm.proof.lift_margins import lift_margins
 from marginflow.svm.proof.svm_status import SvmStatus
 
 
-def judge(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    tol: float,
-    candidate: Candidate,
-    certified: Certified,
-    source: dict[str, Any],
-) -> tuple[Certified, SvmStatus, str]:
+def judge(svm: Svm, tol: float, candidate: Candidate, certified: Certified) -> tuple[Certified, SvmStatus, str]:
     """What the certificate proves, after sharpening it or replacing it by a proof of infeasibility."""
     if certified.certificate.gap > tol:
-        certified = _mended(constraints, norm, certified)
+        certified = _lifted(svm, certified)
     if certified.certificate.gap <= tol:
         return certified, SvmStatus.optimal, ""
-    proof = _contradiction(constraints, norm, certified)
+    proof = _contradiction(svm, certified)
     if proof is not None:
         return proof
-    if rational.affordable(constraints, norm.diagonal):
+    if rational.affordable(svm):
         # Data that nearly contradict each other: rounding alone may be what keeps the bounds apart.
-        slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
-        certified = certify(constraints, norm, candidate.W, candidate.dual, candidate.ray, slip=slip, exact=True)
+        certified = certify(svm, candidate.W, candidate.dual, candidate.ray, exact=True)
         if certified.certificate.gap > tol:
-            certified = _mended(constraints, norm, certified, slip=slip, exact=True)
+            certified = _lifted(svm, certified, exact=True)
         if certified.certificate.gap <= tol:
             return certified, SvmStatus.optimal, ""
     if certified.certificate.upper == math.inf and not candidate.interrupted:
-        return _without_weights(constraints, norm, certified)
-    return certified, SvmStatus.inaccurate, _why_inaccurate(constraints, norm, certified, tol, candidate)
+        return _without_weights(svm, certified)
+    return certified, SvmStatus.inaccurate, _why_inaccurate(svm, certified, tol, candidate)
 
 
-def _mended(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    certified: Certified,
-    *,
-    slip: Floats | None = None,
-    exact: bool = False,
-) -> Certified:
+def _lifted(svm: Svm, certified: Certified, *, exact: bool = False) -> Certified:
     """The certificate with single lacking margins lifted, where that brings the upper bound down."""
     if certified.certificate.upper == math.inf or certified.certificate.lower == 0.0:
         return certified
-    W = mended(constraints, norm, certified.W, certified.dual, slip=slip, exact=exact)
+    W = lift_margins(svm, certified.W, certified.dual, exact=exact)
     if W is None:
         return certified
-    better = certify(constraints, norm, W, certified.dual, slip=slip, exact=exact)
+    better = certify(svm, W, certified.dual, exact=exact)
     return better if better.certificate.gap < certified.certificate.gap else certified
 
 
-def _contradiction(
-    constraints: Constraints, norm: AbstractNorm, certified: Certified
-) -> tuple[Certified, SvmStatus, str] | None:
+def _contradiction(svm: Svm, certified: Certified) -> tuple[Certified, SvmStatus, str] | None:
     """The multipliers of a solver that found no weights, made into a proof where they are one."""
     if certified.certificate.upper < math.inf:
         return None
     from marginflow.svm.proof.farkas import prove
 
-    found = prove(constraints, norm.diagonal, certified.dual)
+    found = prove(svm, certified.dual)
     if found is None:
         return None
-    proof = certify(constraints, norm, certified.W, certified.dual, found.multipliers)
+    proof = certify(svm, certified.W, certified.dual, found.multipliers)
     return proof, SvmStatus.infeasible, found.sentence
 
 
-def _without_weights(
-    constraints: Constraints, norm: AbstractNorm, certified: Certified
-) -> tuple[Certified, SvmStatus, str]:
+def _without_weights(svm: Svm, certified: Certified) -> tuple[Certified, SvmStatus, str]:
     """No separating weights came back: prove that there are none, or find some."""
     from marginflow.svm.proof.separable import separability
 
-    found = separability(constraints, norm.diagonal)
+    found = separability(svm.constraints, svm.diagonal)
     if found.separable:
-        rescued = certify(constraints, norm, _weights(found.W), certified.dual)
+        rescued = certify(svm, _weights(found.W), certified.dual)
         return rescued, SvmStatus.inaccurate, "only a separating W that need not be near the least was found"
     if found.separable is None:
         return (
@@ -91,7 +70,7 @@ def _without_weights(
             SvmStatus.inaccurate,
             (f"no separating W was found and none is excluded; none has norm below {certified.certificate.lower:.6g}"),
         )
-    proof = certify(constraints, norm, certified.W, certified.dual, found.farkas)
+    proof = certify(svm, certified.W, certified.dual, found.farkas)
     return proof, SvmStatus.infeasible, found.proof
 
 
@@ -100,15 +79,12 @@ def _weights(W: Floats | None) -> Floats:
     return W
 
 
-def _why_inaccurate(
-    constraints: Constraints, norm: AbstractNorm, certified: Certified, tol: float, candidate: Candidate
-) -> str:
+def _why_inaccurate(svm: Svm, certified: Certified, tol: float, candidate: Candidate) -> str:
     if candidate.interrupted:
         return "interrupted; the bounds are those reached so far"
     gap = certified.certificate.gap
-    M = constraints.adjoint(certified.dual)
-    size = norm.dual_value(certified.dual @ constraints.diagonal if norm.diagonal else M)
-    plain = norm.value(certified.W) * size / float(certified.dual.sum()) - 1.0 if size else math.inf
+    size = svm.norm.dual_value(svm.adjoint(certified.dual))
+    plain = svm.norm.value(certified.W) * size / float(certified.dual.sum()) - 1.0 if size else math.inf
     if plain <= max(tol, 1e-14):
         return (
             f"the bounds meet to {max(plain, 0.0):.1e} before rounding and to {gap:.1e} with it: "

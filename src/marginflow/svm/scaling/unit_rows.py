@@ -85,10 +85,11 @@ class Rows:
 
 def zero_row(constraints: Constraints, diagonal: bool) -> int | None:
     """A constraint 0 >= 1, which no weights satisfy, or None."""
-    vectors = constraints.diagonal if diagonal else constraints.a
-    zero = ~vectors.any(axis=1)
-    if not diagonal:
-        zero = zero | ~constraints.z[constraints.sample].any(axis=1)
+    if diagonal:
+        # A product may underflow; it vanishes only where a factor does.
+        zero = ~((constraints.a != 0.0) & (constraints.queries != 0.0)).any(axis=1)
+    else:
+        zero = ~(np.any(constraints.a != 0.0, axis=1) & np.any(constraints.z != 0.0, axis=1)[constraints.sample])
     return int(zero.argmax()) if zero.any() else None
 
 

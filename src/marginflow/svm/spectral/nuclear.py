@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.program import Svm
 from marginflow.svm.scaling.presolve import Operator
 from marginflow.svm.spectral.face_newton import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
@@ -106,7 +106,7 @@ class NuclearFace:
 
 
 def solve_nuclear(
-    constraints: Constraints,
+    svm: Svm,
     tol: float,
     *,
     progress: Progress | None = None,
@@ -115,7 +115,7 @@ def solve_nuclear(
     """Minimise the nuclear norm to a relative gap of about `tol` / 4, by the solver's own estimate.
 
     Args:
-        constraints: C >= 1 of them, W is (d, d_z).
+        svm: C >= 1 constraints, none of them zero.
         tol: the relative gap that the certificate should reach.
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints to start from.
@@ -124,4 +124,4 @@ def solve_nuclear(
         The best primal and dual found, whether or not the tolerance was met, and the ray that proves the
         data infeasible where there is one.
     """
-    return solve_spectral(constraints, Nuclear(), tol, progress=progress, start=start)
+    return solve_spectral(svm, Nuclear(), tol, progress=progress, start=start)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.program import Svm
 from marginflow.svm.scaling.presolve import Operator
 from marginflow.svm.spectral.face_newton import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
@@ -150,14 +150,14 @@ def level(s: Floats, total: float) -> float:
 
 
 def solve_operator(
-    constraints: Constraints,
+    svm: Svm,
     tol: float,
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
 ) -> Candidate:
     """Minimise the operator norm; arguments and result as `solve_nuclear`."""
-    if min(constraints.shape) == 1:
+    if min(svm.shape) == 1:
         # One singular value: all unitarily invariant norms are the Euclidean one.
-        return solve_nuclear(constraints, tol, progress=progress, start=start)
-    return solve_spectral(constraints, OperatorNorm(), tol, progress=progress, start=start)
+        return solve_nuclear(svm, tol, progress=progress, start=start)
+    return solve_spectral(svm, OperatorNorm(), tol, progress=progress, start=start)

@@ -14,8 +14,8 @@ import numpy as np
 from marginflow.arrays import Bools, Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.program import Svm
 from marginflow.svm.scaling.presolve import Operator, Presolved, presolve
-from marginflow.svm.scaling.unit_rows import zero_row
 from marginflow.svm.spectral.face_newton import CurvedNorm, face_newton
 from marginflow.svm.spectral.first_order import Point, iterate, lower_bound, upper_bound
 from marginflow.svm.spectral.interior_point import NEVER, SemidefiniteNorm, interior_point
@@ -37,7 +37,7 @@ LAST, LATER = 1e-6, 1000  # gap after interior points from which so many first-o
 
 
 def solve_spectral(
-    constraints: Constraints,
+    svm: Svm,
     norm: SpectralNorm,
     tol: float,
     *,
@@ -47,17 +47,13 @@ def solve_spectral(
     """Minimise N(W) subject to the constraints to a gap of tol/4, by the search's own bounds.
 
     Args:
-        constraints: C >= 1 of them, W is (d, d_z).
+        svm: C >= 1 constraints, none of them zero.
         norm: the norm and its faces.
         tol: the relative gap that the certificate should reach.
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints.
     """
-    zero = zero_row(constraints, diagonal=False)
-    if zero is not None:
-        ray = np.zeros(len(constraints))
-        ray[zero] = 1.0
-        return Candidate(np.zeros(constraints.shape), ray, ray)
+    constraints = svm.constraints
     reduced = presolve(constraints)
     A = reduced.operator
     search = _Search(A, norm, tol / 4.0)

@@ -1,0 +1,82 @@
+"""The problem that this room solves: min N(W) subject to <A_c, W> >= 1 (theory 3.4)."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.norms import AbstractNorm
+from marginflow.problem.constraints import Constraints
+from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+
+
+@dataclass(frozen=True, eq=False)
+class Svm:
+    """Constraints and the norm that is to be least over them.
+
+    Its *weights* are W in the shape that the norm reads: (d, d_z), or the diagonal (d,) of W = diag(beta).
+
+    Attributes:
+        constraints: C constraints.
+        norm: the norm N.
+        slip: (C, d) what the true differences x_selected - x_l exceed `constraints.a` by, which holds them
+            rounded; None where they are exact or known only as they are. Rational proofs are about a + slip,
+            float64 bounds allow for one rounding of every difference anyway.
+
+    Raises:
+        UndefinedError: a norm of diagonal weights where tokens and queries differ in dimension.
+    """
+
+    constraints: Constraints
+    norm: AbstractNorm
+    slip: Floats | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if self.norm.diagonal:
+            _ = self.constraints.diagonal
+
+    def __len__(self) -> int:
+        return len(self.constraints)
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether W = diag(beta)."""
+        return self.norm.diagonal
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the weights: (d, d_z) or (d,)."""
+        return self.constraints.shape[:1] if self.diagonal else self.constraints.shape
+
+    def margins(self, weights: Floats) -> Floats:
+        """(C,) the margins of `weights`."""
+        return self.constraints.margins(weights)
+
+    def adjoint(self, dual: Floats) -> Floats:
+        """The dual matrix sum_c dual_c A_c of `dual` (C,), in the shape of the weights."""
+        if self.diagonal:
+            return np.asarray(dual @ self.constraints.diagonal)
+        return self.constraints.adjoint(dual)
+
+    def weights(self, W: Floats) -> Floats:
+        """The weights of the matrix `W` (d, d_z)."""
+        return np.asarray(W.diagonal()) if self.diagonal else W
+
+    def matrix(self, weights: Floats) -> Floats:
+        """(d, d_z) the matrix W of `weights`."""
+        return np.diag(weights) if self.diagonal else weights
+
+    def under(self, norm: AbstractNorm) -> "Svm":
+        """The same constraints under another norm."""
+        return Svm(self.constraints, norm, self.slip)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The constraints scaled to unit rows; none of them may be zero."""
+        return unit_rows(self.constraints, self.diagonal)
+
+    @cached_property
+    def zero_row(self) -> int | None:
+        """A constraint 0 >= 1, which no weights satisfy, or None."""
+        return zero_row(self.constraints, self.diagonal)
