@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
-.PHONY: demo test test-all lint bench docs clean browsers
+.PHONY: demo test test-all lint bench mutants docs clean browsers
 
 .venv/.core: pyproject.toml
 	test -x $(PY) || python3 -m venv .venv
@@ -41,6 +41,9 @@ test-all: lint browsers
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
+
+mutants: .venv/.test
+	$(PY) benchmarks/mutants.py
 
 docs: .venv/.core
 	$(PY) docs/make_api.py

@@ -25,6 +25,11 @@ class AbstractNorm(ABC):
         """What the user writes: "nuclear", "lp:1.75"."""
 
     @property
+    def label(self) -> str:
+        """The name in a sentence: "the nuclear norm", "the Frobenius norm"."""
+        return self.name
+
+    @property
     @abstractmethod
     def diagonal(self) -> bool:
         """True for norms of W = diag(beta)."""
@@ -104,6 +109,7 @@ class Frobenius(AbstractNorm):
     """The Euclidean norm of the entries; its own dual."""
 
     name: str = field(default="frobenius", init=False)
+    label: str = field(default="Frobenius", init=False)
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=True, init=False)
 

@@ -127,21 +127,3 @@ def test_the_loss_filter_agrees_with_small_starts():
     found = attractors(named.load("trap:infinity"), "kq", sample=20, scales=(0.01,))
     assert [a.optimal for a in found.below(found.zero_loss)] == [True]
     assert found.attractors[0].shares[0].count == 20
-
-
-def test_pictures(tmp_path):
-    pytest.importorskip("matplotlib")
-    from marginflow.figures.attractors import draw_basins, draw_shares
-
-    found = attractors(named.load("trap:infinity"), "w", sample=6, scales=(0.1, 5.0))
-    draws = ((draw_shares, "svg", {}), (draw_shares, "png", {}), (draw_basins, "svg", {"points": 3}))
-    for draw, kind, options in draws:
-        path = tmp_path / f"{draw.__name__}.{kind}"
-        draw(found, path, **options)
-        assert path.stat().st_size > 2000
-    with pytest.raises(mf.InputError, match=r"expected .svg"):
-        draw_shares(found, tmp_path / "picture.txt")
-    with pytest.raises(mf.InputError, match="two numbers"):
-        draw_basins(attractors(named.load("sphere:n=2,T=3,d=3"), "w"), tmp_path / "a.svg")
-    with pytest.raises(mf.InputError, match="no sampled runs"):
-        draw_shares(attractors(named.load("trap:finite"), "w"), tmp_path / "a.svg")

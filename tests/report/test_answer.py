@@ -1,12 +1,16 @@
 """The sentences: numbers that are the run's, and no claim where there is none to make."""
 
+import dataclasses
+
+import numpy as np
 import pytest
 
 import marginflow as mf
-from marginflow.diagnostics.ratio import final_ratio
-from marginflow.report.answer import answer, over_margin
+from marginflow.diagnostics.ratio import comparison, final_ratio
+from marginflow.report.answer import answer
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
+from marginflow.trajectory.verdict import FlowStatus, Verdict
 from saved_runs import asked
 
 
@@ -33,8 +37,8 @@ def test_the_answer_names_the_svm_that_was_met(orbit):
 def test_no_norm_is_below_its_certified_value_nor_beyond_r(orbit, digits):
     for path in [*orbit, *digits]:
         (subject,) = gather([path], lambda text: None)
-        norm = path.parameterization.flow_norm
-        value, c = over_margin(path, norm), subject.solution(norm).certificate
+        norm = path.norm
+        value, c = comparison(path).norm_over_lead(norm), subject.solution(norm).certificate
         assert 1 - 1e-14 <= value / c.lower <= final_ratio(path) * (1 + 1e-14)
 
 
@@ -51,9 +55,57 @@ def test_a_trapped_run_is_told_plainly_and_not_compared(trapped):
     found = answer_of(trapped)
     ((_, outcome, text),) = found.found
     assert outcome == "trapped"
-    assert "trapped" in text and "sample 1" in text and "certified" not in text
+    assert "trapped" in text and "sample 1" in text and "certified Frobenius SVM value" not in text
     assert found.contrast == []
     assert any("did not reach the minimal loss" in limit for limit in found.limits)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("word", "norm"), [("w", "frobenius"), ("kq", "nuclear")])
+def test_a_trapped_run_is_compared_with_the_svm_of_its_own_tokens(trained, word, norm, seed):
+    """Whatever its loss: norm over lead is never below that SVM's certified value, nor above R times it."""
+    path = trained(f"sphere:n=4,T=5,d=6,seed={seed}", word, seed, until=1e5)
+    if path.status is not FlowStatus.trapped:
+        path = dataclasses.replace(path, verdict=Verdict(FlowStatus.trapped, "on its tokens", proof="svm"))
+    selected = path.selected(-1)
+    seen = comparison(path)
+    assert seen.own and np.array_equal(seen.selection, selected)
+    best = mf.solve(path.problem, norm, selection=selected, against="worse")
+    value = seen.norm_over_lead(norm)
+    assert best.certificate.lower * (1 - 1e-12) <= value <= best.certificate.upper * seen.ratio(norm) * (1 + 1e-12)
+    assert final_ratio(path) == seen.ratio(norm)
+    text = answer_of(path).found[0][2]
+    assert f"SVM of its own tokens (--select {','.join(map(str, selected))})" in text
+    assert number(best.certificate.upper, 8) in text
+
+
+def test_what_the_reason_says_is_not_said_again(trained):
+    path = next(
+        found
+        for seed in range(30)
+        if (found := trained(f"sphere:n=4,T=4,d=5,seed={seed}", "w", seed)).status is FlowStatus.trapped
+    )
+    assert "Not on the optimal token" not in answer_of(path).found[0][2]
+    mute = dataclasses.replace(path, verdict=Verdict(FlowStatus.undecided, "not settled"))
+    assert "Not on the optimal token" in answer_of(mute).found[0][2]
+
+
+def test_an_interrupted_run_is_called_that(orbit):
+    cut = dataclasses.replace(orbit[0], ended="interrupted")
+    found = answer_of(cut)
+    assert "The run was interrupted at log₁₀ t" in found.found[0][2]
+    assert any("1 run was interrupted" in limit for limit in found.limits)
+    assert "interrupted" in answer_of(cut, orbit[0]).found[0][2]
+    assert "interrupted" not in answer_of(orbit[0]).found[0][2]
+
+
+def test_one_success_is_told_in_the_singular(orbit, undecided):
+    """No range from a number to itself, no median of one."""
+    ((_, _, text),) = answer_of(orbit[0], undecided).found
+    assert "The one that reaches it (seed 0)" in text and "from" not in text and "median" not in text
+    again = [asked(orbit[0], seed=k) for k in range(2)]
+    ((_, _, text),) = answer_of(*again).found
+    assert "from" not in text and "median" not in text and "log₁₀ t = " in text
 
 
 def test_an_undecided_run_draws_no_conclusion(undecided):

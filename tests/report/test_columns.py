@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.diagnostics.late_law import late_law
 from marginflow.diagnostics.table import diagnose
-from marginflow.report.columns import columns_of, law_of, leads
+from marginflow.report.columns import columns_of, leads
 from marginflow.report.detail import Budget, detail_of
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, packed_bytes
@@ -20,7 +21,7 @@ def test_columns_are_the_numbers_of_diagnose(orbit, which):
     path = orbit[which]
     (subject,) = gather([path], lambda text: None)
     at = np.arange(len(path.log_time))
-    found = columns_of(path, subject, law_of(path, subject.solution(path.parameterization.flow_norm)), at)
+    found = columns_of(path, subject, late_law(path, subject.solution(path.norm)), at)
     table = diagnose(path)
     for norm in subject.solutions:
         np.testing.assert_allclose(found[f"gap_{norm}"], table[f"R_{norm}"] - 1, rtol=1e-6, atol=1e-14)
@@ -35,7 +36,7 @@ def test_columns_are_the_numbers_of_diagnose(orbit, which):
 def test_the_law_is_approached(orbit):
     for path in orbit:
         (subject,) = gather([path], lambda text: None)
-        law = law_of(path, subject.solution(path.parameterization.flow_norm))
+        law = late_law(path, subject.solution(path.norm))
         found = columns_of(path, subject, law, np.arange(len(path.log_time)))
         assert found["law_ratio"][-1] == pytest.approx(1, abs=0.01)
         middle = np.flatnonzero(found["log10_time"] > 2)[0]
@@ -44,7 +45,7 @@ def test_the_law_is_approached(orbit):
 
 def test_no_law_for_a_run_that_is_trapped(trapped):
     (subject,) = gather([trapped], lambda text: None)
-    assert law_of(trapped, subject.solution("frobenius")) is None
+    assert late_law(trapped, subject.solution("frobenius")) is None
     found = columns_of(trapped, subject, None, np.arange(len(trapped.log_time)))
     assert np.isnan(found["gap_frobenius"]).all() and np.isnan(found["norm_nuclear"]).all()
     assert "law" not in found
@@ -54,7 +55,7 @@ def test_no_power_is_predicted_where_its_term_vanishes(orbit, digits):
     """On the sign orbit every supported margin is equal by symmetry: R - 1 of W has no term 1/margin."""
     for path, power in ((orbit[1], None), (digits[1], 1.0)):
         (subject,) = gather([path], lambda text: None)
-        law = law_of(path, subject.solution("frobenius"))
+        law = late_law(path, subject.solution("frobenius"))
         assert law is not None and law.power == power
 
 
@@ -98,7 +99,7 @@ def test_r_falls_like_the_power_that_the_page_predicts(trained, data, rank):
     path = trained(data, "kq", until=1e9)
     (subject,) = gather([path], lambda text: None)
     solution = subject.solution("nuclear")
-    law = law_of(path, solution)
+    law = late_law(path, solution)
     assert solution.rank == rank and ("5.7" in law.power_source) == (rank > 1)
     late = np.flatnonzero(path.margin > 1e6)
     gap = columns_of(path, subject, law, late)["gap_nuclear"]
@@ -111,6 +112,6 @@ def test_no_law_where_k_and_q_are_narrower_than_the_solution(digits):
     path = digits[0]
     (subject,) = gather([path], lambda text: None)
     solution = subject.solution("nuclear")
-    assert solution.rank > 2 and law_of(path, solution) is not None
+    assert solution.rank > 2 and late_law(path, solution) is not None
     narrow = dataclasses.replace(path, parameterization=mf.KeyQuery(width=2))
-    assert law_of(narrow, solution) is None
+    assert late_law(narrow, solution) is None

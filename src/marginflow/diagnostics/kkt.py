@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,10 @@ from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import weights_in
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
+
+
+if TYPE_CHECKING:
+    from marginflow.trajectory.trajectory import Trajectory
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,17 @@ def factored_residual(
         delta=float((weights * (margins / least - 1.0)).max()),
         cosine=float(hat @ force) / (float(np.linalg.norm(hat)) * math.sqrt(size)),
     )
+
+
+def run_residual(path: "Trajectory", i: int) -> FactoredResidual:
+    """The residuals of a run at snapshot `i`, in its own parameters, from the clipped weights that R uses."""
+    problem, model, dual = path.problem, path.parameterization, path.dual(i)
+    constraints = problem.constraints()
+    G = constraints.diagonal.T @ dual if model.diagonal else constraints.adjoint(dual)
+    arrays = path.parameters(i)
+    pulled = model.map(problem.d, problem.d_z).descent(arrays, G)
+    theta, force = (np.concatenate([part[name].ravel() for name in arrays]) for part in (arrays, pulled))
+    return factored_residual(theta, force, constraints.margins(path.W(i)), dual, model.degree)
 
 
 def direct_residual(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> DirectResidual:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.problem import Against
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 
@@ -85,9 +86,65 @@ def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | Abstrac
     return certify_weights(W, dual, constraints, norm).value
 
 
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The SVM that the end of a run stands beside, and what the run itself says about its distance.
+
+    A run that is trapped goes to the SVM of the tokens on which it is trapped, against their worse tokens (theory 9);
+    every other run is compared with the SVM of the optimal tokens.
+
+    Attributes:
+        selection: (n,) the tokens.
+        own: whether they are the run's own, because it is trapped on them.
+        constraints: `C` of them.
+        dual: (C,) >= 0, the force's weights there, up to a positive factor.
+        W: (d, d_z) the weights at the last snapshot.
+    """
+
+    selection: Ints
+    own: bool
+    constraints: Constraints
+    dual: Floats
+    W: Floats
+
+    @property
+    def against(self) -> Against:
+        """Which tokens constrain: as `Problem.constraints` takes it."""
+        return "worse" if self.own else "all"
+
+    @property
+    def lead(self) -> float:
+        """The least margin of W over these constraints; inf without any."""
+        return float(self.constraints.margins(self.W).min(initial=math.inf))
+
+    def norm_over_lead(self, norm: str | AbstractNorm) -> float:
+        """N(W) over the lead: never below the certified value of the SVM. nan where the lead is not positive."""
+        norm, lead = parse_norm(norm), self.lead
+        return norm.value(weights_in(norm, self.W)) / lead if 0.0 < lead < math.inf else math.nan
+
+    def ratio(self, norm: str | AbstractNorm) -> float:
+        """R, nan where it would be no bound."""
+        return ratio(self.W, self.dual, self.constraints, norm)
+
+
+def comparison(path: "Trajectory") -> Comparison:
+    """What the last snapshot of `path` is compared with."""
+    problem = path.problem
+    own = path.status.name == "trapped"
+    if not own:
+        return Comparison(problem.optimal, False, problem.constraints(), path.dual(-1), path.W(-1))
+    selection = path.selected(-1)
+    rows = problem.constraints(selection, against="worse")
+    dual = np.maximum(-path.snapshots.f[-1][rows.sample, rows.token], 0.0)
+    return Comparison(selection, True, rows, dual, path.W(-1))
+
+
 def final_ratio(path: "Trajectory") -> float:
-    """R of the last snapshot in the norm that the path's parameterisation is expected to minimise."""
-    return ratio(path.W(-1), path.dual(-1), path.problem.constraints(), path.norm)
+    """R of the last snapshot in the norm that the path's parameterisation is expected to minimise.
+
+    Of a trapped run it is that of its own selection (`Comparison`).
+    """
+    return comparison(path).ratio(path.norm)
 
 
 def weights_in(norm: AbstractNorm, W: Floats) -> Floats:
@@ -99,6 +156,8 @@ def weights_in(norm: AbstractNorm, W: Floats) -> Floats:
 
 MATRIX_NORMS: Final = ("nuclear", "frobenius", "operator")
 DIAGONAL_NORMS: Final = ("l1", "l2", "linf")
+FLOW_NORMS: Final = {False: MATRIX_NORMS[:2], True: DIAGONAL_NORMS[:2]}
+"""Norms of full weights, of diagonal ones, and among them, by `diagonal`, those that the library's flows minimise."""
 
 
 def _shaped(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[Floats, Floats]:

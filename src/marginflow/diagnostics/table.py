@@ -10,7 +10,7 @@ import numpy as np
 from marginflow.arrays import Floats, frozen
 from marginflow.diagnostics.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
 from marginflow.diagnostics.balance import balance, relative_drift
-from marginflow.diagnostics.kkt import direct_residual, factored_residual
+from marginflow.diagnostics.kkt import direct_residual, run_residual
 from marginflow.diagnostics.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, weights_in
 from marginflow.diagnostics.spectrum import (
     attention_entropy,
@@ -20,7 +20,6 @@ from marginflow.diagnostics.spectrum import (
     stable_rank,
 )
 from marginflow.errors import InputError
-from marginflow.model.registry import DiagonalKeyQuery
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, grid
 from marginflow.svm.proof.svm_status import SvmStatus
@@ -170,32 +169,16 @@ def _certificate(path: Trajectory, i: int, names: Sequence[str]) -> tuple[dict[s
 
 
 def _residuals(path: Trajectory, i: int) -> dict[str, Any]:
-    constraints, dual, model = path.problem.constraints(), path.dual(i), path.parameterization
-    W = path.W(i)
+    constraints, dual, W = path.problem.constraints(), path.dual(i), path.W(i)
     norm = parse_norm(path.norm)
     direct = direct_residual(W, dual, constraints, norm)
-    named, force = path.parameters(i), _parameter_force(path, i)
-    flat, pull = (np.concatenate([part[key].ravel() for key in named]) for part in (named, force))
-    factored = factored_residual(flat, pull, constraints.margins(W), dual, model.degree)
+    factored = run_residual(path, i)
     return {
         "epsilon": factored.epsilon,
         "delta": factored.delta,
         "stationarity": direct.stationarity,
         "complementarity": direct.complementarity,
     }
-
-
-def _parameter_force(path: Trajectory, i: int) -> dict[str, Floats]:
-    """-grad of the loss in each trained array, from the clipped weights that R uses (theory 3.2)."""
-    G = path.problem.constraints().adjoint(path.dual(i))
-    model, problem = path.parameterization, path.problem
-    if isinstance(model, DiagonalKeyQuery):
-        # Its state is the integral of the force, not k and q.
-        g, p = np.diagonal(G), path.parameters(i)
-        return {"k": g * p["q"], "q": g * p["k"]}
-    phi = model.map(problem.d, problem.d_z)
-    pull = np.ascontiguousarray(np.diagonal(G)) if model.diagonal else G
-    return phi.unpack(phi.vjp(path.snapshots.theta[i][None], pull[None])[0])
 
 
 def _structure(path: Trajectory, i: int) -> dict[str, Any]:

@@ -1,18 +1,22 @@
 """Pictures of the ends (need matplotlib): basins on the plane of starts, shares by the scale of the start."""
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.atomic_file import whole_file
 from marginflow.attractors.attractors import Attractor, Attractors
 from marginflow.errors import InputError
+from marginflow.figures.style import LEGEND, drawing
 
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_T = TypeVar("_T")
 
 
 def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
@@ -23,15 +27,24 @@ def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
     """
     if not found.scales:
         raise InputError("picture of shares: got no sampled runs; give sample=N (--sample N) and scales")
-    figure = _figure(6.4, 3.4)
-    axes = figure.add_subplot()
+    with drawing(path, 6.4, 3.4, grown=True) as figure:
+        _shares(figure, found)
+
+
+def _shares(figure: "Figure", found: Attractors) -> None:
+    axes = figure.subplots()
     place = np.arange(len(found.scales))
     base = np.zeros(len(found.scales))
-    met = [a for a in found.attractors if a.share]
-    for k, end in enumerate(met):
+    met = sorted((a for a in found.attractors if a.share), key=lambda a: (not a.optimal, -(a.share or 0.0)))
+    named, rest = _few(met)
+    for k, end in enumerate(named):
         share = np.array([s.value for s in end.shares])
         colour, hatch = _look(end, k)
         axes.bar(place, share, 0.62, base, color=colour, hatch=hatch, edgecolor="white", label=_name(found, end))
+        base += share
+    if rest:
+        share = np.array([[s.value for s in end.shares] for end in rest]).sum(axis=0)
+        axes.bar(place, share, 0.62, base, color="0.8", edgecolor="white", label=f"{len(rest)} other ends")
         base += share
     if np.any(base < 1.0 - 1e-12):
         axes.bar(place, 1.0 - base, 0.62, base, color="white", edgecolor="0.35", label="not in an attractor")
@@ -45,13 +58,12 @@ def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
     axes.set_ylabel("share of runs")
     axes.set_ylim(0.0, 1.0)
     total = sum(s.total for s in found.attractors[0].shares) // len(found.scales) if len(found) else 0
-    figure.suptitle(
+    axes.set_title(
         f"{found.problem.name}, {found.parameterization.word}: {len(found)} ends listed, "
-        f"{len(met)} met, {total} runs each",
+        f"{len(met)} met, {total} runs each{_cut(found)}",
         fontsize=9,
     )
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    _save(figure, path)
+    _beside(axes)
 
 
 def draw_basins(
@@ -96,29 +108,51 @@ def draw_basins(
         end = found.find(run.selected(-1))
         if end is not None:
             index[i] = found.attractors.index(end)
-    figure = _figure(6.2, 4.2)
-    axes = figure.add_subplot()
+    with drawing(path, 6.2, 4.2, grown=True) as figure:
+        _basins(figure, found, starts, index, reach)
+
+
+def _basins(figure: "Figure", found: Attractors, starts: Floats, index: Ints, reach: float) -> None:
+    problem, model = found.problem, found.parameterization
+    axes = figure.subplots()
+    points = int(np.sqrt(len(starts)))
     half = reach / (points - 1)
     sides = (-reach - half, reach + half)
     axes.imshow(_pixels(found, index.reshape(points, points)), origin="lower", extent=(*sides, *sides))
-    for k, end in enumerate(found.attractors):
-        here = starts[index == k]
-        colour, _ = _look(end, k)
+    here = [(k, end, float((index == k).mean())) for k, end in enumerate(found.attractors)]
+    for k, end, _ in here:
         assert end.decision.solution is not None
         W = end.decision.solution.beta if model.diagonal else end.decision.solution.W.ravel()
         tip = 0.9 * reach * W / np.abs(W).max()
-        axes.annotate("", tip, (0.0, 0.0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.2})
-        share = len(here) / len(starts)
-        axes.plot([], [], "s", color=colour, label=f"{_name(found, end)}\n{share:.0%} of this square")
-    lost = starts[index < 0]
-    if len(lost):
+        arrow = {"arrowstyle": "-|>", "color": _look(end, k)[0], "linewidth": 2.2}
+        axes.annotate("", tip, (0.0, 0.0), arrowprops=arrow)
+    named, rest = _few(sorted(here, key=lambda item: (not item[1].optimal, -item[2])))
+    for k, end, share in named:
+        axes.plot([], [], "s", color=_look(end, k)[0], label=f"{_name(found, end)}\n{share:.0%} of this square")
+    if rest:
+        share = sum(share for _, _, share in rest)
+        axes.plot([], [], "s", color="white", label=f"{len(rest)} other ends\n{share:.0%} of this square")
+    if np.any(index < 0):
         axes.plot([], [], "s", color="0.85", label="in no attractor")
     axes.plot(0.0, 0.0, "o", color="black", markersize=4)
     axes.set_xlabel("first weight of the start")
     axes.set_ylabel("second weight of the start")
-    figure.suptitle(f"{problem.name}, {model.word}: arrows are the SVM directions of the ends", fontsize=9)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    _save(figure, path)
+    axes.set_title(f"{problem.name}, {model.word}: arrows are the SVM directions of the ends{_cut(found)}", fontsize=9)
+    _beside(axes)
+
+
+def _few(items: list[_T]) -> tuple[list[_T], list[_T]]:
+    """The items that a legend names, and those that it only counts: never a single one of those."""
+    return (items, []) if len(items) <= LEGEND else (items[: LEGEND - 1], items[LEGEND - 1 :])
+
+
+def _beside(axes: "Axes") -> None:
+    """The legend at the right of the axes, from their top down, where it covers neither them nor the title."""
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0, frameon=False)
+
+
+def _cut(found: Attractors) -> str:
+    return "; interrupted" if found.interrupted else ""
 
 
 def _pixels(found: Attractors, index: Ints) -> Floats:
@@ -145,25 +179,6 @@ def _look(end: Attractor, k: int) -> tuple[str, str]:
         return _BEST, ""
     others = k if k else 1
     return _COLOURS[(others - 1) % len(_COLOURS)], _HATCHES[(others - 1) // len(_COLOURS) % len(_HATCHES)]
-
-
-def _figure(width: float, height: float) -> "Figure":
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            "picture: matplotlib is not installed; pip install 'marginflow[paper]' to draw pictures"
-        ) from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: "Figure", path: str | os.PathLike[str]) -> None:
-    suffix = os.fspath(path).rpartition(".")[2].lower()
-    if suffix not in ("svg", "png", "pdf"):
-        raise InputError(f"{path}: got the ending {suffix!r}; expected .svg, .png or .pdf")
-    options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == "svg" else {}
-    with whole_file(path) as draft:
-        figure.savefig(draft, dpi=160, format=suffix, **options)
 
 
 _BEST: Final = "#009E73"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.atomic_file import whole_file
+from marginflow.diagnostics.late_law import late_law
 from marginflow.errors import InputError
-from marginflow.report.columns import columns_of, law_of, leads
+from marginflow.figures.style import WIDTH, drawing, label_of, log_plot, log_scales, look_of
+from marginflow.norms import parse_norm
+from marginflow.report.columns import columns_of, leads
 from marginflow.report.subject import Subject, gather
-from marginflow.report.wording import NORMS, WORDS
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -20,45 +21,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-WIDTH: Final = 3.4
-"""Inches: one column of a two-column page."""
-
-STYLE: Final[dict[str, dict[str, Any]]] = {
-    "kq": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
-    "w": {"color": "#D55E00", "linestyle": "--", "marker": "s"},
-    "diag-kq": {"color": "#009E73", "linestyle": "-.", "marker": "^"},
-    "diag": {"color": "#CC79A7", "linestyle": ":", "marker": "D"},
-}
-"""Okabe and Ito's colours, each with its own line and marker: none is told apart by colour alone."""
-
-RC: Final[Any] = {
-    "font.size": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "lines.linewidth": 1.3,
-    "lines.markersize": 3,
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "marginflow",
-    "figure.constrained_layout.use": True,
-    "savefig.dpi": 300,
-}
-
-
 class Run:
     """One run with the columns that a figure draws."""
 
     def __init__(self, path: Trajectory, subject: Subject) -> None:
         self.path = path
-        self.word = path.parameterization.word
-        self.law = law_of(path, subject.solution(path.norm))
+        self.look = look_of(path.parameterization)
+        self.law = late_law(path, subject.solution(path.norm))
         self.columns = columns_of(path, subject, self.law, np.arange(len(path.log_time)))
-        self.line = {key: STYLE[self.word][key] for key in ("color", "linestyle")}
+        self.line = {key: self.look[key] for key in ("color", "linestyle")}
+
+    @property
+    def name(self) -> str:
+        """Its parameterisation, and that it was interrupted: runs of one name share an entry of the legend."""
+        return label_of(self.path.parameterization) + (", interrupted" if self.path.ended == "interrupted" else "")
 
     def __getitem__(self, name: str) -> Floats:
         found = self.columns.get(name)
@@ -87,7 +63,7 @@ def norms(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     for axes, norm in zip(grid, names, strict=True):
         ends = []
         for run in runs:
-            axes.plot(run["margin"], run[f"norm_{norm}"], **run.line)
+            log_plot(axes, run["margin"], run[f"norm_{norm}"], **run.line)
             ends += [run[f"norm_{norm}"][-1]]
         found = subject.solution(norm)
         if found is not None:
@@ -97,8 +73,8 @@ def norms(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         if finite:
             room = max(max(finite) - min(finite), 0.15 * max(finite))
             axes.set_ylim(min(finite) - 0.15 * room, max(finite) + 0.5 * room)
-        axes.set_xscale("log")
-        axes.set_ylabel(f"{NORMS[norm]['label']} / margin")
+        log_scales(axes, "x")
+        axes.set_ylabel(f"{parse_norm(norm).label} / margin")
     grid[-1].set_xlabel("least margin (solid line: certified SVM value)")
     _legend(grid[0], runs)
 
@@ -115,9 +91,8 @@ def ratio(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
             m, g = margin[sound][-1], gap[sound][-1]
             start = max(1.0, m * 1e-4)
             axes.plot([start, m], [g * (start / m) ** -run.law.power, g], color="0.75", linewidth=4)
-        axes.plot(margin[good], gap[good], **run.line)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+        log_plot(axes, margin, gap, where=good, **run.line)
+    log_scales(axes, "x", "y")
     axes.set_xlabel("least margin")
     axes.set_ylabel("$R - 1$ in the run's own norm")
     _legend(axes, runs, law=any(run.law and run.law.power for run in runs))
@@ -134,18 +109,12 @@ def spectrum(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     s /= run.path.margin[good][:, None]
     for j in range(s.shape[1]):
         on = rank is None or j < rank
-        axes.plot(
-            run.path.margin[good],
-            s[:, j],
-            color=STYLE[run.word]["color"],
-            linestyle="-" if on else "--",
-            linewidth=1.3 if on else 0.7,
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+        line: dict[str, Any] = {"linestyle": "-", "linewidth": 1.3} if on else {"linestyle": "--", "linewidth": 0.7}
+        log_plot(axes, run.path.margin[good], s[:, j], color=run.look["color"], **line)
+    log_scales(axes, "x", "y")
     axes.set_xlabel("least margin")
     axes.set_ylabel("singular value / margin")
-    axes.set_title(f"{WORDS[run.word]['short']}: solid, support of the SVM; dashed, the rest", fontsize=7)
+    axes.set_title(f"{run.name}: solid, support of the SVM; dashed, the rest", fontsize=7)
 
 
 def attention(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
@@ -164,7 +133,7 @@ def attention(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     axes.set_xlabel("token (ring: optimal)")
     axes.set_ylabel("sample")
     axes.spines[:].set_visible(True)
-    figure.colorbar(shown, ax=axes, label=f"attention ({WORDS[runs[0].word]['short']})")
+    figure.colorbar(shown, ax=axes, label=f"attention ({runs[0].name})")
 
 
 def support(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
@@ -175,7 +144,7 @@ def support(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         path = run.path
         margins = leads(path, len(path.log_time) - 1)[c.sample, c.token]
         dual = path.dual(-1)
-        style = {"color": STYLE[run.word]["color"], "marker": STYLE[run.word]["marker"], "linestyle": "none"}
+        style = {"color": run.look["color"], "marker": run.look["marker"], "linestyle": "none"}
         axes.plot(margins / margins.min(), dual / dual.sum(), alpha=0.7, **style)
         own = subject.solution(path.norm)
         if own is not None:
@@ -195,10 +164,8 @@ def balance(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     grid = figure.subplots(2, 1, sharex=True)
     for axes, name, label in zip(grid, ("epsilon", "delta"), ("$\\epsilon$", "$\\delta$"), strict=True):
         for run in runs:
-            good = (run["margin"] > 0) & (run[name] > 1e-17)
-            axes.plot(run["margin"][good], run[name][good], **run.line)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+            log_plot(axes, run["margin"], run[name], where=run[name] > 1e-17, **run.line)
+        log_scales(axes, "x", "y")
         axes.set_ylabel(label)
     grid[-1].set_xlabel("least margin")
     _legend(grid[0], runs)
@@ -228,39 +195,37 @@ def save_figure(paths: Sequence[Trajectory], kind: str, output: Path) -> None:
     """
     if kind not in KINDS:
         raise InputError(f"--kind: got {kind!r}; expected one of {', '.join(KINDS)}")
-    suffix = output.suffix.lower().lstrip(".")
-    if suffix not in ("pdf", "svg", "png"):
-        raise InputError(f"{output}: got suffix {output.suffix!r}; expected .pdf, .svg or .png")
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("figure: needs matplotlib; install it with pip install 'marginflow[paper]'") from None
-    subjects = gather(paths, lambda text: None)
-    if len(subjects) != 1:
-        raise InputError(f"figure: got runs on {len(subjects)} problems; expected runs on one")
-    subject = subjects[0]
-    _refuse_negative_margins(subject, kind)
-    height = HEIGHTS.get(kind, 2.4) * (len(subject.solutions) if kind == "norms" else 1)
-    # Without a date two runs of the same command give the same bytes.
-    stamp: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix, {})
-    with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(WIDTH, height))
+    panels = len({path.parameterization.diagonal for path in paths}) * 2 if kind == "norms" else 1
+    with drawing(output, WIDTH, HEIGHTS.get(kind, 2.4) * panels) as figure:
+        subjects = gather(paths, lambda text: None)
+        if len(subjects) != 1:
+            raise InputError(f"figure: got runs on {len(subjects)} problems; expected runs on one")
+        subject = subjects[0]
+        _refuse_unsuitable(subject, kind)
         KINDS[kind](figure, subject, [Run(path, subject) for path in subject.paths])
-        with whole_file(output) as draft:
-            figure.savefig(draft, format=suffix, metadata=stamp)
 
 
-def _refuse_negative_margins(subject: Subject, kind: str) -> None:
+def _refuse_unsuitable(subject: Subject, kind: str) -> None:
+    """One line instead of an empty figure: runs that never separate, or whose numbers are not finite."""
+    broken = [path for path in subject.paths if not _drawable(path)]
+    if broken:
+        raise InputError(
+            f"figure: got {len(broken)} runs ({broken[0].parameterization.label} among them) that end with a time "
+            "or weights that are not finite; leave them out, and see `marginflow report` for what they say"
+        )
     if kind in ("time", "attention"):
         return
     wrong = [path for path in subject.paths if not path.margin[-1] > 0]
     if wrong:
-        word = str(WORDS[wrong[0].parameterization.word]["short"])
         raise InputError(
-            f"figure {kind}: got {len(wrong)} runs ({word} among them) that end with a margin at or below 0, "
-            "which nothing can be divided by; leave them out, or draw --kind time or attention"
+            f"figure {kind}: got {len(wrong)} runs ({wrong[0].parameterization.label} among them) that end with a "
+            "margin at or below 0, which nothing can be divided by; leave them out, or draw --kind time or attention"
         )
+
+
+def _drawable(path: Trajectory) -> bool:
+    numbers = [path.log_time[-1:], path.log_excess[-1:], path.margin[-1:], path.W(-1), path.dual(-1)]
+    return all(bool(np.isfinite(x).all()) for x in numbers)
 
 
 def _stretch(axes: "Axes", which: str, values: Sequence[Floats]) -> None:
@@ -301,10 +266,9 @@ def _legend(axes: "Axes", runs: list[Run], *, law: bool = False, marker: bool = 
     from matplotlib.lines import Line2D
 
     handles = []
-    for word in dict.fromkeys(run.word for run in runs):
-        style = dict(STYLE[word])
-        style |= {"linestyle": "none"} if marker else {"marker": None}
-        handles.append(Line2D([], [], label=str(WORDS[word]["short"]).replace("∘", "$\\circ$"), **style))
+    for name, look in {run.name: run.look for run in runs}.items():
+        style = look | ({"linestyle": "none"} if marker else {"marker": None})
+        handles.append(Line2D([], [], label=name, **style))
     if law:
         handles.append(Line2D([], [], color="0.75", linewidth=4, label="predicted"))
     axes.legend(handles=handles)

@@ -28,6 +28,8 @@ class Combined(AbstractParameterization):
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=1, init=False)
+    description: str = field(default="one combined matrix W", init=False)
+    least_energy: float = field(default=1.0, init=False)
 
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
         """W (d, d_z)."""
@@ -53,6 +55,8 @@ class Diagonal(AbstractParameterization):
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=True, init=False)
     degree: int = field(default=1, init=False)
+    description: str = field(default="one diagonal β", init=False)
+    least_energy: float = field(default=1.0, init=False)
 
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
         """beta (d,); UndefinedError unless d == d_z."""

@@ -26,6 +26,8 @@ class DiagonalKeyQuery(AbstractParameterization):
     conserved: str = field(default="k^2 - q^2", init=False)
     diagonal: bool = field(default=True, init=False)
     degree: int = field(default=2, init=False)
+    description: str = field(default="diagonal keys and queries k, q", init=False)
+    least_energy: float = field(default=2.0, init=False)
 
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
         """k (d,), q (d,); UndefinedError unless d == d_z."""

@@ -31,6 +31,8 @@ class KeyQuery(AbstractParameterization):
     conserved: str = field(default="K'K - Q'Q", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=2, init=False)
+    description: str = field(default="separate keys and queries K, Q", init=False)
+    least_energy: float = field(default=2.0, init=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.width, bool) or not isinstance(self.width, int | np.integer) or self.width < 1:

@@ -84,11 +84,6 @@ class AbstractParameterization(ABC):
         """What the command line calls it."""
 
     @property
-    def label(self) -> str:
-        """What figures and sentences call it, as "K, Q"."""
-        return self.word
-
-    @property
     @abstractmethod
     def flow_norm(self) -> str:
         """The norm of W (of its diagonal, for diagonal weights) that its flow is expected to minimise."""
@@ -107,6 +102,24 @@ class AbstractParameterization(ABC):
     @abstractmethod
     def degree(self) -> int:
         """phi(c theta) = c^degree phi(theta)."""
+
+    @property
+    def label(self) -> str:
+        """Its symbols, for the end of a curve: "K, Q"."""
+        return self.word
+
+    @property
+    def description(self) -> str:
+        """What is trained, in a sentence: "separate keys and queries K, Q"."""
+        return f"the parameterisation {self.word}"
+
+    @property
+    def least_energy(self) -> float | None:
+        """c where the least |theta|^2 of all theta with phi(theta) = W is c N(W)^(2/degree), N its `norm`.
+
+        It sets the constant of the late law (theory 5.1). None where that is not known: no law is then predicted.
+        """
+        return None
 
     @abstractmethod
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:

@@ -5,11 +5,12 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.diagnostics.ratio import final_ratio, weights_in
+from marginflow.arrays import Floats
+from marginflow.diagnostics.ratio import comparison
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
 from marginflow.report.subject import Subject
-from marginflow.report.wording import NORMS, WORDS, listing, number, plural
+from marginflow.report.wording import listing, number, plural
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -48,6 +49,10 @@ LIMITS: Final = (
 """What no report shows."""
 
 
+ROUNDING: Final = 1e-12
+"""The norm of W and the margin carry rounding errors of their own: smaller relative differences mean nothing."""
+
+
 def answer(subject: Subject) -> Answer:
     """Everything that can be said of the runs on one problem."""
     p = subject.problem
@@ -74,37 +79,35 @@ def answer(subject: Subject) -> Answer:
     )
 
 
-def over_margin(path: Trajectory, norm: str) -> float:
-    """N(W) over the least margin of W itself at the last snapshot: never below the certified SVM value.
-
-    `path.margin` comes from the logits that the integrator carries; it differs from the margin of W by the
-    integration error (1e-7 or so), which is more than R - 1 where a run has met its SVM.
-    """
-    found = parse_norm(norm)
-    W = weights_in(found, path.W(-1))
-    return found.value(W) / float(path.problem.constraints().margins(W).min())
-
-
 def _outcome(paths: list[Trajectory]) -> str:
     statuses = {path.status.name for path in paths}
     return statuses.pop() if len(statuses) == 1 else "mixed"
 
 
 def _one(path: Trajectory, subject: Subject) -> str:
-    word = path.parameterization.word
-    who = f"With {WORDS[word]['long']} ({_start(path)}): "
+    who = f"With {path.parameterization.description} ({_start(path)}): "
     verdict = path.status.value[0].lower() + path.status.value[1:]
+    stopped = "was interrupted" if path.ended == "interrupted" else "ends"
     where = (
-        f"The run ends at log₁₀ t = {number(float(path.log_time[-1]) / LN10)} "
+        f"The run {stopped} at log₁₀ t = {number(float(path.log_time[-1]) / LN10)} "
         f"with least margin {number(float(path.margin[-1]))}."
     )
-    if path.status.name != "minimal_loss":
-        wrong = np.flatnonzero(path.selected(-1) != path.problem.optimal)
-        noun = "sample" if len(wrong) == 1 else "samples"
-        named = [_sample(path, subject, int(i)) for i in wrong]
-        samples = f" Not on the optimal token: {noun} {listing(named)}." if len(wrong) else ""
-        return f"{who}{verdict} {where}{samples} {_sentence(path.reason)}"
-    return f"{who}{verdict} {where} {_met(path, subject)}"
+    if path.status.name == "minimal_loss":
+        return f"{who}{verdict} {where} {_met(path, subject)}"
+    parts = [f"{who}{verdict} {where}", _unsettled(path, subject), _sentence(path.reason)]
+    if path.status.name == "trapped":
+        parts.append(_met(path, subject))
+    return " ".join(part for part in parts if part)
+
+
+def _unsettled(path: Trajectory, subject: Subject) -> str:
+    """Which samples are not on their optimal token, unless the reason of the verdict says just that."""
+    wrong = np.flatnonzero(path.selected(-1) != path.problem.optimal)
+    named = subject.problem.token_names is not None
+    if not len(wrong) or (not named and tuple(int(i) for i in wrong) == tuple(i for i, _ in path.verdict.wrong)):
+        return ""
+    noun = "sample" if len(wrong) == 1 else "samples"
+    return f"Not on the optimal token: {noun} {listing([_sample(path, subject, int(i)) for i in wrong])}."
 
 
 def _sample(path: Trajectory, subject: Subject, i: int) -> str:
@@ -117,18 +120,22 @@ def _sample(path: Trajectory, subject: Subject, i: int) -> str:
 
 def _met(path: Trajectory, subject: Subject) -> str:
     """Which SVM the run met: its norm over the margin beside the certified interval, and R."""
-    norm = path.norm
-    name = NORMS[norm]["label"]
-    value = over_margin(path, norm)
-    solution = subject.solution(norm)
-    if solution is None:
-        found = subject.solutions[norm]
-        return f"Its {name} norm over the margin is {number(value, 7)}, but the {name} SVM is {found.status.value}."
+    norm = parse_norm(path.norm)
+    seen = comparison(path)
+    value, found = seen.norm_over_lead(norm), subject.compared(path)
+    over, which = "the margin", f"{norm.label} SVM"
+    if seen.own:
+        over = "its lead over worse tokens"
+        which = f"{norm.label} SVM of its own tokens (--select {','.join(map(str, seen.selection))})"
+    if found is None or found.status.name != "optimal":
+        why = "was not solved" if found is None else f"is {found.status.value}"
+        return f"Its {norm.label} norm over {over} is {number(value, 7)}, but the {which} {why}."
+    certified = f"certified {norm.label} SVM value" if not seen.own else f"certified value of the {which},"
     text = (
-        f"Its {name} norm over the margin is {number(value, 8)}, {_away(value, solution.certificate.lower)} "
-        f"the certified {name} SVM value {_bounds(solution)}."
+        f"Its {norm.label} norm over {over} is {number(value, 8)}, {_away(value, found.certificate.lower)} "
+        f"the {certified} {_bounds(found)}."
     )
-    ratio = final_ratio(path)
+    ratio = seen.ratio(norm)
     if np.isfinite(ratio):
         text += f" Its own weights prove at most {number(ratio - 1, 3)} (R − 1), whatever any solver says."
     return text
@@ -136,8 +143,7 @@ def _met(path: Trajectory, subject: Subject) -> str:
 
 def _away(value: float, least: float) -> str:
     excess = value / least - 1
-    # The norm of W and the margin carry rounding errors of their own: smaller differences mean nothing.
-    return f"a relative {number(excess, 3)} above" if excess > 1e-12 else "equal up to rounding to"
+    return f"a relative {number(excess, 3)} above" if excess > ROUNDING else "equal up to rounding to"
 
 
 def _bounds(solution: Solution) -> str:
@@ -146,9 +152,7 @@ def _bounds(solution: Solution) -> str:
 
 
 def _many(paths: list[Trajectory], subject: Subject) -> str:
-    word = paths[0].parameterization.word
-    norm = paths[0].norm
-    name = NORMS[norm]["label"]
+    norm = parse_norm(paths[0].norm)
     by = {status: [p for p in paths if p.status.name == status] for status in ("minimal_loss", "trapped", "undecided")}
     counts = ", ".join(
         f"{len(group)} {one if len(group) == 1 else more} {text}"
@@ -163,25 +167,35 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
         )
         if group
     )
-    text = f"Of {len(paths)} runs with {WORDS[word]['long']}, {counts}."
+    text = f"Of {len(paths)} runs with {paths[0].parameterization.description}, {counts}."
+    cut = sum(path.ended == "interrupted" for path in paths)
+    if cut:
+        text += f" {plural(cut, 'run')} {'was' if cut == 1 else 'were'} interrupted."
     reached = by["minimal_loss"]
     if not reached:
         return f"{text} None can be compared with the SVM of the optimal tokens."
-    values = np.array([over_margin(p, norm) for p in reached])
+    if len(reached) == 1:
+        return f"{text} The one that reaches it ({_start(reached[0])}): {_met(reached[0], subject)}"
+    values = np.array([comparison(p).norm_over_lead(norm) for p in reached])
     times = np.array([float(p.log_time[-1]) for p in reached]) / LN10
     text += (
-        f" Those that reach it end at log₁₀ t from {number(times.min(), 3)} to {number(times.max(), 3)} "
-        f"with {name} norm over the margin from {number(values.min(), 6)} to {number(values.max(), 6)} "
-        f"(median {number(float(np.median(values)), 6)})"
+        f" Those that reach it end at log₁₀ t {_span(times, 3, equal='= ')} with {norm.label} norm over the margin "
+        f"{_span(values, 6, median=True)}"
     )
-    solution = subject.solution(norm)
+    solution = subject.solution(norm.name)
     if solution is None:
-        return f"{text}; the {name} SVM is {subject.solutions[norm].status.value}."
+        return f"{text}; the {norm.label} SVM is {subject.solutions[norm.name].status.value}."
     worst = float(values.max() / solution.certificate.lower - 1)
-    return (
-        f"{text}; the certified {name} SVM value is {_bounds(solution)}, "
-        f"so the farthest is a relative {number(worst, 3)} above the least."
-    )
+    far = f"a relative {number(worst, 3)} above the least" if worst > ROUNDING else "equal to the least up to rounding"
+    return f"{text}; the certified {norm.label} SVM value is {_bounds(solution)}, so the farthest is {far}."
+
+
+def _span(values: Floats, digits: int, *, equal: str = "", median: bool = False) -> str:
+    """The range of several numbers, with their median; the one number where `digits` do not tell them apart."""
+    low, middle, high = (number(float(f(values)), digits) for f in (np.min, np.median, np.max))
+    if low == high:
+        return f"{equal}{low}"
+    return f"from {low} to {high}" + (f" (median {middle})" if median else "")
 
 
 def _contrast(subject: Subject) -> list[tuple[str, list[float | None]]]:
@@ -191,9 +205,9 @@ def _contrast(subject: Subject) -> list[tuple[str, list[float | None]]]:
         reached = [path for path in subject.of(word) if path.status.name == "minimal_loss"]
         if not reached:
             continue
-        mine = list(subject.solutions) if reached[0].parameterization.diagonal else ["nuclear", "frobenius"]
+        mine = subject.norms_of(reached[0])
         medians = [
-            float(np.median([over_margin(path, norm) for path in reached])) if norm in mine else None
+            float(np.median([comparison(path).norm_over_lead(norm) for path in reached])) if norm in mine else None
             for norm in subject.solutions
         ]
         rows.append((word, medians))
@@ -204,12 +218,12 @@ def _limits(subject: Subject) -> list[str]:
     """What a reader must not conclude."""
     paths = subject.paths
     out = []
-    unsure = [NORMS[n]["label"] for n, s in subject.solutions.items() if subject.solution(n) and s.unique is not True]
+    unsure = [parse_norm(n).label for n, s in subject.solutions.items() if subject.solution(n) and s.unique is not True]
     if unsure:
         out.append(
             f"The {' and '.join(unsure)} SVM solution is not certified unique: values are compared, not directions."
         )
-    hopeless = [NORMS[n]["label"] for n, s in subject.solutions.items() if s.status.name == "infeasible"]
+    hopeless = [parse_norm(n).label for n, s in subject.solutions.items() if s.status.name == "infeasible"]
     if hopeless:
         out.append(
             f"The {' and '.join(hopeless)} SVM is infeasible, with proof: no weights put every optimal token on "
@@ -217,9 +231,16 @@ def _limits(subject: Subject) -> list[str]:
         )
     stuck = [path for path in paths if path.status.name == "trapped"]
     if stuck:
+        one = len(stuck) == 1
         out.append(
-            f"{plural(len(stuck), 'run')} did not reach the minimal loss: the claim is about runs that do, "
-            f"so no SVM of the optimal tokens is compared with {'it' if len(stuck) == 1 else 'them'}."
+            f"{plural(len(stuck), 'run')} did not reach the minimal loss: the claim is about runs that do, so "
+            f"{'it is' if one else 'they are'} compared with the SVM of {'its' if one else 'their'} own tokens only."
+        )
+    cut = [path for path in paths if path.ended == "interrupted"]
+    if cut:
+        out.append(
+            f"{plural(len(cut), 'run')} {'was' if len(cut) == 1 else 'were'} interrupted: what is shown is where "
+            f"{'it' if len(cut) == 1 else 'they'} stood then, not where {'it' if len(cut) == 1 else 'they'} would end."
         )
     undecided = [path for path in paths if path.status.name == "undecided"]
     if undecided:

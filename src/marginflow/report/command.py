@@ -10,7 +10,6 @@ import scipy
 
 import marginflow
 from marginflow.report.subject import Subject
-from marginflow.report.wording import WORDS
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -18,7 +17,7 @@ def label_of(path: Trajectory, subject: Subject) -> str:
     """What tells a run from the others of its problem: parameterisation, seed, the scale if that differs."""
     word = path.parameterization.word
     start = f"seed {path.seed}" if path.seed >= 0 else "given start"
-    label = f"{WORDS[word]['short']}, {start}"
+    label = f"{path.parameterization.label}, {start}"
     alike = [other for other in subject.of(word) if other is not path and other.seed == path.seed]
     if not alike:
         return label

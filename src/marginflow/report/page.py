@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from marginflow.report.answer import LIMITS, Answer
-from marginflow.report.wording import NORMS, WORDS, number, plural
+from marginflow.report.wording import number, plural
 
 
 SCRIPTS: Final = (
@@ -34,6 +34,15 @@ SCRIPTS: Final = (
 """In the order in which they need each other."""
 
 
+Words = Mapping[str, Mapping[str, str]]
+"""Names for people by the word or norm that they stand for: `payload.words_of`."""
+
+
+OWN_SELECTION: Final = (
+    "* Of a run that is trapped: norm over its lead, and R, of the SVM of the tokens it is trapped on."
+)
+
+
 def render(
     answers: Sequence[Answer],
     runs: Sequence[Mapping[str, Any]],
@@ -48,10 +57,10 @@ def render(
     parts = {
         "script_hash": digest,
         "style": _asset("page.css"),
-        "answers": "".join(_answer(found) for found in answers),
+        "answers": "".join(_answer(found, data["words"], data["norms"]) for found in answers),
         "limits": _limits(answers),
         "summary": html.escape(_summary(runs, answers)),
-        "runs": _runs(runs, answers),
+        "runs": _runs(runs, answers, data["norms"]),
         "commands": html.escape("\n".join(commands)),
         "commands_note": html.escape(commands_note),
         "versions": html.escape(versions),
@@ -71,32 +80,32 @@ def _asset(name: str) -> str:
     return (files("marginflow.report") / "assets").joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 
-def _answer(found: Answer) -> str:
+def _answer(found: Answer, words: Words, norms: Words) -> str:
     rows = "".join(
-        f'<li class="{outcome}"><span class="badge word-{word}">{html.escape(WORDS[word]["short"])}</span> '
-        f"<p>{html.escape(text)}</p></li>"
+        f'<li class="{outcome}"><span class="badge word-{html.escape(word)}">'
+        f"{html.escape(words[word]['short'])}</span> <p>{html.escape(text)}</p></li>"
         for word, outcome, text in found.found
     )
     title, sizes = html.escape(found.title), html.escape(found.sizes)
     return (
         f'<section class="answer"><h2>{title}</h2><p class="sizes">{sizes}</p>'
-        f'<div class="columns"><ul class="found">{rows}</ul>{_contrast(found)}</div></section>'
+        f'<div class="columns"><ul class="found">{rows}</ul>{_contrast(found, words, norms)}</div></section>'
     )
 
 
-def _contrast(found: Answer) -> str:
+def _contrast(found: Answer, words: Words, norms: Words) -> str:
     """The table of norms over margin; empty where no run reached the minimal loss."""
     if not found.contrast:
         return ""
     lines = ""
     for word, values in found.contrast:
         cells = "".join(
-            f'<td class="{"own" if WORDS[word]["norm"] == norm else ""}">{number(value, 6)}</td>'
+            f'<td class="{"own" if words[word]["norm"] == norm else ""}">{number(value, 6)}</td>'
             for norm, value in zip(found.columns, values, strict=True)
         )
-        short = html.escape(WORDS[word]["short"])
-        lines += f'<tr><th scope="row" class="badge word-{word}">{short}</th>{cells}</tr>'
-    heads = "".join(f'<th scope="col">{html.escape(NORMS[norm]["label"])}</th>' for norm in found.columns)
+        short = html.escape(words[word]["short"])
+        lines += f'<tr><th scope="row" class="badge word-{html.escape(word)}">{short}</th>{cells}</tr>'
+    heads = "".join(f'<th scope="col">{html.escape(norms[norm]["label"])}</th>' for norm in found.columns)
     least = "".join(f"<td>{number(value, 6)}</td>" for value in found.certified)
     return (
         '<div class="scroll" tabindex="0" role="group" aria-label="Table: norms over margin">'
@@ -126,25 +135,30 @@ def _summary(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> st
         "undecided": "undecided",
     }
     parts = [f"{counts[name]} {text}" for name, text in said.items() if counts[name]]
+    cut = sum(run["interrupted"] for run in runs)
+    parts += [f"{cut} interrupted before the end"] if cut else []
     return f"{plural(len(runs), 'run')} on {plural(len(answers), 'problem')}: {', '.join(parts)}."
 
 
-def _runs(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> str:
+def _runs(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer], norms: Words) -> str:
     heads = ["run", "problem", "verdict", "log₁₀ t", "least margin", "norm", "norm ⁄ margin", "R − 1"]
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    body = "".join(_row(run, answers[run["problem"]].title) for run in runs)
-    return f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    body = "".join(_row(run, answers[run["problem"]].title, norms) for run in runs)
+    own = any(run["final"]["own_selection"] for run in runs)
+    note = f"<caption>{OWN_SELECTION}</caption>" if own else ""
+    return f'<table class="runs">{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _row(run: Mapping[str, Any], problem: str) -> str:
+def _row(run: Mapping[str, Any], problem: str, norms: Words) -> str:
     end, place = run["final"], run["index"]
     excess = None if end["ratio"] is None else end["ratio"] - 1.0
+    star = "*" if end["own_selection"] else ""
     numbers = [
-        number(end["log_time"] / math.log(10.0)),
+        number(None if end["log_time"] is None else end["log_time"] / math.log(10.0)),
         number(end["margin"]),
-        html.escape(NORMS[run["norm"]]["label"]),
-        number(end["norm_over_margin"], 7),
-        number(excess, 3),
+        html.escape(norms[run["norm"]]["label"]),
+        number(end["norm_over_margin"], 7) + star,
+        number(excess, 3) + star,
     ]
     return (
         f'<tr data-run="{place}"><th scope="row"><button type="button" data-run="{place}">'

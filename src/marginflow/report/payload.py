@@ -2,21 +2,23 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.diagnostics.ratio import final_ratio, weights_in
+from marginflow.diagnostics.late_law import LateLaw, late_law, spectrum_of
+from marginflow.diagnostics.ratio import comparison, weights_in
+from marginflow.model.registry import PARAMETERIZATIONS
+from marginflow.norms import parse_norm
 from marginflow.problem.real import PATCH_CORNERS
-from marginflow.report.answer import over_margin
-from marginflow.report.columns import Law, columns_of, law_of, spectrum_of
+from marginflow.report.columns import columns_of
 from marginflow.report.command import label_of
 from marginflow.report.detail import Budget, detail_of, plane_of
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
 from marginflow.report.subject import Subject
-from marginflow.report.wording import NORMS, WORDS
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -127,7 +129,7 @@ def run_data(
     """One run: its columns, its singular values, and its maps where the budget allows."""
     at = snapshots_of(path, runs)
     own = subject.solution(path.norm)
-    law = law_of(path, own)
+    law = late_law(path, own)
     columns = columns_of(path, subject, law, at)
     detail = detail_of(path, subject, at, budget)
     plane = plane_of(path, subject, at, budget)
@@ -137,13 +139,14 @@ def run_data(
         "label": label_of(path, subject),
         "word": path.parameterization.word,
         "norm": path.norm,
-        "norms": [name for name in NORMS if f"norm_{name}" in columns],
+        "norms": subject.norms_of(path),
         "seed": path.seed if path.seed >= 0 else None,
         "status": path.status.name,
-        "word_of_status": path.status.name.replace("_", " "),
+        "word_of_status": status_words(path),
+        "interrupted": path.ended == "interrupted",
         "snapshots": len(at),
         "snapshots_saved": len(path.log_time),
-        "final": final_data(path),
+        "final": final_data(path, subject),
         "columns": {name: pack(values) for name, values in columns.items()},
         "singular": pack(_singular(path, at)),
         "rank": None if law is None or own is None else own.rank,
@@ -154,16 +157,24 @@ def run_data(
     }
 
 
-def final_data(path: Trajectory) -> dict[str, float | None]:
-    """The last snapshot in full precision: the numbers of the sentences and of the table of runs."""
-    norm = path.norm
-    margin = float(path.margin[-1])
+def status_words(path: Trajectory) -> str:
+    """The verdict in two words, and that the run was interrupted: for tables, lists and legends."""
+    return path.status.name.replace("_", " ") + (", interrupted" if path.ended == "interrupted" else "")
+
+
+def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:
+    """The last snapshot in full precision: the numbers of the sentences and of the table of runs.
+
+    `norm_over_margin` and `ratio` of a trapped run are those of its own tokens (`own_selection`).
+    """
+    norm, seen = path.norm, comparison(path)
     return {
         "log_time": plain(float(path.log_time[-1])),
         "log_excess": plain(float(path.log_excess[-1])),
-        "margin": margin,
-        "norm_over_margin": over_margin(path, norm) if margin > 0 else None,
-        "ratio": plain(final_ratio(path)),
+        "margin": plain(float(path.margin[-1])),
+        "norm_over_margin": plain(seen.norm_over_lead(norm)),
+        "ratio": plain(seen.ratio(norm)),
+        "own_selection": seen.own,
     }
 
 
@@ -171,7 +182,11 @@ def _singular(path: Trajectory, at: Ints) -> Floats:
     """(S, r) the largest singular values over the margin, or themselves where the run never separates."""
     out = []
     for i in at:
-        s = np.linalg.svd(path.W(i), compute_uv=False)[:SINGULAR_VALUES]
+        W = path.W(i)
+        if not np.isfinite(W).all():
+            out.append(np.full(min(SINGULAR_VALUES, *W.shape), math.nan))
+            continue
+        s = np.linalg.svd(W, compute_uv=False)[:SINGULAR_VALUES]
         margin = float(path.margin[i])
         if path.margin[-1] > 0:
             s = s / margin if margin > 0 else np.full(len(s), math.nan)
@@ -179,7 +194,7 @@ def _singular(path: Trajectory, at: Ints) -> Floats:
     return np.array(out)
 
 
-def _law_data(law: Law | None, own: Solution | None) -> dict[str, Any]:
+def _law_data(law: LateLaw | None, own: Solution | None) -> dict[str, Any]:
     if law is None or own is None:
         return {"law": None, "power": None, "power_source": "", "spectrum_power": None, "spectrum_note": ""}
     support = spectrum_of(own).support
@@ -201,8 +216,18 @@ def _law_data(law: Law | None, own: Solution | None) -> dict[str, Any]:
 def page_data(subjects: list[Subject], runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Everything that the page's scripts read."""
     return {
-        "words": WORDS,
-        "norms": NORMS,
+        "words": words_of(subjects),
+        "norms": {norm: {"label": parse_norm(norm).label} for s in subjects for norm in s.solutions},
         "problems": [problem_data(subject) for subject in subjects],
         "runs": runs,
+    }
+
+
+def words_of(subjects: Sequence[Subject]) -> dict[str, dict[str, str]]:
+    """The parameterisations on the page, by their word and in its order: symbols, norm, description."""
+    found = {word: subject.of(word)[0].parameterization for subject in subjects for word in subject.words}
+    order = [*(word for word in PARAMETERIZATIONS if word in found), *found]
+    return {
+        word: {"short": found[word].label, "norm": found[word].flow_norm, "long": found[word].description}
+        for word in order
     }

@@ -8,9 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Ints
+from marginflow.diagnostics.ratio import FLOW_NORMS, comparison
+from marginflow.model.registry import PARAMETERIZATIONS
+from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
-from marginflow.report.wording import WORDS, plural
+from marginflow.report.wording import plural
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
 from marginflow.trajectory.trajectory import Trajectory
@@ -58,9 +61,28 @@ class Subject:
 
     @property
     def words(self) -> list[str]:
-        """The parameterisations trained here, in the page's order."""
-        here = {path.parameterization.word for path in self.paths}
-        return [word for word in WORDS if word in here]
+        """The parameterisations trained here: the library's in its own order, then others as they come."""
+        here = list(dict.fromkeys(path.parameterization.word for path in self.paths))
+        return [word for word in PARAMETERIZATIONS if word in here] + [w for w in here if w not in PARAMETERIZATIONS]
+
+    def norms_of(self, path: Trajectory) -> list[str]:
+        """The norms among `solutions` that can be taken of the run's weights: those of full matrices always."""
+        return [name for name in self.solutions if path.parameterization.diagonal or not parse_norm(name).diagonal]
+
+    @cached_property
+    def _own(self) -> dict[tuple[str, tuple[int, ...]], Solution]:
+        return {}
+
+    def compared(self, path: Trajectory) -> Solution | None:
+        """The SVM that the end of `path` is compared with (`Comparison`); None where it has none."""
+        norm = path.norm
+        seen = comparison(path)
+        if not seen.own:
+            return self.solutions.get(norm)
+        key = (norm, tuple(int(token) for token in seen.selection))
+        if key not in self._own:
+            self._own[key] = solve(self.problem, norm, selection=seen.selection, against=seen.against)
+        return self._own[key]
 
     def of(self, word: str) -> list[Trajectory]:
         """The runs of one parameterisation."""
@@ -91,8 +113,10 @@ def gather(paths: Sequence[Trajectory], progress: Callable[[str], None]) -> list
 
 
 def _norms(paths: list[Trajectory]) -> list[str]:
-    kinds = {path.parameterization.diagonal for path in paths}
-    return (["nuclear", "frobenius"] if False in kinds else []) + (["l1", "l2"] if True in kinds else [])
+    """Those that the library's flows on such weights minimise, and any other that is predicted."""
+    models = [path.parameterization for path in paths]
+    usual = [norm for kind in (False, True) if any(m.diagonal == kind for m in models) for norm in FLOW_NORMS[kind]]
+    return list(dict.fromkeys([*usual, *(path.norm for path in paths)]))
 
 
 def _fingerprint(problem: Problem) -> bytes:

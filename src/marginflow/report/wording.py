@@ -2,24 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
 
-
-WORDS: Final = {
-    "kq": {"short": "K, Q", "norm": "nuclear", "long": "separate keys and queries K, Q"},
-    "w": {"short": "W", "norm": "frobenius", "long": "one combined matrix W"},
-    "diag-kq": {"short": "k ∘ q", "norm": "l1", "long": "diagonal keys and queries k, q"},
-    "diag": {"short": "β", "norm": "l2", "long": "one diagonal β"},
-}
-"""Parameterisations: at the end of a curve, and in a sentence."""
-
-NORMS: Final = {
-    "nuclear": {"label": "nuclear"},
-    "frobenius": {"label": "Frobenius"},
-    "l1": {"label": "l1"},
-    "l2": {"label": "l2"},
-}
-"""Norms that the page draws."""
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

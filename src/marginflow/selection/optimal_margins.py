@@ -1,4 +1,4 @@
-"""Bounds of one more margin over every optimal W, in exact arithmetic (docs/attractors.md, Certificate).
+"""Bounds of one more margin over every W of bounded norm, in exact arithmetic (docs/attractors.md, Certificate).
 
 Every W with N(W) <= U and margins at least 1 has <A_b, W> >= sum lambda - U N_d(sum lambda A - A_b), whatever
 lambda >= 0. With lambda = t lambda* + delta, t large, the right side tends to the least value on the optimal
@@ -20,15 +20,17 @@ from marginflow.svm.solution import Solution
 
 @dataclass(frozen=True, eq=False)
 class OptimalMargins:
-    """Margins of further constraints at the optima of a solved SVM.
+    """Margins of further constraints over {W: margins >= 1, N(W) <= reach}, which holds every optimum of an SVM.
 
     Attributes:
         solution: an optimal solution with at least one constraint.
         others: (B,) the constraints whose margins are asked for.
+        reach: the norm up to which weights count; the certified upper bound of the SVM when None.
     """
 
     solution: Solution
     others: Constraints
+    reach: float | None = None
 
     @cached_property
     def values(self) -> Floats:
@@ -37,30 +39,63 @@ class OptimalMargins:
         return self.others.margins(W)
 
     def least(self, b: int) -> float:
-        """A number that the margin of constraint `b` exceeds at every optimum."""
+        """A number that the margin of constraint `b` is not below at any W of the set."""
         return self._bound(b, 1.0)
 
     def most(self, b: int) -> float:
-        """A number that the margin of constraint `b` stays below at every optimum."""
+        """A number that the margin of constraint `b` is not above at any W of the set."""
         return -self._bound(b, -1.0)
 
     def _bound(self, b: int, sign: float) -> float:
-        solution, norm = self.solution, self.solution.norm
-        own = solution.constraints
         pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
-        size = max(norm.dual_value(pull), 1e-300)
         shift = self._shift(pull)
-        terms = rounding.gamma(len(own) + 8)
-        start = size / math.sqrt(max(solution.certificate.gap, _FLOOR))
+        if self.reach is None:
+            start = self._start(pull, self.solution.certificate.gap)
+            return max(self._certified(t, shift, pull, rounded) for t in (start, start / 30.0, start * 30.0))
+        # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
         best = -math.inf
-        for t in (start, start / 30.0, start * 30.0):
-            dual = np.maximum(t * solution.dual + shift, 0.0)
-            M = self._adjoint(dual) - pull
-            error = terms * (self._adjoint(dual, absolute=True) + np.abs(M)) + rounded
-            cost = rounding.up(solution.certificate.upper * norm.dual_upper(M, error), 2)
-            gained = rounding.sum_down(dual)
-            best = max(best, gained - cost - rounding.U * 4.0 * max(gained, cost))
+        for moved in (shift, np.zeros_like(shift)) if shift.any() else (shift,):
+            best = max(best, self._certified(self._best_length(moved, pull), moved, pull, rounded))
         return best
+
+    def _start(self, pull: Floats, slack: float) -> float:
+        """The length of the multipliers at which what they gain and what the excess norm costs balance."""
+        size = max(self.solution.norm.dual_value(pull), 1e-300)
+        return size / math.sqrt(max(slack, _FLOOR))
+
+    def _best_length(self, shift: Floats, pull: Floats) -> float:
+        """t near the largest of the bounds (not certified), by golden sections in log t."""
+        slack = self._upper / max(self.solution.certificate.lower, 1e-300) - 1.0
+        start = self._start(pull, slack)
+        grid = [start * 8.0**k for k in range(-3, 4)]
+        values = [self._value(t, shift, pull) for t in grid]
+        k = int(np.argmax(values))
+        low, high = math.log(grid[max(k - 1, 0)]), math.log(grid[min(k + 1, len(grid) - 1)])
+        for _ in range(_SECTIONS):
+            left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+            if self._value(math.exp(left), shift, pull) > self._value(math.exp(right), shift, pull):
+                high = right
+            else:
+                low = left
+        return math.exp((low + high) / 2.0)
+
+    @property
+    def _upper(self) -> float:
+        return self.solution.certificate.upper if self.reach is None else self.reach
+
+    def _value(self, t: float, shift: Floats, pull: Floats) -> float:
+        dual = np.maximum(t * self.solution.dual + shift, 0.0)
+        return float(dual.sum()) - self._upper * self.solution.norm.dual_value(self._adjoint(dual) - pull)
+
+    def _certified(self, t: float, shift: Floats, pull: Floats, rounded: Floats) -> float:
+        """sum lambda - reach N_d(sum lambda A - A_b) for lambda = t lambda* + shift, rounded down."""
+        norm, terms = self.solution.norm, rounding.gamma(len(self.solution.constraints) + 8)
+        dual = np.maximum(t * self.solution.dual + shift, 0.0)
+        M = self._adjoint(dual) - pull
+        error = terms * (self._adjoint(dual, absolute=True) + np.abs(M)) + rounded
+        cost = rounding.up(self._upper * norm.dual_upper(M, error), 2)
+        gained = rounding.sum_down(dual)
+        return gained - cost - rounding.U * 4.0 * max(gained, cost)
 
     def _matrix(self, a: Floats, i: int) -> tuple[Floats, Floats]:
         """a z_i' (its diagonal for diagonal norms) and a bound of its rounding error."""
@@ -138,6 +173,9 @@ class _Face:
 
 _FLOOR: Final = 1e-15
 """Gaps below this are rounding."""
+
+_GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
+_SECTIONS: Final = 8
 
 _FLAT: Final = 1e-6
 """Distance from 1 below which a dual singular value counts as 1."""

@@ -1,6 +1,6 @@
 """The rule for one selection: at the SVM against its worse tokens every better token's margin exceeds 1."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -33,6 +33,7 @@ class Decision:
         selected: (n,) the tokens.
         verdict, reason: the rule's answer.
         solution: the SVM against the worse tokens; None where there is nothing to solve.
+        turns: where the selection is left, (sample, token) of the better or tied token that takes over; else None.
         stability: the least margin of a better token at the SVM; inf when no token is better.
         stability_lower: a number that every better margin exceeds at every optimum.
         point: under a rank cap, the KKT point of the factors that `stability` was read at; else None.
@@ -45,6 +46,7 @@ class Decision:
     stability: float
     stability_lower: float
     point: KktPoint | None = None
+    turns: tuple[int, int] | None = None
 
 
 def decide(problem: Problem, norm: str, selected: Ints, tol: float = 1e-9) -> Decision:
@@ -63,46 +65,48 @@ def decide(problem: Problem, norm: str, selected: Ints, tol: float = 1e-9) -> De
         return Decision(selected, Verdict.left, reason, solution, -np.inf, -np.inf)
     if solution.status is SvmStatus.inaccurate:
         return Decision(selected, Verdict.undecided, f"its SVM: {solution.reason}", solution, np.nan, -np.inf)
-    verdict, reason, least, lower = _better(problem, selected, solution)
-    if verdict is Verdict.attractor:
-        verdict, reason = _tied(problem, selected, solution)
-    return Decision(selected, verdict, reason, solution, least, lower)
+    decision = _better(problem, selected, solution)
+    return _tied(problem, decision) if decision.verdict is Verdict.attractor else decision
 
 
-def _better(problem: Problem, selected: Ints, solution: Solution) -> tuple[Verdict, str, float, float]:
+def _better(problem: Problem, selected: Ints, solution: Solution) -> Decision:
     better = problem.constraints(selected, against="better")
     if len(better) == 0:
-        return Verdict.attractor, "no token is better", np.inf, np.inf
+        return Decision(selected, Verdict.attractor, "no token is better", solution, np.inf, np.inf)
     margins = OptimalMargins(solution, better)
     values = margins.values
     b = int(values.argmin())
     least = float(values[b])
     name = f"token {better.token[b]} of sample {better.sample[b]}"
     if least < 1.0 and margins.most(b) < 1.0:
-        return Verdict.left, f"better {name} has margin {least:.6g} < 1", least, -np.inf
+        reason, turns = f"better {name} has margin {least:.6g} < 1", (int(better.sample[b]), int(better.token[b]))
+        return Decision(selected, Verdict.left, reason, solution, least, -np.inf, turns=turns)
     lower = min(margins.least(int(c)) for c in np.flatnonzero(values <= least + _NEAR * abs(least)))
     far = np.flatnonzero(values > least + _NEAR * abs(least))
     lower = min([lower, *(margins.least(int(c)) for c in far)]) if lower > 1.0 else lower
     if lower > 1.0:
-        return Verdict.attractor, f"every better margin exceeds {lower:.6g}", least, lower
+        reason = f"every better margin exceeds {lower:.6g}"
+        return Decision(selected, Verdict.attractor, reason, solution, least, lower)
     reason = f"better {name} has margin {least:.6g}, bounded below only by {lower:.6g}"
-    return Verdict.undecided, reason, least, lower
+    return Decision(selected, Verdict.undecided, reason, solution, least, lower)
 
 
-def _tied(problem: Problem, selected: Ints, solution: Solution) -> tuple[Verdict, str]:
-    tied = tied_constraints(problem, selected)
-    reason = "every better margin exceeds 1"
+def _tied(problem: Problem, decision: Decision) -> Decision:
+    """`decision`, an attractor as far as better tokens go, asked whether it leads the tokens of equal score."""
+    tied = tied_constraints(problem, decision.selected)
     if len(tied) == 0:
-        return Verdict.attractor, reason
-    margins = OptimalMargins(solution, tied)
+        return decision
+    assert decision.solution is not None
+    margins = OptimalMargins(decision.solution, tied)
     for c in np.argsort(margins.values):
         name = f"tied token {tied.token[c]} of sample {tied.sample[c]}"
         if margins.least(int(c)) > 0.0:
             continue
         if margins.most(int(c)) < 0.0:
-            return Verdict.left, f"{name} leads the selected one"
-        return Verdict.undecided, f"{name} stays level with the selected one"
-    return Verdict.attractor, reason
+            turns = (int(tied.sample[c]), int(tied.token[c]))
+            return replace(decision, verdict=Verdict.left, reason=f"{name} leads the selected one", turns=turns)
+        return replace(decision, verdict=Verdict.undecided, reason=f"{name} stays level with the selected one")
+    return decision
 
 
 def tied_constraints(problem: Problem, selected: Ints) -> Constraints:

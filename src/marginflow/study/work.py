@@ -110,9 +110,8 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
     )
     norms = [parse_norm(norm) for norm in cell.norms]
     solved = [solve_many(problems, norm, settings.tol) for norm in norms]
-    interrupted = any(path.ended == "interrupted" for path in paths)
-    if interrupted or any(solution.interrupted for batch in solved for solution in batch):
-        # Flow and solvers answer Ctrl-C with what they have; half a run is no result of a study.
+    if any(path.ended == "interrupted" for path in paths):
+        # A flow answers Ctrl-C with what it has; half a run is no result of a study.
         raise KeyboardInterrupt
     return [
         _row(path, [batch[i if cell.follows else 0] for batch in solved], settings.margins)

@@ -15,11 +15,9 @@ class Candidate:
         ray: (C,) nonnegative dual direction along which the dual grew, where the solver saw one: the
             candidate proof of infeasibility.
         iterations: how many steps each stage took, by the stage's name.
-        interrupted: True when Ctrl-C ended the solver and this is the best it had.
     """
 
     W: Floats
     dual: Floats
     ray: Floats | None = None
     iterations: dict[str, int] = field(default_factory=dict)
-    interrupted: bool = False

@@ -39,9 +39,7 @@ FORMAT: Final = 1
 """Version of the saved files; raised when their meaning changes."""
 
 
-_SAVED: Final = (
-    "format norm W dual sample token a z value lower upper status reason tol stages steps interrupted".split()
-)
+_SAVED: Final = "format norm W dual sample token a z value lower upper status reason tol stages steps".split()
 
 
 def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
@@ -68,7 +66,6 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
         "tol": solution.tol,
         "stages": np.array(list(solution.iterations), dtype=str),
         "steps": np.array(list(solution.iterations.values()), dtype=np.int64),
-        "interrupted": solution.interrupted,
     }
     if solution.problem is not None:
         arrays |= {
@@ -138,7 +135,6 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
         reason=reason,
         tol=tol,
         iterations=dict(zip(arrays["stages"].tolist(), arrays["steps"].tolist(), strict=True)),
-        interrupted=bool(arrays["interrupted"]),
         problem=problem,
         selection=selection,
         against=str(arrays["against"]) if problem is not None else "all",  # type: ignore[arg-type]

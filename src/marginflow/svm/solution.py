@@ -40,7 +40,6 @@ class Solution:
         reason: why the status is not `optimal`; empty when it is.
         tol: the relative gap that was asked for.
         iterations: steps of each stage of the solver.
-        interrupted: Ctrl-C ended the solver; the bounds are those reached.
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
     """
 
@@ -54,7 +53,6 @@ class Solution:
     reason: str
     tol: float
     iterations: dict[str, int] = field(default_factory=dict)
-    interrupted: bool = False
     problem: Problem | None = None
     selection: Ints | None = None
     against: Against = "all"

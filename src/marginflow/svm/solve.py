@@ -61,7 +61,7 @@ def solve(
         against: which tokens constrain: "all" others, only "worse" or only "better" ones.
         start: a solution of a similar problem with as many constraints, under this norm or another, to set out
             from: neighbours on a path of selections or of scaled data.
-        progress: called with (iterations, gap) by long solves. Ctrl-C ends a solve with the bounds reached.
+        progress: called with (iterations, gap) by long solves. Ctrl-C raises KeyboardInterrupt.
 
     Returns:
         Weights, multipliers and two bounds of the value that hold in exact arithmetic.
@@ -166,7 +166,6 @@ def _solve(
         reason=reason,
         tol=tol,
         iterations=candidate.iterations,
-        interrupted=candidate.interrupted,
         **source,
     )
 

@@ -21,12 +21,15 @@ class Verdict:
     Attributes:
         status: what is said.
         reason: one sentence with the numbers, for the user.
-        proof: "barrier" (theorem of docs/flow.md, minimal loss), "svm" (the stable-selection rule, trap) or "".
+        proof: "barrier" (theorem of docs/flow.md, minimal loss), "confined" (theorem of docs/attractors.md,
+            section 2, trap) or "".
         log_excess: log(L - L*) at the end of the run.
         log_barrier: the value below which the theorem applies.
         wrong: samples that are not on their optimal token, with the token each is on.
-        better_margin: certified least margin of the better tokens at the SVM of the selection; nan if not asked.
-        closeness: norm / (least margin x that SVM's value) of the weights, >= 1; nan if not asked.
+        better_margin: of a trap: what no better token's margin is below at any W that the run can still have, in
+            units of the least acting margin; inf where no token is better, nan if not asked.
+        closeness: what norm over least acting margin never exceeds again while better tokens stay behind, in
+            units of the SVM's value, >= 1; nan if not asked.
         leaves: (sample, token) that a selection which is not stable will move to, or None.
     """
 

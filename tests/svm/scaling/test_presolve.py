@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import marginflow as mf
-from marginflow.svm.scaling.presolve import batched, presolve
+from marginflow.svm.scaling.operator import batched
+from marginflow.svm.scaling.presolve import presolve
 
 
 def _constraints(seed, C, d, d_z, n, spread=0.0):
@@ -33,7 +34,7 @@ def test_margins_and_adjoint_are_the_users(shape, spread):
         A.margins(reduced.reduce(W)) / A.h, theirs, rtol=1e-11, atol=1e-13 * np.abs(theirs).max()
     )
     B = constraints.adjoint(reduced.restore_dual(dual))
-    kept = reduced.restore(A.adjoint(dual)) * reduced.unit
+    kept = reduced.restore(A.adjoint(dual)) * reduced.scale.unit
     np.testing.assert_allclose(kept, B, atol=1e-13 * np.abs(B).max())
 
 
@@ -45,7 +46,7 @@ def test_reductions_drop_only_what_no_constraint_sees(shape):
     assert reduced.operator.shape[1] == min(n, d_z)
     W = np.random.default_rng(0).standard_normal(reduced.operator.shape)
     np.testing.assert_allclose(
-        np.linalg.svd(reduced.restore(W) * reduced.unit, compute_uv=False)[: min(W.shape)],
+        np.linalg.svd(reduced.restore(W) * reduced.scale.unit, compute_uv=False)[: min(W.shape)],
         np.linalg.svd(W, compute_uv=False),
         rtol=1e-13,
         atol=1e-14,

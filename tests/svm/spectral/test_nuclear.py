@@ -197,21 +197,6 @@ def test_a_warm_start_saves_the_first_order_steps():
     assert gap(near, solve(near, 1e-9, start=useless)) <= 1e-9
 
 
-def test_ctrl_c_returns_the_best_so_far(monkeypatch):
-    constraints = unit_sphere(30, 30, 24)
-    calls = []
-
-    def interrupt(iteration, current):
-        calls.append((iteration, current))
-        raise KeyboardInterrupt
-
-    peers.tick(monkeypatch)
-    candidate = solve(constraints, 1e-9, progress=interrupt)
-    assert candidate.interrupted
-    assert len(calls) == 1
-    assert 0.0 < gap(constraints, candidate) or np.isinf(bounds(constraints, candidate)[0])
-
-
 def tf_as_svm(seed, n, T, d):
     """The data of the TF-as-SVM notebooks: unit rows, labels +-1, the best token by label times head."""
     rng = np.random.default_rng(seed)

@@ -41,37 +41,34 @@ def _solve(
     assert rows.dense is not None
     program, *point = inside(rows.dense, rows.h)
     best = _Best(program, rows)
-    steps, interrupted = {"interior": 0}, False
+    steps = {"interior": 0}
     iterate: Iterate | None = None
-    try:
-        if earlier is not None and _same_vertex(best, earlier, tol):
-            return Candidate(best.beta * rows.unit, best.y / rows.length, None, {"vertex": 1})
-        for iterate in follow(program, *point):
-            steps["interior"] += 1
-            best.offer(*program.pair(iterate))
-            if best.gap < _NEAR and (program.square(iterate) or best.gap < _CLOSE):
-                best.offer(*program.vertex(iterate))
-            if best.gap <= _EXACT:
-                break
-            if iterate.complementarity < 1e-18 or best.lower > _HOPELESS * float(rows.h.max()):
-                break
-            if progress is not None:
-                progress(steps["interior"], best.gap)
-        if iterate is not None and _EXACT < best.gap < _NEAR:
+    if earlier is not None and _same_vertex(best, earlier, tol):
+        return best.candidate({"vertex": 1}, ray=False)
+    for iterate in follow(program, *point):
+        steps["interior"] += 1
+        best.offer(*program.pair(iterate))
+        if best.gap < _NEAR and (program.square(iterate) or best.gap < _CLOSE):
             best.offer(*program.vertex(iterate))
-        hopeless = best.upper == np.inf and best.lower > _DOUBTFUL * float(rows.h.max())
-        if best.gap > tol / 4 and not hopeless and rows.dense.size <= _SIMPLEX:
-            steps["simplex"] = 1
-            best.offer(*program.simplex())
-    except KeyboardInterrupt:
-        interrupted = True
-    return Candidate(best.beta * rows.unit, best.y / rows.length, best.y / rows.length, steps, interrupted)
+        if best.gap <= _EXACT:
+            break
+        if iterate.complementarity < 1e-18 or best.lower > _HOPELESS * float(rows.h.max()):
+            break
+        if progress is not None:
+            progress(steps["interior"], best.gap)
+    if iterate is not None and _EXACT < best.gap < _NEAR:
+        best.offer(*program.vertex(iterate))
+    hopeless = best.upper == np.inf and best.lower > _DOUBTFUL * float(rows.h.max())
+    if best.gap > tol / 4 and not hopeless and rows.dense.size <= _SIMPLEX:
+        steps["simplex"] = 1
+        best.offer(*program.simplex())
+    return best.candidate(steps, ray=True)
 
 
 def _same_vertex(best: "_Best", earlier: Candidate, tol: float) -> bool:
     """Whether the face of an earlier optimum is still the optimal one, its equations solved anew."""
     rows, program = best.rows, best.program
-    beta, y = earlier.W / rows.unit, np.maximum(earlier.dual, 0.0) * rows.length
+    beta, y = rows.scale.reduce(earlier.W), rows.scale.reduce_dual(np.maximum(earlier.dual, 0.0))
     size, least = program.dual_value(rows.adjoint(y)), float((rows.margins(beta) / rows.h).min())
     if not (size > 0.0 and least > 0.0):
         return False
@@ -97,6 +94,12 @@ class _Best:
     @property
     def gap(self) -> float:
         return self.upper / self.lower - 1.0 if self.lower > 0.0 else np.inf
+
+    def candidate(self, steps: dict[str, int], *, ray: bool) -> Candidate:
+        """Both in the user's units, the multipliers as a candidate proof as well where `ray` says so."""
+        scale = self.rows.scale
+        dual = scale.restore_dual(self.y)
+        return Candidate(scale.restore(self.beta), dual, dual if ray else None, steps)
 
     def offer(self, beta: Floats, y: Floats) -> float:
         """Keep what is better; return the gap of the two best together."""

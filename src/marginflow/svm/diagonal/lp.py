@@ -42,29 +42,19 @@ def solve_lp(
         return first
     rows = svm.rows
     assert rows.dense is not None
-    search = _Search(rows, norm, tol / 4.0, first.W / rows.unit, np.maximum(first.dual, 0.0) * rows.length)
-    interrupted = first.interrupted
-    if not np.isfinite(search.upper) or interrupted:
+    search = _Search.of(rows, norm, tol, first)
+    if not np.isfinite(search.upper):
         return first
     program = _Powers(rows.dense, rows.h / search.upper, norm.p)
     l2 = search.beta / search.upper
-    try:
-        _run(search, program, l2, progress)
-    except KeyboardInterrupt:
-        interrupted = True
-    return Candidate(
-        search.beta * rows.unit,
-        search.y / rows.length,
-        None,
-        {**first.iterations, **search.steps},
-        interrupted,
-    )
+    _run(search, program, l2, progress)
+    return search.candidate({**first.iterations, **search.steps})
 
 
 def _continue(rows: Rows, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
     """Newton's method on the rows that were active at an earlier optimum, or None where that is not enough."""
     assert rows.dense is not None
-    search = _Search(rows, norm, tol / 4.0, start.W / rows.unit, np.maximum(start.dual, 0.0) * rows.length)
+    search = _Search.of(rows, norm, tol, start)
     size = norm.dual_value(rows.adjoint(search.y))
     if not (np.isfinite(search.upper) and size > 0.0):
         return None
@@ -77,7 +67,7 @@ def _continue(rows: Rows, norm: Lp, start: Candidate, tol: float) -> Candidate |
             search.offer(*pair)
     if search.gap > search.target:
         return None
-    return Candidate(search.beta * rows.unit, search.y / rows.length, None, search.steps)
+    return search.candidate(search.steps)
 
 
 def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[int, float], None] | None) -> None:
@@ -247,13 +237,24 @@ class _Search:
     def __post_init__(self) -> None:
         self.offer(self.beta, self.y)
 
+    @staticmethod
+    def of(rows: Rows, norm: Lp, tol: float, start: Candidate) -> "_Search":
+        """A search for a gap of tol/4 from weights and multipliers in the user's units."""
+        beta, y = rows.scale.reduce(start.W), rows.scale.reduce_dual(np.maximum(start.dual, 0.0))
+        return _Search(rows, norm, tol / 4.0, beta, y)
+
+    def candidate(self, steps: dict[str, int]) -> Candidate:
+        """Both in the user's units."""
+        scale = self.rows.scale
+        return Candidate(scale.restore(self.beta), scale.restore_dual(self.y), None, steps)
+
     @property
     def gap(self) -> float:
         return self.upper / self.lower - 1.0 if self.lower > 0.0 else np.inf
 
     def offer(self, beta: Floats, y: Floats) -> None:
         """Keep what is better."""
-        # A margin is known to about |beta| eps; the door lifts what lacks (`mend`).
+        # A margin is known to about |beta| eps; the door lifts what lacks (`lift_margins`).
         worst = float(((self.rows.margins(beta) + 4e-16 * float(np.sqrt(beta @ beta))) / self.rows.h).min())
         if worst > 0.0 and self.norm.value(beta) / worst < self.upper:
             self.upper, self.beta = self.norm.value(beta) / worst, beta / worst

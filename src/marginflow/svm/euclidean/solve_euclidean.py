@@ -30,15 +30,12 @@ def solve_euclidean(
     """Minimise |W|_F, or |beta|_2 for W = diag(beta); none of the rows is zero."""
     rows = svm.rows
     search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
-    interrupted = False
-    try:
-        if start is None or not _continue(search, start.dual * rows.length, tol):
-            _run(search, tol, progress)
-    except KeyboardInterrupt:
-        interrupted = True
-    ray = None if search.ray is None else search.ray / rows.length
-    W = (search.w * rows.unit).reshape(svm.shape)
-    return Candidate(W, search.y / rows.length, ray, search.steps, interrupted)
+    scale = rows.scale
+    if start is None or not _continue(search, scale.reduce_dual(start.dual), tol):
+        _run(search, tol, progress)
+    ray = None if search.ray is None else scale.restore_dual(search.ray)
+    W = scale.restore(search.w).reshape(svm.shape)
+    return Candidate(W, scale.restore_dual(search.y), ray, search.steps)
 
 
 @dataclass(eq=False)
@@ -222,7 +219,7 @@ def _conjugate_gradients(support: Rows, b: Floats, target: float, search: _Searc
 
 
 def _gap(rows: Rows, w: Floats, y: Floats) -> float:
-    """The relative duality gap, rounding of the margins forgiven (`mend`); inf when w does not separate."""
+    """The relative duality gap, rounding of the margins forgiven (`lift_margins`); inf when w does not separate."""
     worst = float(((rows.margins(w) + 4e-16 * float(np.sqrt(w @ w))) / rows.h).min())
     size = float(np.linalg.norm(rows.adjoint(y)))
     if worst <= 0.0 or size == 0.0:

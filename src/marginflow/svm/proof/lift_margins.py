@@ -2,7 +2,7 @@
 
 With rows of very different length the margin of a long row carries an error far above the tolerance, although that
 row hardly matters: its multiplier is small. Dividing all weights by such a margin costs the whole error; lifting that
-margin alone costs the error times its share of the multipliers (docs/svm.md, Mending).
+margin alone costs the error times its share of the multipliers (docs/svm.md, Lifting margins).
 """
 
 from typing import Final
@@ -44,7 +44,7 @@ def lift_margins(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False) -> F
     R = rows.written_out()
     assert R is not None
     x = W.ravel()
-    lift = np.maximum(lack[near], 0.0) / rows.length
+    lift = np.maximum(lack[near], 0.0) / rows.scale.size / rows.scale.unit
     lift += (lift > 0.0) * (np.abs(R) @ np.abs(x)) * _SPARE
     change, *_ = lstsq(R, lift, check_finite=False, lapack_driver="gelsd")
     return np.asarray((x + change).reshape(W.shape))

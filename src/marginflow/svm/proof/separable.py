@@ -95,7 +95,7 @@ def _vertex(svm: Svm) -> Floats | None:
         b_eq=np.append(np.zeros(R.shape[1]), 1.0),
         method="highs-ds",
     )
-    return None if found.x is None else np.asarray(found.x) / rows.length
+    return None if found.x is None else rows.scale.restore_dual(np.asarray(found.x))
 
 
 def _widest(svm: Svm) -> Floats | None:

@@ -27,9 +27,9 @@ def judge(svm: Svm, tol: float, candidate: Candidate, certified: Certified) -> t
             certified = _lifted(svm, certified, exact=True)
         if certified.certificate.gap <= tol:
             return certified, SvmStatus.optimal, ""
-    if certified.certificate.upper == math.inf and not candidate.interrupted:
+    if certified.certificate.upper == math.inf:
         return _without_weights(svm, certified)
-    return certified, SvmStatus.inaccurate, _why_inaccurate(svm, certified, tol, candidate)
+    return certified, SvmStatus.inaccurate, _why_inaccurate(svm, certified, tol)
 
 
 def _lifted(svm: Svm, certified: Certified, *, exact: bool = False) -> Certified:
@@ -79,9 +79,7 @@ def _weights(W: Floats | None) -> Floats:
     return W
 
 
-def _why_inaccurate(svm: Svm, certified: Certified, tol: float, candidate: Candidate) -> str:
-    if candidate.interrupted:
-        return "interrupted; the bounds are those reached so far"
+def _why_inaccurate(svm: Svm, certified: Certified, tol: float) -> str:
     gap = certified.certificate.gap
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
     plain = svm.norm.value(certified.W) * size / float(certified.dual.sum()) - 1.0 if size else math.inf

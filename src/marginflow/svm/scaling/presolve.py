@@ -1,182 +1,66 @@
-"""Row scaling, exact reductions and the constraint operator in batched layout (design 6, "Presolve")."""
+"""Exact reductions of the scaled constraints: the dimensions of W that no constraint sees drop out."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
-
-
-@dataclass(frozen=True, eq=False)
-class Operator:
-    """The map A: W -> (a_c' W z_c)_c with unit a_c and z_c, laid out as a batch of small matrices.
-
-    One batched product serves all samples: `margins` never gathers a row of W z_i per constraint, which is
-    eight times slower. A sample with many more constraints than the others is split over several batch rows.
-
-    Attributes:
-        a: (C, d) unit rows.
-        sample: (C,) int, which row of `queries` each constraint uses; nondecreasing.
-        queries: (n, d_z) unit rows, each used by some constraint.
-        h: (C,) positive right-hand sides.
-        batch: (B, t, d) rows of `a` in batch order, padded with zeros.
-        slot: (C,) int position of each constraint in the (B, t) grid, or None when the grid has no padding.
-        owner: (B,) int the query of each batch row; the first n are 0..n-1.
-        layers: the further batch rows, as runs in which no query occurs twice.
-    """
-
-    a: Floats
-    sample: Ints
-    queries: Floats
-    h: Floats
-    batch: Floats
-    slot: Ints | None
-    owner: Ints
-    layers: tuple[slice, ...]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """The shape (d, d_z) of W."""
-        return self.a.shape[1], self.queries.shape[1]
-
-    def __len__(self) -> int:
-        return len(self.a)
-
-    def margins(self, W: Floats) -> Floats:
-        """(C,) a_c' W z_c of `W` (d, d_z)."""
-        P = self.queries @ W.T
-        if self.layers:
-            P = P[self.owner]
-        # vecdot and einsum stream the batch at memory speed; batched BLAS calls take twice as long.
-        flat: Floats = np.vecdot(self.batch, P[:, None, :]).ravel()
-        return flat if self.slot is None else flat[self.slot]
-
-    def adjoint(self, dual: Floats) -> Floats:
-        """(d, d_z) sum_c dual_c a_c z_c' of `dual` (C,)."""
-        B, t, _ = self.batch.shape
-        if self.slot is not None:
-            grid = np.zeros(B * t)
-            grid[self.slot] = dual
-            dual = grid
-        pulled: Floats = np.einsum("btd,bt->bd", self.batch, dual.reshape(B, t))
-        for rows in self.layers:
-            pulled[self.owner[rows]] += pulled[rows]
-        out: Floats = pulled[: len(self.queries)].T @ self.queries
-        return out
-
-    def written_out(self, keep: Ints | slice = slice(None)) -> Floats:
-        """(C, d d_z) the matrices a_c z_c' of the constraints `keep`."""
-        a = self.a[keep]
-        rows: Floats = a[:, :, None] * self.queries[self.sample[keep]][:, None, :]
-        return rows.reshape(len(a), -1)
-
-    def restrict(self, keep: Ints) -> "Operator":
-        """The operator of the constraints `keep` (increasing indices)."""
-        return batched(self.a[keep], self.sample[keep], self.queries, self.h[keep])
-
-    def bound(self) -> float:
-        """||A||: from the Gram matrix when that is small, else to about a percent by power iteration."""
-        if len(self) <= 128:
-            zz = self.queries @ self.queries.T
-            gram = (self.a @ self.a.T) * zz[np.ix_(self.sample, self.sample)]
-            return float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
-        # A random start: on symmetric data the natural ones are orthogonal to the top direction.
-        dual = np.random.default_rng(0).uniform(0.5, 1.5, len(self))
-        square = 1.0
-        for _ in range(20):
-            dual = self.margins(self.adjoint(dual / float(np.linalg.norm(dual))))
-            square = float(np.linalg.norm(dual))
-        return float(np.sqrt(square))
-
-
-def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
-    """Choose the batch layout: rows of `t` constraints each, t with the least work over all samples."""
-    counts = np.bincount(sample, minlength=len(queries))
-    if not counts.all():
-        used = np.flatnonzero(counts)
-        queries, counts = queries[used], counts[used]
-        sample = np.repeat(np.arange(len(used)), counts)
-    n, longest = len(queries), int(counts.max())
-    if int(counts.min()) == longest:
-        return Operator(a, sample, queries, h, a.reshape(n, longest, -1), None, np.arange(n), ())
-    # A batch row costs about three constraints more than it holds.
-    sizes = np.unique(-(-longest // np.arange(1, 1 + min(longest, 32))))
-    work = [int((-(-counts // t)).sum()) * (t + 3) for t in sizes]
-    t = int(sizes[int(np.argmin(work))])
-    # Layer k holds the constraints kt, ..., kt + t - 1 of every sample that has so many.
-    layers = [np.flatnonzero(counts > k * t) for k in range(-(-longest // t))]
-    ends = np.cumsum([len(samples) for samples in layers])
-    row = np.zeros((len(layers), n), dtype=np.intp)
-    for k, samples in enumerate(layers):
-        row[k, samples] = np.arange(ends[k] - len(samples), ends[k])
-    within = np.arange(len(a)) - np.repeat(np.cumsum(counts) - counts, counts)
-    slot = row[within // t, sample] * t + within % t
-    batch: Floats = np.zeros((int(ends[-1]) * t, a.shape[1]))
-    batch[slot] = a
-    further = tuple(slice(int(i), int(j)) for i, j in pairwise(ends))
-    batch = batch.reshape(-1, t, a.shape[1])
-    return Operator(a, sample, queries, h, batch, slot, np.concatenate(layers), further)
+from marginflow.svm.scaling.operator import Operator, batched
+from marginflow.svm.scaling.unit_rows import Scale, unit_vectors
 
 
 @dataclass(frozen=True, eq=False)
 class Presolved:
     """A scaled, reduced problem and the way back to the user's.
 
-    W = left W~ right' / unit and lambda_c = dual~_c / (unit size_c) have margins margin~_c / h_c, the
-    norm N(W~) / unit and the dual matrix of the reduced problem (docs/svm-nuclear.md, section 1).
+    W = left W~ right' / unit and lambda_c = dual~_c / (unit size_c) have margins margin~_c / h_c, the norm N(W~) / unit
+    and the dual matrix of the reduced problem (docs/svm-nuclear.md, section 1); `Scale` has size and unit.
 
     Attributes:
         operator: the scaled constraints a_c' W~ z_c >= h_c, geometric mean of h = 1.
         left: (d, C) orthonormal columns, or None when the rows were not reduced.
         right: (d_z, n) orthonormal columns, or None.
-        size: (C,) |a_c| |z_c| / unit.
-        unit: the geometric mean of |a_c| |z_c|.
+        scale: of the rows.
     """
 
     operator: Operator
     left: Floats | None
     right: Floats | None
-    size: Floats
-    unit: float
+    scale: Scale
 
     def restore(self, W: Floats) -> Floats:
         """(d, d_z) the user's W of the reduced `W`."""
-        W = W / self.unit
+        W = self.scale.restore(W)
         W = W if self.left is None else self.left @ W
         return W if self.right is None else W @ self.right.T
 
     def restore_dual(self, dual: Floats) -> Floats:
         """(C,) the user's lambda of the scaled `dual`."""
-        return dual / self.size / self.unit
+        return self.scale.restore_dual(dual)
+
+    def reduce_dual(self, dual: Floats) -> Floats:
+        """(C,) the scaled multipliers of the user's `dual`."""
+        return self.scale.reduce_dual(dual)
 
     def reduce(self, W: Floats) -> Floats:
         """The reduced W of the user's `W`."""
-        W = W * self.unit
+        W = self.scale.reduce(W)
         W = W if self.left is None else self.left.T @ W
         return W if self.right is None else W @ self.right
 
 
 def presolve(constraints: Constraints) -> Presolved:
-    """Scale every row to unit length and drop the dimensions that no constraint sees.
-
-    The rows must not be zero (`rows.zero_row` finds those first). Row scaling is essential: without it data
-    whose rows differ by 1e10 stall at a gap near 1 (design 6).
-    """
-    rows = np.linalg.norm(constraints.a, axis=1)
-    lengths = np.linalg.norm(constraints.z, axis=1)
-    # Norms are taken apart, so that their product cannot overflow before the geometric mean is divided out.
-    logs = np.log(rows) + np.log(lengths[constraints.sample])
-    size = np.exp(logs - logs.mean())
-    a = constraints.a / rows[:, None]
-    z = constraints.z / np.where(lengths > 0, lengths, 1.0)[:, None]  # a query may be zero if nothing uses it
+    """Scale every row to unit length and drop the dimensions that no constraint sees; no row may be zero."""
+    a, a_length = unit_vectors(constraints.a)
+    z, z_length = unit_vectors(constraints.z)
+    scale = Scale.of(a_length, z_length[constraints.sample])
     left = right = None
     if len(a) < a.shape[1]:
         left, a = _compress(a)
     if len(z) < z.shape[1]:
         right, z = _compress(z)
-    return Presolved(batched(a, constraints.sample, z, 1.0 / size), left, right, size, float(np.exp(logs.mean())))
+    return Presolved(batched(a, constraints.sample, z, scale.h), left, right, scale)
 
 
 def _compress(rows: Floats) -> tuple[Floats, Floats]:

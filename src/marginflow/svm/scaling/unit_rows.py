@@ -1,4 +1,7 @@
-"""Constraints as unit rows of one linear map, r_c' w >= h_c: what the vector-norm solvers see."""
+"""Row scaling: constraints as unit rows of one linear map, r_c' w >= h_c.
+
+Without it data whose rows differ by 1e10 stall at a gap near 1.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,26 +10,70 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.problem.constraints import Constraints
-from marginflow.svm.scaling.presolve import Operator, batched
+from marginflow.svm.scaling.operator import Operator, batched
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """The units of scaled rows: W = w / unit, lambda_c = dual_c / (unit size_c).
+
+    Attributes:
+        size: (C,) the length of each row over `unit`; the right-hand side becomes h = 1 / size.
+        unit: the geometric mean of the lengths.
+    """
+
+    size: Floats
+    unit: float
+
+    @staticmethod
+    def of(*factors: Floats) -> "Scale":
+        """The scale of rows whose lengths are the products of `factors`, each (C,) and positive.
+
+        Logarithms are added, so that no product over- or underflows before the mean is divided out.
+        """
+        logs = np.sum([np.log(factor) for factor in factors], axis=0)
+        mean = float(logs.mean())
+        return Scale(np.exp(logs - mean), float(np.exp(mean)))
+
+    @property
+    def h(self) -> Floats:
+        """(C,) the right-hand sides, of geometric mean one."""
+        return np.asarray(1.0 / self.size)
+
+    def restore(self, w: Floats) -> Floats:
+        """The user's weights of the scaled `w`."""
+        return w / self.unit
+
+    def reduce(self, W: Floats) -> Floats:
+        """The scaled weights of the user's `W`."""
+        return W * self.unit
+
+    def restore_dual(self, dual: Floats) -> Floats:
+        """(C,) the user's multipliers of the scaled `dual`."""
+        return dual / self.size / self.unit
+
+    def reduce_dual(self, dual: Floats) -> Floats:
+        """(C,) the scaled multipliers of the user's `dual`."""
+        return dual * self.size * self.unit
+
+    def restrict(self, keep: Bools | Ints) -> "Scale":
+        """The same units for the rows `keep`."""
+        return Scale(self.size[keep], self.unit)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """C rows of length one and right-hand sides of geometric mean one.
-
-    Row c is divided by its length and h_c = 1 / length, over the common factor `unit`: with w in these units
-    W = unit * w, and the multiplier of the user's constraint is dual_c / length_c up to a common factor.
+    """C rows of length one, r_c' w >= h_c: what the solvers of vector norms see.
 
     Attributes:
+        scale: the units; row c had length |a_c||z_c|, or |a_c o z_c| for diagonal weights.
         h: (C,) right-hand sides.
-        length: (C,) |a_c||z_c|, or |a_c o z_c| for diagonal models.
         dense: (C, D) the rows, when they are few enough to be written out, else None.
-        structured: the same rows as normalised rank-one constraints in batched layout; None for diagonal models.
+        structured: the same rows as normalised rank-one constraints in batched layout; None for diagonal weights.
     """
 
+    scale: Scale
     h: Floats
-    length: Floats
-    unit: float
     dense: Floats | None
     structured: Operator | None
 
@@ -75,9 +122,8 @@ class Rows:
     def restrict(self, keep: Bools | Ints) -> "Rows":
         """The rows selected by the index `keep`, in nondecreasing order."""
         return Rows(
+            self.scale.restrict(keep),
             self.h[keep],
-            self.length[keep],
-            self.unit,
             None if self.dense is None else self.dense[keep],
             None if self.structured is None else self.structured.restrict(np.arange(len(self))[keep]),
         )
@@ -95,35 +141,28 @@ def zero_row(constraints: Constraints, diagonal: bool) -> int | None:
 
 def unit_rows(constraints: Constraints, diagonal: bool) -> Rows:
     """Normalise the rows of `constraints`, none of which may be zero."""
+    a, a_length = unit_vectors(constraints.a)
     if diagonal:
-        a, a_length = _normalised(constraints.a)
-        z, z_length = _normalised(constraints.queries)
-        rows, own = _normalised(a * z)
-        length = a_length * z_length * own
-        return Rows(*_sides(length), dense=rows, structured=None)
-    a, a_length = _normalised(constraints.a)
-    z, z_length = _normalised(constraints.z)
-    length = a_length * z_length[constraints.sample]
-    h, length, mean = _sides(length)
-    structured = batched(a, constraints.sample, z, h)
+        z, z_length = unit_vectors(constraints.queries)
+        rows, own = unit_vectors(a * z)
+        scale = Scale.of(a_length, z_length, own)
+        return Rows(scale, scale.h, dense=rows, structured=None)
+    z, z_length = unit_vectors(constraints.z)
+    scale = Scale.of(a_length, z_length[constraints.sample])
+    structured = batched(a, constraints.sample, z, scale.h)
     d, d_z = constraints.shape
     dense = structured.written_out() if len(a) * d * d_z <= _DENSE else None
-    return Rows(h, length, mean, dense=dense, structured=structured)
+    return Rows(scale, scale.h, dense=dense, structured=structured)
 
 
-def _normalised(x: Floats) -> tuple[Floats, Floats]:
-    """Rows of length one and their lengths; zero rows stay zero, with length one."""
+def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
+    """The rows of `x` at length one, and their lengths; zero rows stay zero, with length one."""
     largest = np.abs(x).max(axis=1, initial=0.0)
     largest[largest == 0.0] = 1.0
     scaled = x / largest[:, None]
     length = np.sqrt((scaled * scaled).sum(axis=1))
     length[length == 0.0] = 1.0
     return scaled / length[:, None], largest * length
-
-
-def _sides(length: Floats) -> tuple[Floats, Floats, float]:
-    mean = float(np.exp(-np.log(length).mean()))
-    return 1.0 / (length * mean), length, mean
 
 
 _DENSE: Final = 100_000

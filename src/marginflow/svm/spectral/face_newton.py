@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from marginflow.arrays import Floats, Ints
-from marginflow.svm.scaling.presolve import Operator
+from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.first_order import Norm, Point, lower_bound, upper_bound
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
-from marginflow.svm.scaling.presolve import Operator
+from marginflow.svm.scaling.operator import Operator
 
 
 class Norm(Protocol):

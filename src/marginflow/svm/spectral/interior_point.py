@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.svm.scaling.presolve import Operator
+from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.first_order import Norm, Point, lower_bound, upper_bound
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from marginflow.arrays import Floats
-from marginflow.svm.scaling.presolve import Operator
+from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.first_order import Point
 from marginflow.svm.spectral.interior_point import Pair
 

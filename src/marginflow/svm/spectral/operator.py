@@ -8,7 +8,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
-from marginflow.svm.scaling.presolve import Operator
+from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.face_newton import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
 from marginflow.svm.spectral.interior_point import NEVER, Pair

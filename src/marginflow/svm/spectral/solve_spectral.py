@@ -15,7 +15,8 @@ from marginflow.arrays import Bools, Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
-from marginflow.svm.scaling.presolve import Operator, Presolved, presolve
+from marginflow.svm.scaling.operator import Operator
+from marginflow.svm.scaling.presolve import Presolved, presolve
 from marginflow.svm.spectral.face_newton import CurvedNorm, face_newton
 from marginflow.svm.spectral.first_order import Point, iterate, lower_bound, upper_bound
 from marginflow.svm.spectral.interior_point import NEVER, SemidefiniteNorm, interior_point
@@ -57,25 +58,20 @@ def solve_spectral(
     reduced = presolve(constraints)
     A = reduced.operator
     search = _Search(A, norm, tol / 4.0)
-    interrupted = False
-    try:
-        warm = None
-        if start is not None and start.W.shape == constraints.shape and start.dual.shape == reduced.size.shape:
-            warm = _warm(A, norm, reduced.reduce(start.W), start.dual * reduced.size * reduced.unit)
-        if warm is not None:
-            search.best = warm
-            if not search.settled and norm.patience(A) > 0:
-                search.polish()
-        if not search.settled:
-            _run(search, warm, progress)
-    except KeyboardInterrupt:
-        interrupted = True
+    warm = None
+    if start is not None and start.W.shape == constraints.shape and start.dual.shape == A.h.shape:
+        warm = _warm(A, norm, reduced.reduce(start.W), reduced.reduce_dual(start.dual))
+    if warm is not None:
+        search.best = warm
+        if not search.settled and norm.patience(A) > 0:
+            search.polish()
+    if not search.settled:
+        _run(search, warm, progress)
     return Candidate(
         _restored(constraints, reduced, search),
         reduced.restore_dual(search.best.dual),
         None if search.ray is None else reduced.restore_dual(search.ray),
         search.counts,
-        interrupted,
     )
 
 
@@ -201,7 +197,7 @@ def _straighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
 def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -> Floats:
     """The user's W of the best point, its rounding errors mended where they decide the least margin."""
     W = reduced.restore(search.best.W)
-    upper, aim = np.inf, search.best.lower / (1.0 - search.target) / reduced.unit
+    upper, aim = np.inf, search.best.lower / (1.0 - search.target) / reduced.scale.unit
     best = W
     for _ in range(3):
         margins = constraints.margins(W)
