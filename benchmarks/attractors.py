@@ -37,7 +37,7 @@ SIZES = (((4, 4, 8), 10), ((3, 6, 6), 8), ((5, 3, 5), 7))
 def search(spec: str = "sphere:n=6,T=8,d=10,seed=0", word: str = "w", processes: str = "2") -> None:
     problem = named.load(spec)
     draw = np.random.default_rng(0)
-    norm = PARAMETERIZATIONS[word]().norm if word != "kq" else "nuclear"
+    norm = PARAMETERIZATIONS[word]().flow_norm if word != "kq" else "nuclear"
     tokens = [draw.integers(problem.T, size=problem.n) for _ in range(50)]
     start = time.process_time()
     for selected in tokens:

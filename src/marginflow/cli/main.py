@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.exceptions import TyperException
 
-from marginflow.cli import attractors, claims, demo, describe, figure, flow, report, study, svm
+from marginflow.cli import attractors, audit, claims, demo, describe, figure, flow, report, study, svm
 from marginflow.errors import InputError, UndefinedError
 
 
@@ -27,6 +27,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "svm": svm.svm,
     "flow": flow.flow,
     "attractors": attractors.attractors,
+    "audit": audit.audit,
     "claims": claims.claims,
     "report": report.report,
     "figure": figure.figure,

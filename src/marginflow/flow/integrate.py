@@ -13,7 +13,8 @@ from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, first_state, restored_state
 from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
-from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.registry import AbstractParameterization, parse_parameterization
+from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.selection.judge import Judge
 from marginflow.trajectory.method import flow_method
@@ -27,8 +28,8 @@ LARGEST_MARGIN: Final = 1e15
 
 
 def integrate(
-    problem: Problem,
-    parameterization: AbstractParameterization,
+    problem: Problem | str,
+    parameterization: AbstractParameterization | str,
     *,
     seed: int = 0,
     scale: float = 0.1,
@@ -43,8 +44,9 @@ def integrate(
     """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
 
     Args:
-        problem: tokens, queries and scores.
-        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`.
+        problem: tokens, queries and scores, or what `load` takes.
+        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`, or its word: kq
+            (full width), w, diag-kq, diag.
         seed, scale: of the start `scale` times standard normal; unused with `init`.
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
@@ -78,8 +80,8 @@ def integrate(
 
 @one_thread()
 def integrate_many(
-    problem: Problem | Sequence[Problem],
-    parameterization: AbstractParameterization,
+    problem: Problem | str | Sequence[Problem],
+    parameterization: AbstractParameterization | str,
     *,
     seeds: Sequence[int] | None = None,
     inits: Sequence[Any] | None = None,
@@ -102,27 +104,32 @@ def integrate_many(
     Returns:
         One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
     """
-    _check(parameterization, until_margin, until, rtol, max_steps, scale)
+    _check(until_margin, until, rtol, max_steps, scale)
     loss = parse_loss(loss)
-    many = not isinstance(problem, Problem)
-    given: list[Problem] = [problem] if isinstance(problem, Problem) else list(problem)
+    kind = parse_parameterization(parameterization)
+    many = isinstance(problem, list | tuple)
+    given = [as_problem(p) for p in (problem if isinstance(problem, list | tuple) else [problem])]
     count = _count(given, many, seeds, inits)
     numbers = _seeds(seeds, count, inits is not None)
     problems = given if many else given * count
-    judges = {id(p): Judge(p, parameterization, loss) for p in given}
+    models = [kind.sized(p.d, p.d_z, None if inits is None else inits[i]) for i, p in enumerate(problems)]
+    judges: dict[tuple[int, AbstractParameterization], Judge] = {}
+    for p, model in zip(problems, models, strict=True):
+        judges.setdefault((id(p), model), Judge(p, model, loss))
     starts = []
     for i, p in enumerate(problems):
         rng = np.random.default_rng(numbers[i])
-        arrays = parameterization.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
-        starts.append(parameterization.map(p.d, p.d_z).pack(parameterization.start(arrays, p.d, p.d_z)))
+        model = models[i]
+        arrays = model.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
+        starts.append(model.map(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
     settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
-    for group in _groups(problems):
+    for group in _groups(problems, models):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
-        objective = Objective.of(members[:1] if shared else members, parameterization, loss)
+        objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
         state = first_state(objective, np.stack([starts[i] for i in group]))
-        records = [Record(judges[id(p)]) for p in members]
+        records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
             record.add(state, b)
         run(objective, state, settings, records, progress, until == "verdict")
@@ -130,7 +137,7 @@ def integrate_many(
             snapshots = record.snapshots()
             method = flow_method(
                 problems[i],
-                parameterization,
+                models[i],
                 loss,
                 seed=-1 if inits is not None else numbers[i],
                 scale=scale,
@@ -140,7 +147,7 @@ def integrate_many(
             )
             verdict = record.judge(snapshots, record.ended)
             out[i] = Trajectory(
-                problems[i], parameterization, loss, method, snapshots, verdict, record.ended, record.restart()
+                problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
     return [out[i] for i in range(count)]
 
@@ -170,7 +177,7 @@ def resume(
     Raises:
         InputError: an option that cannot be used, or no such snapshot.
     """
-    _check(path.parameterization, until_margin, until, path.rtol, max_steps, path.scale)
+    _check(until_margin, until, path.rtol, max_steps, path.scale)
     if path.restart is None:
         raise InputError(f"resume: got a run made by {path.method.label!r}; expected one that `integrate` made")
     if not -len(path) <= snapshot < len(path):
@@ -201,11 +208,11 @@ def resume(
     return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, method=method, restart=restart)
 
 
-def _groups(problems: Sequence[Problem]) -> list[list[int]]:
-    """The runs whose problems have one shape, together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, p in enumerate(problems):
-        groups.setdefault((*p.X.shape, p.d_z), []).append(i)
+def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
+    """The runs whose problems and parameters have one shape, together."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
+        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
     return list(groups.values())
 
 
@@ -232,18 +239,12 @@ def _seeds(seeds: Sequence[int] | None, count: int, given: bool) -> list[int]:
 
 
 def _check(
-    parameterization: AbstractParameterization,
     until_margin: float,
     until: str,
     rtol: float,
     max_steps: int,
     scale: float,
 ) -> None:
-    if not isinstance(parameterization, AbstractParameterization):
-        raise InputError(
-            f"parameterization: got {parameterization!r}; expected KeyQuery(width), Combined(), "
-            "DiagonalKeyQuery() or Diagonal()"
-        )
     if until not in ("margin", "verdict"):
         raise InputError(f"until: got {until!r}; expected 'margin' or 'verdict'")
     for name, value, low, high in (

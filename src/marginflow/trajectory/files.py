@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from marginflow.arrays import frozen
 from marginflow.errors import InputError
 from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import read_npz, write_npz
-from marginflow.problem.files import names_of
+from marginflow.problem.files import names_of, stored_problem
 from marginflow.problem.problem import Problem
 from marginflow.trajectory.method import Method, flow_method
 from marginflow.trajectory.restart import Restart
@@ -31,6 +31,7 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
     about = {
         "format": FORMAT,
         "parameterization": trajectory.parameterization.word,
+        "options": options_of(trajectory.parameterization),
         "loss": trajectory.loss.word,
         "method": {**vars(trajectory.method), "options": dict(trajectory.method.options)},
         "ended": trajectory.ended,
@@ -55,40 +56,31 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
     )
 
 
-def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+def load_trajectory(
+    path: str | os.PathLike[str], *, parameterization: AbstractParameterization | None = None
+) -> Trajectory:
     """Read a saved run.
 
-    Raises:
-        InputError: not a saved run, or of a format that this version does not know.
-    """
-    from marginflow.model.registry import PARAMETERIZATIONS, KeyQuery
+    Args:
+        path: the file.
+        parameterization: that of the run, where its class is not registered here.
 
+    Raises:
+        InputError: not a saved run, of a format that this version does not know, or of another parameterisation.
+    """
     data = read_npz(path)
     try:
         about = json.loads(str(data["flow"]))
         if about["format"] != FORMAT:
             raise InputError(f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again")
-        problem = Problem(
-            data["X"],
-            data["z"],
-            data["scores"],
-            mask=data["mask"],
-            name=str(about["name"]),
-            token_names=data.get("token_names"),
-            sample_names=data.get("sample_names"),
-        )
-        if "problem_y" in data:
-            object.__setattr__(problem, "y", frozen(data["problem_y"]))
-            object.__setattr__(problem, "v", frozen(data["problem_v"]))
+        problem = stored_problem(data, str(about["name"]))
         snapshots = Snapshots(**{key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__})
-        kind = PARAMETERIZATIONS[about["parameterization"]]
-        made = KeyQuery(snapshots.theta.shape[2]) if kind is KeyQuery else kind()
+        model = _model(path, about, snapshots.theta.shape, parameterization)
         loss = parse_loss(about["loss"])
-        method = (
-            _method_of_first_format(data, about, problem, made, loss) if "seed" in about else Method(**about["method"])
-        )
+        first = "seed" in about
+        method = _method_of_first_format(data, about, problem, model, loss) if first else Method(**about["method"])
         return Trajectory(
-            problem, made, loss, method, snapshots, _verdict(about["verdict"]), str(about["ended"]), _restart(data)
+            problem, model, loss, method, snapshots, _verdict(about["verdict"]), str(about["ended"]), _restart(data)
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, InputError):
@@ -135,3 +127,25 @@ def _method_of_first_format(
         until="verdict" if about["ended"] == "verdict" else "margin",
     )
     return replace(method, options={**method.options, "until_margin": asked})
+
+
+def _model(
+    path: str | os.PathLike[str],
+    about: dict[str, Any],
+    shape: tuple[int, ...],
+    given: AbstractParameterization | None,
+) -> AbstractParameterization:
+    """The parameterisation of a saved run, made again from its word and its fields, or as given."""
+    word = str(about["parameterization"])
+    if given is not None:
+        if given.word != word:
+            raise InputError(f"{path}: a run with {word!r}; got parameterization {given!r}; give that of the run")
+        return given
+    if word not in PARAMETERIZATIONS:
+        raise InputError(
+            f"{path}: a run with parameterization {word!r}, which is not registered here; expected one of "
+            f"{', '.join(PARAMETERIZATIONS)}; call marginflow.register(its class) first, or "
+            "Trajectory.load(..., parameterization=...)"
+        )
+    # Files of the first version hold no fields: the width is that of the arrays.
+    return parse_parameterization(word, **about.get("options", {"width": shape[2]} if word == "kq" else {}))
