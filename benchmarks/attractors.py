@@ -38,7 +38,7 @@ SIZES = (((4, 4, 8), 10), ((3, 6, 6), 8), ((5, 3, 5), 7))
 def search(spec: str = "sphere:n=6,T=8,d=10,seed=0", word: str = "w", processes: str = "2") -> None:
     problem = named.load(spec)
     draw = np.random.default_rng(0)
-    norm = PARAMETERIZATIONS[word]().norm if word != "kq" else "nuclear"
+    norm = PARAMETERIZATIONS[word]().flow_norm if word != "kq" else "nuclear"
     tokens = [draw.integers(problem.T, size=problem.n) for _ in range(50)]
     start = time.process_time()
     for selected in tokens:
@@ -135,7 +135,7 @@ def _followed(word: str, name: str, seed: int, scale: float, ratio: float) -> No
     story = []
     for margin in (1e6, 1e8, 1e10, 1e12):
         path = mf.integrate(problem, model, seed=seed, scale=scale, until_margin=margin)
-        decision = decide(problem, model.norm, path.selected(-1))
+        decision = decide(problem, model.flow_norm, path.selected(-1))
         tokens = "".join(map(str, path.selected(-1)))
         solution = decision.solution
         R = np.nan

@@ -26,8 +26,8 @@ from scipy.integrate import solve_ivp
 import marginflow as mf
 from history import save
 from marginflow.flow.point import point
-from marginflow.model.logit_map import Tokens
-from marginflow.model.logits import Logits
+from marginflow.model.loss import Exponential
+from marginflow.model.objective import Objective
 from marginflow.problem.random import equal, sphere
 
 
@@ -134,9 +134,8 @@ class _Enough(Exception):
 
 def scipy_flow(problem: mf.Problem, K: np.ndarray, Q: np.ndarray, method: str, evaluations: int) -> np.ndarray:
     """W where SciPy has used its evaluations, at rtol 1e-6, on the clock of unit force."""
-    lift = mf.KeyQuery(10).lift(problem.d, problem.d_z)
-    tokens = Tokens.of([problem], diagonal=False)
-    theta = lift.pack({"K": K, "Q": Q})
+    objective = Objective.of([problem], mf.KeyQuery(10), Exponential())
+    theta = objective.map.pack({"K": K, "Q": Q})
     last = [theta]
     spent = [0]
 
@@ -146,14 +145,13 @@ def scipy_flow(problem: mf.Problem, K: np.ndarray, Q: np.ndarray, method: str, e
             raise _Enough
         here = y.reshape(1, *theta.shape)
         last[0] = here[0]
-        at = point(lift, tokens, here, Logits.of(tokens.push(lift.weights(here)), tokens.mask), "exponential")
-        return at.dtheta.ravel()
+        return point(objective, here, objective.logits(here)).dtheta.ravel()
 
     try:
         solve_ivp(rhs, (0.0, 1e6), theta.ravel(), method=method, rtol=1e-6, atol=1e-9)
     except _Enough:
         pass
-    return lift.weights(last[0][None])[0]
+    return objective.map.weights(last[0][None])[0]
 
 
 def large(family: str, shape: tuple[int, int, int], margin: float, rtol: float) -> None:
