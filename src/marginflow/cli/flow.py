@@ -77,7 +77,7 @@ def flow(
 
 
 def summary(path: "Trajectory") -> dict[str, Any]:
-    """The FIXED fields of `flow --json` (design 4) at the last snapshot, and what explains them."""
+    """The fields of `flow --json` at the last snapshot, and what explains them."""
     import numpy as np
 
     from marginflow.diagnostics.ratio import final_ratio
@@ -102,7 +102,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "frobenius": frobenius,
         "nuclear_over_margin": nuclear / own if own > 0 else None,
         "frobenius_over_margin": frobenius / own if own > 0 else None,
-        "norm": path.parameterization.norm,
+        "norm": path.norm,
         "ratio": final_ratio(path),
         "selected": path.selected(-1),
         "optimal": path.problem.optimal,
