@@ -59,6 +59,14 @@ def weights() -> None:
             )
 
 
+def apart(script: str, path: Path) -> str:
+    """What a process of its own prints: its memory is that of the audit alone."""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
+
+
 def data(queries: int) -> None:
     """The same heads on 160 sentences: one query a sentence, as the prototype, and all of them."""
     texts = minilm.sentences()
@@ -128,8 +136,7 @@ def seven_b(layers: int) -> None:
             "found = mf.audit(sys.argv[1], offsets=(0, 1, 2, 4, 8, 16, 32, 64))\n"
             "print(len(found), time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)\n"
         )
-        done = subprocess.run([sys.executable, "-c", script, name], capture_output=True, text=True, check=True)
-        heads, cpu, memory = done.stdout.split()
+        heads, cpu, memory = apart(script, folder).split()
         print(f"\n7B layout, {heads} heads, 8 controls, 8 offsets: {float(cpu):.1f} CPU s, {float(memory):.0f} MB")
 
 
@@ -182,9 +189,7 @@ def beside_transformer_lens() -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--layers", type=int, default=32, help="of the 7B layout; 0 leaves it out")
-    parser.add_argument(
-        "--queries", type=int, default=0, help="of the SVM of each head; 48 as the prototype, 2 CPU s a head"
-    )
+    parser.add_argument("--queries", type=int, default=0, help="of the SVM of each head; the prototype had 48")
     given = parser.parse_args()
     weights()
     data(given.queries)
