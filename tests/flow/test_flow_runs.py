@@ -93,8 +93,8 @@ def test_ctrl_c_keeps_what_was_reached():
 def test_bad_options_are_one_clear_error(options):
     with pytest.raises(InputError, match="got"):
         mf.integrate(named.load("angle"), mf.Combined(), **options)
-    with pytest.raises(InputError, match="parameterization"):
-        mf.integrate(named.load("angle"), "kq")
+    with pytest.raises(InputError, match="parameterization: got 'mlp'; expected one of kq, w"):
+        mf.integrate(named.load("angle"), "mlp")
 
 
 def test_runs_must_be_as_many_as_problems():

@@ -63,14 +63,14 @@ def demo(
 
 
 def _run(data: str, word: str, show: Any) -> tuple["Trajectory", dict[str, Any]]:
-    from marginflow.cli.flow import parse_parameterization, summary
+    from marginflow.cli.flow import summary
     from marginflow.flow.integrate import integrate
     from marginflow.problem.named import load
     from marginflow.svm.solve import solve
 
     problem = load(data)
     show(f"{data} {word}: flow")
-    path = integrate(problem, parse_parameterization(word, problem), seed=0, scale=0.1, until_margin=UNTIL_MARGIN)
+    path = integrate(problem, word, seed=0, scale=0.1, until_margin=UNTIL_MARGIN)
     found = summary(path)
     show(f"{data} {word}: SVM")
     solution = solve(problem, path.parameterization.norm)

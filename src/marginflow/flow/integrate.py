@@ -13,7 +13,8 @@ from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, first_state, restored_state
 from marginflow.model.force import Loss
 from marginflow.model.logit_map import Tokens
-from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.registry import AbstractParameterization, parse_parameterization
+from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.selection.judge import Judge
 from marginflow.trajectory.trajectory import Trajectory
@@ -26,8 +27,8 @@ LARGEST_MARGIN: Final = 1e15
 
 
 def integrate(
-    problem: Problem,
-    parameterization: AbstractParameterization,
+    problem: Problem | str,
+    parameterization: AbstractParameterization | str,
     *,
     seed: int = 0,
     scale: float = 0.1,
@@ -42,8 +43,9 @@ def integrate(
     """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
 
     Args:
-        problem: tokens, queries and scores.
-        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`.
+        problem: tokens, queries and scores, or what `load` takes.
+        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`, or its word: kq
+            (full width), w, diag-kq, diag.
         seed, scale: of the start `scale` times standard normal; unused with `init`.
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
@@ -77,8 +79,8 @@ def integrate(
 
 @one_thread()
 def integrate_many(
-    problem: Problem | Sequence[Problem],
-    parameterization: AbstractParameterization,
+    problem: Problem | str | Sequence[Problem],
+    parameterization: AbstractParameterization | str,
     *,
     seeds: Sequence[int] | None = None,
     inits: Sequence[Any] | None = None,
@@ -101,27 +103,32 @@ def integrate_many(
     Returns:
         One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
     """
-    _check(parameterization, until_margin, until, loss, rtol, max_steps, scale)
-    many = not isinstance(problem, Problem)
-    given: list[Problem] = [problem] if isinstance(problem, Problem) else list(problem)
+    _check(until_margin, until, loss, rtol, max_steps, scale)
+    kind = parse_parameterization(parameterization)
+    many = isinstance(problem, list | tuple)
+    given = [as_problem(p) for p in (problem if isinstance(problem, list | tuple) else [problem])]
     count = _count(given, many, seeds, inits)
     numbers = _seeds(seeds, count, inits is not None)
     problems = given if many else given * count
-    judges = {id(p): Judge(p, parameterization, loss) for p in given}
+    models = [kind.sized(p.d, p.d_z, None if inits is None else inits[i]) for i, p in enumerate(problems)]
+    judges: dict[tuple[int, AbstractParameterization], Judge] = {}
+    for p, model in zip(problems, models, strict=True):
+        judges.setdefault((id(p), model), Judge(p, model, loss))
     starts = []
     for i, p in enumerate(problems):
         rng = np.random.default_rng(numbers[i])
-        arrays = parameterization.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
-        starts.append(parameterization.lift(p.d, p.d_z).pack(parameterization.start(arrays, p.d, p.d_z)))
+        model = models[i]
+        arrays = model.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
+        starts.append(model.lift(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
     settings = Settings(until_margin, rtol, max_steps, loss)
     out: dict[int, Trajectory] = {}
-    for group in _groups(problems):
+    for group in _groups(problems, models):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
-        tokens = Tokens.of(members[:1] if shared else members, diagonal=parameterization.diagonal)
-        lift = parameterization.lift(members[0].d, members[0].d_z)
+        tokens = Tokens.of(members[:1] if shared else members, diagonal=kind.diagonal)
+        lift = models[group[0]].lift(members[0].d, members[0].d_z)
         state = first_state(lift, tokens, np.stack([starts[i] for i in group]), loss)
-        records = [Record(judges[id(p)]) for p in members]
+        records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
             record.add(state, b)
         run(lift, tokens, state, settings, records, progress, until == "verdict")
@@ -129,7 +136,7 @@ def integrate_many(
             snapshots = record.snapshots()
             out[i] = Trajectory(
                 problems[i],
-                parameterization,
+                models[i],
                 loss,
                 -1 if inits is not None else numbers[i],
                 scale,
@@ -167,7 +174,7 @@ def resume(
     Raises:
         InputError: an option that cannot be used, or no such snapshot.
     """
-    _check(path.parameterization, until_margin, until, path.loss, path.rtol, max_steps, path.scale)
+    _check(until_margin, until, path.loss, path.rtol, max_steps, path.scale)
     if not -len(path) <= snapshot < len(path):
         raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
     problem = path.problem
@@ -186,11 +193,11 @@ def resume(
     return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, until_margin=float(until_margin))
 
 
-def _groups(problems: Sequence[Problem]) -> list[list[int]]:
-    """The runs whose problems have one shape, together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, p in enumerate(problems):
-        groups.setdefault((*p.X.shape, p.d_z), []).append(i)
+def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
+    """The runs whose problems and parameters have one shape, together."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
+        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
     return list(groups.values())
 
 
@@ -217,7 +224,6 @@ def _seeds(seeds: Sequence[int] | None, count: int, given: bool) -> list[int]:
 
 
 def _check(
-    parameterization: AbstractParameterization,
     until_margin: float,
     until: str,
     loss: str,
@@ -225,11 +231,6 @@ def _check(
     max_steps: int,
     scale: float,
 ) -> None:
-    if not isinstance(parameterization, AbstractParameterization):
-        raise InputError(
-            f"parameterization: got {parameterization!r}; expected KeyQuery(width), Combined(), "
-            "DiagonalKeyQuery() or Diagonal()"
-        )
     if until not in ("margin", "verdict"):
         raise InputError(f"until: got {until!r}; expected 'margin' or 'verdict'")
     if loss not in ("exponential", "logistic"):

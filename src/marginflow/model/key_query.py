@@ -1,7 +1,7 @@
 """W = K Q': key and query matrices trained separately, the paper's setting."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,10 +21,11 @@ from marginflow.model.parameterization import (
 class KeyQuery(AbstractParameterization):
     """W = K Q' with K (d, width), Q (d_z, width): K' = G Q, Q' = G'K (theory 3.2).
 
-    Expected of the flow: the least nuclear norm of W. The rank of W never exceeds `width`.
+    Expected of the flow: the least nuclear norm of W. The rank of W never exceeds `width`; None is full width,
+    min(d, d_z), which rules nothing out.
     """
 
-    width: int
+    width: int | None = None
     word: str = field(default="kq", init=False)
     norm: str = field(default="nuclear", init=False)
     conserved: str = field(default="K'K - Q'Q", init=False)
@@ -35,12 +36,27 @@ class KeyQuery(AbstractParameterization):
     least_energy: float = field(default=2.0, init=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.width, bool) or not isinstance(self.width, int | np.integer) or self.width < 1:
-            raise InputError(f"width: got {self.width!r}; expected a whole number of at least 1")
+        whole = isinstance(self.width, int | np.integer) and not isinstance(self.width, bool)
+        if self.width is not None and not (whole and self.width >= 1):
+            raise InputError(
+                f"width: got {self.width!r}; expected a whole number of at least 1, or None for full width"
+            )
+
+    def sized(self, d: int, d_z: int, init: Any = None) -> Self:
+        """With its width in numbers: that of the start's K, else min(d, d_z)."""
+        if self.width is not None:
+            return self
+        K = init.get("K") if isinstance(init, dict) else init[0] if isinstance(init, tuple | list) and init else None
+        shape = np.shape(K) if K is not None else ()
+        return replace(self, width=shape[1] if len(shape) == 2 and shape[1] else min(d, d_z))
+
+    def columns(self, d: int, d_z: int) -> int:
+        """Of K and Q."""
+        return min(d, d_z) if self.width is None else int(self.width)
 
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
         """K (d, width), Q (d_z, width)."""
-        return {"K": (d, int(self.width)), "Q": (d_z, int(self.width))}
+        return {"K": (d, self.columns(d, d_z)), "Q": (d_z, self.columns(d, d_z))}
 
     def lift(self, d: int, d_z: int) -> AbstractLift:
         """W = K Q'."""
@@ -48,14 +64,15 @@ class KeyQuery(AbstractParameterization):
 
     def rank_cap(self, d: int, d_z: int) -> int:
         """The width, where it is the smallest."""
-        return min(d, d_z, int(self.width))
+        return min(d, d_z, self.columns(d, d_z))
 
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """K = [U diag(k), 0], Q = [V diag(q), 0]."""
         U, V, k, q = basis(U, V, k, q)
-        if len(k) > self.width:
-            raise InputError(f"aligned start: got {len(k)} directions; expected at most width {self.width}")
-        rest = ((0, 0), (0, int(self.width) - len(k)))
+        width = self.columns(len(U), len(V))
+        if len(k) > width:
+            raise InputError(f"aligned start: got {len(k)} directions; expected at most width {width}")
+        rest = ((0, 0), (0, width - len(k)))
         return {"K": np.pad(U * k, rest), "Q": np.pad(V * q, rest)}
 
 

@@ -5,7 +5,7 @@ docs/parameterization.md shows how to add one; the formulas are derived in docs/
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -132,6 +132,10 @@ class AbstractParameterization(ABC):
     @abstractmethod
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """The start U diag(k q) V' with singular directions U (d, r), V (d_z, r) and factors k, q (r,)."""
+
+    def sized(self, d: int, d_z: int, init: Any = None) -> Self:
+        """The same with everything in numbers that is left open until dimensions and start are known."""
+        return self
 
     def rank_cap(self, d: int, d_z: int) -> int:
         """The rank that W cannot exceed."""

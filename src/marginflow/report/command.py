@@ -32,7 +32,9 @@ def command_of(path: Trajectory, save: str = "run.npz") -> str:
     """The command line that repeats `path`; a given start or an unnamed problem shows as a file to supply."""
     model = path.parameterization
     words = ["marginflow", "flow", path.problem.name or "DATA.npz", "--parameterization", model.word]
-    if isinstance(model, KeyQuery) and model.width != min(path.problem.d, path.problem.d_z):
+    if isinstance(model, KeyQuery) and model.sized(path.problem.d, path.problem.d_z) != KeyQuery().sized(
+        path.problem.d, path.problem.d_z
+    ):
         words += ["--width", str(model.width)]
     words += ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
     if math.isfinite(path.until_margin):

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.diagnostics.late_law import LateLaw, late_law, spectrum_of
+from marginflow.diagnostics.late_law import POWER_SENTENCE, LateLaw, late_law, spectrum_of
 from marginflow.diagnostics.ratio import comparison, weights_in
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
@@ -217,6 +217,7 @@ def page_data(subjects: list[Subject], runs: list[dict[str, Any]]) -> dict[str, 
     """Everything that the page's scripts read."""
     return {
         "words": words_of(subjects),
+        "powerSentence": POWER_SENTENCE,
         "norms": {norm: {"label": parse_norm(norm).label} for s in subjects for norm in s.solutions},
         "problems": [problem_data(subject) for subject in subjects],
         "runs": runs,

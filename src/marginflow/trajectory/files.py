@@ -2,15 +2,15 @@
 
 import json
 import os
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from marginflow.arrays import frozen
 from marginflow.errors import InputError
+from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import read_npz, write_npz
-from marginflow.problem.files import names_of
-from marginflow.problem.problem import Problem
+from marginflow.problem.files import names_of, stored_problem
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
 from marginflow.trajectory.verdict import FlowStatus as FlowStatus, Verdict as Verdict
@@ -26,6 +26,7 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
     about = {
         "format": FORMAT,
         "parameterization": trajectory.parameterization.word,
+        "options": options_of(trajectory.parameterization),
         "loss": trajectory.loss,
         "seed": trajectory.seed,
         "scale": trajectory.scale,
@@ -52,43 +53,35 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
     )
 
 
-def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+def load_trajectory(
+    path: str | os.PathLike[str], *, parameterization: AbstractParameterization | None = None
+) -> Trajectory:
     """Read a saved run.
 
-    Raises:
-        InputError: not a saved run, or of a format that this version does not know.
-    """
-    from marginflow.model.registry import PARAMETERIZATIONS, KeyQuery
+    Args:
+        path: the file.
+        parameterization: that of the run, where its class is not registered here.
 
+    Raises:
+        InputError: not a saved run, of a format that this version does not know, or of another parameterisation.
+    """
     data = read_npz(path)
     try:
         about = json.loads(str(data["flow"]))
         if about["format"] != FORMAT:
             raise InputError(f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again")
-        problem = Problem(
-            data["X"],
-            data["z"],
-            data["scores"],
-            mask=data["mask"],
-            name=str(about["name"]),
-            token_names=data.get("token_names"),
-            sample_names=data.get("sample_names"),
-        )
-        if "problem_y" in data:
-            object.__setattr__(problem, "y", frozen(data["problem_y"]))
-            object.__setattr__(problem, "v", frozen(data["problem_v"]))
+        problem = stored_problem(data, str(about["name"]))
         # Not in files of the first version, whose runs went on as if no step had been refused.
         data.setdefault("snapshot_careful", np.zeros(len(data["snapshot_tau"]), dtype=bool))
         keep = {key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__}
-        kind = PARAMETERIZATIONS[about["parameterization"]]
-        made = KeyQuery(keep["theta"].shape[2]) if kind is KeyQuery else kind()
+        model = _model(path, about, keep["theta"].shape, parameterization)
         said = about["verdict"]
         said["status"] = FlowStatus[said["status"]]
         said["wrong"] = tuple((int(i), int(t)) for i, t in said["wrong"])
         said["leaves"] = tuple(said["leaves"]) if said["leaves"] else None
         return Trajectory(
             problem,
-            made,
+            model,
             about["loss"],
             int(about["seed"]),
             float(about["scale"]),
@@ -105,3 +98,25 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
             f"{path}: not a saved run ({type(error).__name__}: {error}); expected a file that "
             "`marginflow flow --save` wrote"
         ) from None
+
+
+def _model(
+    path: str | os.PathLike[str],
+    about: dict[str, Any],
+    shape: tuple[int, ...],
+    given: AbstractParameterization | None,
+) -> AbstractParameterization:
+    """The parameterisation of a saved run, made again from its word and its fields, or as given."""
+    word = str(about["parameterization"])
+    if given is not None:
+        if given.word != word:
+            raise InputError(f"{path}: a run with {word!r}; got parameterization {given!r}; give that of the run")
+        return given
+    if word not in PARAMETERIZATIONS:
+        raise InputError(
+            f"{path}: a run with parameterization {word!r}, which is not registered here; expected one of "
+            f"{', '.join(PARAMETERIZATIONS)}; call marginflow.register(its class) first, or "
+            "Trajectory.load(..., parameterization=...)"
+        )
+    # Files of the first version hold no fields: the width is that of the arrays.
+    return parse_parameterization(word, **about.get("options", {"width": shape[2]} if word == "kq" else {}))

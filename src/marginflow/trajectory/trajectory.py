@@ -176,12 +176,19 @@ class Trajectory:
         save_trajectory(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Trajectory":
+    def load(
+        cls, path: str | os.PathLike[str], *, parameterization: AbstractParameterization | None = None
+    ) -> "Trajectory":
         """Read a saved run.
 
+        Args:
+            path: the file.
+            parameterization: that of the run, where its class is not known by `register`.
+
         Raises:
-            InputError: not a saved run, or of a format that this version does not know.
+            InputError: not a saved run, of a format that this version does not know, or of a parameterisation that
+                is not registered.
         """
         from marginflow.trajectory.files import load_trajectory
 
-        return load_trajectory(path)
+        return load_trajectory(path, parameterization=parameterization)
