@@ -1,10 +1,9 @@
 """Optima of l1 and linf in rational numbers, for data simple enough: unique or not is then a matter of ranks.
 
-Where weights and multipliers are ratios of small whole numbers, as for integer data, rounding them to such ratios gives
-an exact optimum and an exact dual; both are checked, nothing is believed.
+Two guesses: weights and multipliers rounded to ratios of small whole numbers, and the vertex of the active rows solved
+in rational numbers. Each is checked on both sides, nothing is believed.
 """
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 
 from marginflow.svm.optimum.exact import exact_kernel
 from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.proof.farkas import solve_rational
 from marginflow.svm.proof.rational import differences, to_rational
 
 
@@ -84,19 +84,29 @@ class LinearOptimum:
 
 
 def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
-    """The exact optimum and dual next to those found, for l1 and linf; None where simple ratios do not give them."""
+    """The exact optimum and dual next to those found, for l1 and linf; None where neither guess below is one."""
     svm, norm = optimum.svm, optimum.svm.norm
     if not svm.diagonal or norm.strictly_convex or len(svm) * len(optimum.weights) > _TERMS:
         return None
     a, z = differences(svm.constraints.a, svm.slip), to_rational(svm.constraints.queries)
     rows = [[x * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, z, strict=True)]
-    beta, dual = _simple(optimum.weights), _simple(np.maximum(optimum.dual, 0.0))
+    for pair in (_simple(optimum), _vertex(optimum, rows)):
+        found = None if pair is None else _checked(rows, *pair, sparse=norm.sparse)
+        if found is not None:
+            return found
+    return None
+
+
+def _checked(rows: list[Vector], beta: Vector, dual: Vector, *, sparse: bool) -> LinearOptimum | None:
+    """The pair, if it is feasible on both sides and of one value."""
+    if min(dual, default=Fraction(0)) < 0:
+        return None
     if any(sum((x * y for x, y in zip(row, beta, strict=True)), Fraction(0)) < 1 for row in rows):
         return None
     b = [sum((x * row[j] for x, row in zip(dual, rows, strict=True)), Fraction(0)) for j in range(len(beta))]
     sizes, pulls = [abs(x) for x in beta], [abs(x) for x in b]
     total = sum(dual, Fraction(0))
-    if norm.sparse:
+    if sparse:
         if sum(sizes, Fraction(0)) != total or max(pulls) != 1:
             return None
         return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 1], None)
@@ -105,12 +115,53 @@ def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
     return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 0], total)
 
 
-def _simple(x: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Vector:
-    return [
-        Fraction(value).limit_denominator(_DENOMINATOR) if math.isfinite(value) else Fraction(0) for value in x.tolist()
-    ]
+def _simple(optimum: Optimum) -> tuple[Vector, Vector]:
+    """Both rounded to ratios of small whole numbers, which they are for most integer data, vertex or not."""
+    beta, dual = (np.nan_to_num(x).tolist() for x in (optimum.weights, np.maximum(optimum.dual, 0.0)))
+    ratios = [[Fraction(x).limit_denominator(_DENOMINATOR) for x in values] for values in (beta, dual)]
+    return ratios[0], ratios[1]
+
+
+def _vertex(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector] | None:
+    """The vertex of the active rows and the weights that are not at a bound, and its dual, where they are as many."""
+    weights, share = optimum.weights, optimum.dual * optimum.lengths
+    size = np.abs(weights)
+    active = np.flatnonzero(share > _HELD * share.max(initial=0.0)).tolist()
+    signs = [1 if x > 0 else -1 for x in weights]
+    if optimum.svm.norm.sparse:
+        chosen = np.flatnonzero(size > _HELD * size.max()).tolist()
+        matrix = [[rows[c][j] for j in chosen] for c in active]
+        pull = [Fraction(signs[j]) for j in chosen]
+    else:
+        chosen = np.flatnonzero(size < (1.0 - _HELD) * size.max()).tolist()
+        fixed = [j for j in range(len(size)) if j not in chosen]
+        bound = [sum((signs[j] * rows[c][j] for j in fixed), Fraction(0)) for c in active]
+        matrix = [[t, *(rows[c][j] for j in chosen)] for t, c in zip(bound, active, strict=True)]
+        pull = [Fraction(1), *([Fraction(0)] * len(chosen))]
+    if not 0 < len(matrix) == len(pull) <= _SQUARE:
+        return None
+    found = solve_rational(matrix, [Fraction(1)] * len(matrix))
+    held = solve_rational([list(column) for column in zip(*matrix, strict=True)], pull)
+    if found is None or held is None:
+        return None
+    beta = [Fraction(0)] * len(size)
+    if not optimum.svm.norm.sparse:
+        beta = [signs[j] * found[0] for j in range(len(size))]
+        found = found[1:]
+    for j, x in zip(chosen, found, strict=True):
+        beta[j] = x
+    dual = [Fraction(0)] * len(rows)
+    for c, x in zip(active, held, strict=True):
+        dual[c] = x
+    return beta, dual
 
 
 _DENOMINATOR: Final = 100_000
 _TERMS: Final = 4_000
 """The largest denominator tried, and most entries of the rows."""
+
+_HELD: Final = 1e-9
+"""What is below this share of the largest counts as zero in the guess of a vertex."""
+
+_SQUARE: Final = 24
+"""The largest system solved in rational numbers."""

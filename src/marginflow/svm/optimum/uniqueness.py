@@ -174,9 +174,9 @@ def _kernel(E: Floats) -> list[Floats]:
         return []
     if columns <= rows:
         _, s, Vt = np.linalg.svd(E, full_matrices=False)
-        null = Vt[s <= 1e-7 * max(float(s[0]), 1e-300)]
+        null = Vt[s <= _NULL]
         if len(null) == 0:
-            null = Vt[-1:]
+            return []
         mixed = generator.standard_normal((3, len(null))) @ null
         return [*null[-3:], *(mixed / np.linalg.norm(mixed, axis=1)[:, None])]
     trials = generator.standard_normal((4, columns))
@@ -207,7 +207,11 @@ def _gap(optimum: Optimum, W: Floats) -> float:
 _SHARP: Final = 1e-8
 """Certificates wider than this do not show the optimal face."""
 
+_NULL: Final = 1e-10
+"""Of unit rows: what the equations see of a direction that they do not determine is rounding, and the bases' error."""
+
 _ENTRIES: Final = 4_000_000
+"""Most entries of a system whose singular values are computed."""
 
 _APART: Final = 100.0
 """Optima must be this many times farther apart than the square root of their gap."""
