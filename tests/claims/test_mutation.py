@@ -61,6 +61,6 @@ def test_a_wrong_force_is_noticed(monkeypatch, error) -> None:
         out[:, 0, 0] *= 1.0 + error
         return out
 
-    monkeypatch.setattr(diagonal_key_query._Product, "rate", wrong)
+    monkeypatch.setattr(diagonal_key_query._Product, "vjp", wrong)
     (result,) = registry.run(["reparameterisation"])
     assert not result.holds and not result.failure
