@@ -68,6 +68,6 @@ def test_bad_constraints(a, sample, z, words):
 def test_rows_given_in_any_order_keep_their_tokens():
     """Rows are sorted by sample; a row, its sample and its token stay together."""
     a = np.arange(8.0).reshape(4, 2)
-    rows = Constraints(a, [2, 0, 2, 1], np.ones((3, 2)), [7, 8, 9, 5])
+    rows = mf.Constraints(a, [2, 0, 2, 1], np.ones((3, 2)), [7, 8, 9, 5])
     assert rows.sample.tolist() == [0, 1, 2, 2] and rows.token.tolist() == [8, 5, 7, 9]
     assert rows.a.tolist() == a[[1, 3, 0, 2]].tolist()
