@@ -21,7 +21,7 @@ def report(
     from marginflow.trajectory.trajectory import Trajectory
 
     output_path(output, *runs)
-    with progress("report") as show:
+    with progress("report", f"{output} is not written") as show:
         paths = []
         for file in runs:
             show(f"reading {file}")
