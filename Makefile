@@ -25,6 +25,7 @@ lint: .venv/.test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	$(PY) tools/parse_javascript.py
 
 browsers:
 	command -v chromium >/dev/null && command -v firefox-esr >/dev/null || { \

@@ -13,6 +13,11 @@ TORCH = os.environ.get("MARGINFLOW_BACKENDS") == "torch"
 
 collect_ignore = [] if TORCH else ["with_torch"]
 
+if not TORCH:
+    import shapes
+
+    shapes.install()
+
 
 def pytest_report_header():
     return "tests/with_torch: " + ("included" if TORCH else "left out; `make test-torch` runs them")

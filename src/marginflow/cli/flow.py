@@ -77,7 +77,7 @@ def flow(
 
 
 def summary(path: "Trajectory") -> dict[str, Any]:
-    """The FIXED fields of `flow --json` (design 4) at the last snapshot, and what explains them."""
+    """The fields of `flow --json` at the last snapshot, and what explains them."""
     import numpy as np
 
     from marginflow.diagnostics.ratio import final_ratio

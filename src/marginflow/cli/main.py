@@ -71,7 +71,7 @@ def options(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (design 4)."""
+    """Run one command and return its exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
     with warnings.catch_warnings():
         # The doors warn of what they leave out; here that is a line of its own, not Python's two with a source line.

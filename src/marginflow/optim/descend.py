@@ -1,4 +1,4 @@
-"""The flow's discrete cousins, from the same force: gradient descent and its normalised forms (theory 2.1, 4)."""
+"""The flow's discrete cousins, from the same force: gradient descent and its normalised forms (theory 2.1, 2.2)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
