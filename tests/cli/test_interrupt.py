@@ -1,7 +1,6 @@
 """Ctrl-C at any moment of any verb: exit 130, one sentence, and nothing called a result that was not finished."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ VERBS = {
     "svm": ["svm", "sphere:n=3,T=3,d=4,seed=1", "--norm", "nuclear", "--save", "out.npz"],
     "flow": ["flow", "sphere:n=2,T=3,d=3,seed=1", "--until-margin", "20"],
     "attractors": ["attractors", "angle", "-p", "w", "--sample", "3", "--figure", "out.svg"],
-    "claims": ["claims", "feasibility", "conservation"],
+    "claims": ["claims", "dead-start"],
     "demo": ["demo", "--out", "demo"],
     "report": ["report", "run.npz", "-o", "out.html"],
     "figure": ["figure", "run.npz", "-o", "out.svg"],
@@ -85,7 +84,7 @@ def here(inputs, tmp_path, monkeypatch):
     for name in ("run.npz", "plan.toml", "done"):
         (tmp_path / name).symlink_to(inputs / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "RUNS", [("angle", "w"), ("orthogonal:n=2", "w")])
+    monkeypatch.setattr(demo, "RUNS", [("angle", "kq"), ("angle", "w")])
     monkeypatch.setattr(demo, "UNTIL_MARGIN", 100.0)
     return tmp_path
 
@@ -145,6 +144,31 @@ def check(verb, k, out, err, left, made):
         assert out == ""
 
 
+def test_flow_keeps_the_partial_run_where_a_file_is_asked_for(tmp_path, capsys, monkeypatch):
+    from marginflow.flow import loop
+
+    inner, calls = loop.advance, []
+
+    def advance(*given):
+        calls.append(given)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return inner(*given)
+
+    monkeypatch.setattr(loop, "advance", advance)
+    words = ["flow", "sphere:n=2,T=3,d=3,seed=1", "--until-margin", "1e9"]
+    assert main([*words, "--save", str(tmp_path / "run.npz")]) == 130
+    out, err = capsys.readouterr()
+    assert out == "" and "holds it as interrupted" in err
+    path = mf.Trajectory.load(tmp_path / "run.npz")
+    assert path.ended == "interrupted" and path.status is mf.FlowStatus.undecided and "interrupted" in path.reason
+    assert main(["report", str(tmp_path / "run.npz"), "-o", str(tmp_path / "page.html")]) == 0
+    assert "interrupted" in (tmp_path / "page.html").read_text()
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):
+        mf.integrate("sphere:n=2,T=3,d=3,seed=1", "kq", until_margin=1e9)
+
+
 def test_claims_that_were_finished_are_said(capsys):
     """The second of two claims is stopped in its first flow: one result, and nothing of the other."""
     from marginflow.claims import registry
@@ -156,12 +180,12 @@ def test_claims_that_were_finished_are_said(capsys):
     before = registry.run
     try:
         registry.run = lambda names, *, progress, finished: before(names, progress=stop, finished=finished)
-        assert main(["claims", "feasibility", "conservation", "--json"]) == 130
+        assert main(["claims", "trap-finite", "dead-start", "--json"]) == 130
     finally:
         registry.run = before
     out, err = capsys.readouterr()
     found = json.loads(out)
-    assert [c["name"] for c in found["claims"]] == ["feasibility"] and found["interrupted"] is True
+    assert [c["name"] for c in found["claims"]] == ["trap-finite"] and found["interrupted"] is True
     assert "1 of 2 claims were finished" in err
 
 
@@ -173,8 +197,9 @@ def start(*words, code=None):
 ANNOUNCED = """
 import sys
 from marginflow.cli.main import main
-real = sys.modules["marginflow.{module}"] if "marginflow.{module}" in sys.modules else __import__(
-    "marginflow.{module}", fromlist=["x"])
+from importlib import import_module
+
+real = import_module("marginflow.{module}")
 inner = getattr(real, "{name}")
 def announced(*args, **options):
     print("BEGUN", flush=True)
@@ -188,17 +213,17 @@ sys.exit(main(sys.argv[1:] or {words!r}))
     "words, module, name",
     [
         (["svm", "sphere:n=300,T=30,d=120", "--norm", "nuclear", "--save", "s.npz"], "svm.solve", "_candidate"),
-        (["flow", "sphere:n=60,T=30,d=60", "--until-margin", "1e12"], "flow.integrate", "_run"),
+        (["flow", "sphere:n=60,T=30,d=60", "--until-margin", "1e12"], "flow.integrate", "run"),
         (["describe", "sphere:n=300,T=30,d=120"], "svm.describe", "separability"),
     ],
     ids=["svm", "flow", "describe"],
 )
 def test_a_true_signal_ends_a_long_command(tmp_path, monkeypatch, words, module, name):
     monkeypatch.chdir(tmp_path)
-    child = start(code=ANNOUNCED.format(words=words, module=module, name=name))
-    assert child.stdout.readline() == "BEGUN\n"
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate()
+    with start(code=ANNOUNCED.format(words=words, module=module, name=name)) as child:
+        assert child.stdout.readline() == "BEGUN\n"
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate()
     assert child.returncode == 130, (out, err)
     assert "Traceback" not in err and "interrupted" in err and out == ""
     assert not list(tmp_path.iterdir())
@@ -236,11 +261,11 @@ with stops_within(0.2), whole_file("out.npz") as draft:
 def test_native_code_that_goes_on_is_ended_and_leaves_no_draft(tmp_path, monkeypatch):
     """A singular value decomposition of minutes, in one call of LAPACK."""
     monkeypatch.chdir(tmp_path)
-    child = start(code=NATIVE)
-    assert child.stdout.readline() == "BEGUN\n"
-    time.sleep(1.0)
-    child.send_signal(signal.SIGINT)
-    _, err = child.communicate()
+    with start(code=NATIVE) as child:
+        assert child.stdout.readline() == "BEGUN\n"
+        time.sleep(1.0)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate()
     assert child.returncode == 130
     assert "in the middle of a solver" in err and not list(tmp_path.iterdir())
 
