@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
-.PHONY: demo test test-torch test-all lint bench mutants docs clean browsers
+.PHONY: demo test test-torch test-all lint bench bench-save bench-compare mutants docs clean browsers
 
 .venv/.core: pyproject.toml
 	test -x $(PY) || python3 -m venv .venv
@@ -51,6 +51,17 @@ test-all: lint browsers
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
+
+# On the commit to compare with: make bench-save; on the other: make bench-compare (docs/architecture.md, Habits).
+bench-save: .venv/.bench
+	$(PY) benchmarks/flow.py --quick --save out/bench/before-flow.json
+	$(PY) benchmarks/svm.py --quick --save out/bench/before-svm.json
+
+bench-compare: .venv/.bench
+	$(PY) benchmarks/flow.py --quick --save out/bench/after-flow.json
+	$(PY) benchmarks/svm.py --quick --save out/bench/after-svm.json
+	$(PY) benchmarks/history.py out/bench/before-flow.json out/bench/after-flow.json
+	$(PY) benchmarks/history.py out/bench/before-svm.json out/bench/after-svm.json
 
 mutants: .venv/.test
 	$(PY) benchmarks/mutants.py

@@ -37,7 +37,7 @@ DOORS: dict[str, dict[str, Any]] = {
     },
     "problem.constraints:Constraints.gram": {"return": F("C C")},
     "model.force:force": {"scores": F("P n T")},
-    "model.force:Force.respond": {"ds": F(LOGITS), "return": F(LOGITS)},
+    "model.force:Force.jvp": {"ds": F(LOGITS), "return": F(LOGITS)},
     "model.force:Force.psi_rate": {"ds": F(LOGITS), "return": F("{len(self.f)}")},
     "model.force:log_excess": {
         "scores": F("P n T"),

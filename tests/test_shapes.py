@@ -11,6 +11,7 @@ from marginflow.diagnostics import alignment
 from marginflow.diagnostics.kkt import factored_residual
 from marginflow.model.force import force
 from marginflow.model.logits import Logits
+from marginflow.model.loss import parse_loss
 from marginflow.problem.random import sphere
 from shapes import DOORS, checked
 
@@ -22,17 +23,17 @@ def at_random(problem):
     logits = Logits(
         np.random.default_rng(0).standard_normal((2, problem.n, problem.T)), np.zeros((2, problem.n, problem.T))
     )
-    return force(logits, problem.scores[None], "exponential")
+    return force(logits, problem.scores[None], parse_loss("exponential"))
 
 
 def test_a_column_in_place_of_a_row_is_caught():
     """(B, n, 1) broadcasts to (B, n, T): a wrong number without an error."""
     problem = sphere(n=3, T=4, d=5, seed=0)
     here = at_random(problem)
-    assert here.respond(np.ones((2, 3, 4))).shape == (2, 3, 4)
+    assert here.jvp(np.ones((2, 3, 4))).shape == (2, 3, 4)
     for wrong in (np.ones((2, 3, 1)), np.ones((1, 3, 4)), np.ones(4)):
         with pytest.raises(WRONG):
-            here.respond(wrong)
+            here.jvp(wrong)
         with pytest.raises(WRONG):
             here.psi_rate(wrong)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from marginflow.diagnostics.ratio import final_ratio
-from marginflow.diagnostics.table import Table, diagnose, force_matrix
+from marginflow.diagnostics.table import Table, diagnose
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate
 from marginflow.model.registry import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
@@ -76,9 +76,9 @@ def test_aligned_starts_stay_aligned() -> None:
 def test_other_parameterisations(model) -> None:
     problem = equal(n=3, T=3, d=10, seed=0)
     run = integrate(problem, model, seed=0, until_margin=1e3)
-    found = diagnose(run, [solve(problem, model.norm)])
-    assert f"R_{model.norm}" in found.columns and ("R_nuclear" in found.columns) is not model.diagonal
-    assert found[f"R_{model.norm}"][-1] >= 1
+    found = diagnose(run, [solve(problem, model.flow_norm)])
+    assert f"R_{model.flow_norm}" in found.columns and ("R_nuclear" in found.columns) is not model.diagonal
+    assert found[f"R_{model.flow_norm}"][-1] >= 1
     assert np.isnan(found["balance"]).all() == (model.degree == 1)
     assert np.isfinite(found["epsilon"][-1]) and np.isfinite(found["stationarity"][-1])
 
@@ -107,7 +107,7 @@ def test_force_matrix_is_minus_the_gradient() -> None:
         E = np.zeros_like(W)
         E[index] = h
         G[index] = (loss(W - E) - loss(W + E)) / (2 * h)
-    found = force_matrix(run, 0)
+    found = run.at(0).force_matrix
     # Differences of order h^2 and eps/h.
     assert found / np.linalg.norm(found) == pytest.approx(G / np.linalg.norm(G), abs=1e-8)
 

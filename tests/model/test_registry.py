@@ -25,7 +25,7 @@ class _Whole(AbstractParameterization):
     def shapes(self, d, d_z):
         return {"V": (d, d_z)}
 
-    def lift(self, d, d_z):
+    def map(self, d, d_z):
         return Identity("V", False)
 
     def aligned(self, U, V, k, q):
@@ -38,7 +38,7 @@ class Mine(_Whole):
 
     strength: float = 1.0
     word: str = field(default="mine", init=False)
-    norm: str = field(default="frobenius", init=False)
+    flow_norm: str = field(default="frobenius", init=False)
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=1, init=False)
@@ -144,7 +144,7 @@ def test_what_cannot_be_registered(known):
     @dataclass(frozen=True)
     class Double(_Whole):
         word: str = field(default="w", init=False)
-        norm: str = field(default="frobenius", init=False)
+        flow_norm: str = field(default="frobenius", init=False)
         conserved: str = field(default="", init=False)
         diagonal: bool = field(default=False, init=False)
         degree: int = field(default=1, init=False)
@@ -177,7 +177,7 @@ class Elsewhere(AbstractParameterization):
     """W itself."""
 
     word: str = field(default="elsewhere", init=False)
-    norm: str = field(default="frobenius", init=False)
+    flow_norm: str = field(default="frobenius", init=False)
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=1, init=False)
@@ -185,7 +185,7 @@ class Elsewhere(AbstractParameterization):
     def shapes(self, d, d_z):
         return {"W": (d, d_z)}
 
-    def lift(self, d, d_z):
+    def map(self, d, d_z):
         return Identity("W", False)
 
     def aligned(self, U, V, k, q):

@@ -71,7 +71,7 @@ def attractors(
     parameterization = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     _check(sample, scales, seed, processes)
     candidates = Candidates.of(problem, parameterization.diagonal)
-    norm = parameterization.norm
+    norm = parameterization.flow_norm
     euclidean = norm in EUCLIDEAN
     if limit is None:
         limit = _SPECTRAL if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT

@@ -25,7 +25,7 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
         return None
     if candidates.count > _EUCLIDEAN:
         return None
-    limit = _DEPENDENT if not candidates.independent else _EUCLIDEAN if model.norm in EUCLIDEAN else _SPECTRAL
+    limit = _DEPENDENT if not candidates.independent else _EUCLIDEAN if model.flow_norm in EUCLIDEAN else _SPECTRAL
     if candidates.count > limit:
         return None
     found = attractors(problem, model)

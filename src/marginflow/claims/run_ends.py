@@ -7,7 +7,6 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.integrate import integrate_many
-from marginflow.model.force import Loss
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
@@ -68,7 +67,7 @@ def run_ends(
     scale: float = 0.1,
     until_margin: float = 1e6,
     width: int | None = None,
-    loss: Loss = "exponential",
+    loss: str = "exponential",
 ) -> RunEnds:
     """Integrate every problem from every seed and apply the rule to the tokens on top at the end.
 
@@ -86,7 +85,7 @@ def run_ends(
             selected = path.selected(-1)
             key = tuple(selected.tolist())
             if key not in known:
-                known[key] = decide(problem, model.norm, selected)
+                known[key] = decide(problem, model.flow_norm, selected)
             decision, W = known[key], path.W(-1)
             out.append(
                 RunEnd(

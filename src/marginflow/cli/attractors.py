@@ -79,7 +79,7 @@ def _text(found: "Attractors") -> str:
         f"complete         {'yes' if found.complete else 'no: ' + '; '.join(found.incomplete_because)}",
         f"finite ends      {'excluded' if found.infinite else 'not excluded'}",
     ]
-    header = ["selected", "loss", "excess", f"{found.parameterization.norm} value", "gap", "stability"]
+    header = ["selected", "loss", "excess", f"{found.parameterization.flow_norm} value", "gap", "stability"]
     header += [f"share at {s:g}" for s in found.scales]
     rows = []
     for end in found.attractors[:_SHOWN]:

@@ -103,7 +103,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "frobenius": frobenius,
         "nuclear_over_margin": nuclear / own if own > 0 else None,
         "frobenius_over_margin": frobenius / own if own > 0 else None,
-        "norm": path.parameterization.norm,
+        "norm": path.norm,
         "ratio": final_ratio(path),
         "selected": path.selected(-1),
         "optimal": path.problem.optimal,

@@ -113,7 +113,7 @@ def _complain(message: str) -> int:
 
 
 def _interrupted(said: str) -> int:
-    _say(f"interrupted; {said or 'nothing was finished'}")
+    _say(f"interrupted; {said or 'the answer was not printed'}")
     return 130
 
 

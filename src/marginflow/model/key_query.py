@@ -8,8 +8,8 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.model.parameterization import (
-    AbstractLift,
     AbstractParameterization,
+    AbstractParameterMap,
     AbstractResolvent,
     Arrays,
     basis,
@@ -27,11 +27,11 @@ class KeyQuery(AbstractParameterization):
 
     width: int | None = None
     word: str = field(default="kq", init=False)
-    norm: str = field(default="nuclear", init=False)
+    label: str = field(default="K, Q", init=False)
+    flow_norm: str = field(default="nuclear", init=False)
     conserved: str = field(default="K'K - Q'Q", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=2, init=False)
-    label: str = field(default="K, Q", init=False)
     description: str = field(default="separate keys and queries K, Q", init=False)
     least_energy: float = field(default=2.0, init=False)
 
@@ -58,7 +58,7 @@ class KeyQuery(AbstractParameterization):
         """K (d, width), Q (d_z, width)."""
         return {"K": (d, self.columns(d, d_z)), "Q": (d_z, self.columns(d, d_z))}
 
-    def lift(self, d: int, d_z: int) -> AbstractLift:
+    def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """W = K Q'."""
         return _Bilinear(d)
 
@@ -77,7 +77,7 @@ class KeyQuery(AbstractParameterization):
 
 
 @dataclass(frozen=True)
-class _Bilinear(AbstractLift):
+class _Bilinear(AbstractParameterMap):
     """theta is (B, d + d_z, width), K above Q."""
 
     d: int
@@ -86,10 +86,10 @@ class _Bilinear(AbstractLift):
         d = self.d
         return theta[:, :d] @ theta[:, d:].transpose(0, 2, 1)
 
-    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
-        return _slope(self.d, theta, dtheta)
+    def jvp(self, theta: Floats, dtheta: Floats) -> Floats:
+        return _jvp(self.d, theta, dtheta)
 
-    def rate(self, theta: Floats, G: Floats) -> Floats:
+    def vjp(self, theta: Floats, G: Floats) -> Floats:
         d = self.d
         out = np.empty_like(theta)
         np.matmul(G, theta[:, d:], out=out[:, :d])
@@ -116,7 +116,7 @@ class _Bilinear(AbstractLift):
         K, Q = theta[:, : self.d], theta[:, self.d :]
         return K.transpose(0, 2, 1) @ K - Q.transpose(0, 2, 1) @ Q
 
-    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+    def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         return {"K": G @ arrays["Q"], "Q": G.T @ arrays["K"]}
 
     def pack(self, arrays: Arrays) -> Floats:
@@ -138,11 +138,11 @@ class _Block(AbstractResolvent):
     def solve(self, right: Floats) -> Floats:
         return self.inverse @ right
 
-    def ahead(self, dtheta: Floats) -> Floats:
+    def predicted_jvp(self, dtheta: Floats) -> Floats:
         # W is bilinear, so its second derivative only moves the point at which the first is taken.
-        return _slope(self.d, self.bent, dtheta)
+        return _jvp(self.d, self.bent, dtheta)
 
-    def matrix(self, x: Floats, z: Floats) -> Floats:
+    def kernel(self, x: Floats, z: Floats) -> Floats:
         # phi'* of x z' is [x (Q'z)'; z (K'x)']: rank one above and below, hence four products of Gram matrices.
         d = self.d
         keys, queries = x @ self.theta[:, :d], z @ self.theta[:, d:]
@@ -157,7 +157,7 @@ class _Block(AbstractResolvent):
         return np.asarray(out)
 
 
-def _slope(d: int, theta: Floats, dtheta: Floats) -> Floats:
+def _jvp(d: int, theta: Floats, dtheta: Floats) -> Floats:
     """dK Q' + K dQ'."""
     left = dtheta[:, :d] @ theta[:, d:].transpose(0, 2, 1)
     return np.asarray(left + theta[:, :d] @ dtheta[:, d:].transpose(0, 2, 1))

@@ -35,7 +35,7 @@ def judge(
         problem, model, tol: the question, and the certified gap of the SVM.
         parameters: where a run with these tokens stands; its own KKT point is looked at as well.
     """
-    decision = decide(problem, model.norm, selected, tol)
+    decision = decide(problem, model.flow_norm, selected, tol)
     if not isinstance(model, KeyQuery) or not capped(model, problem) or decision.solution is None:
         return decision
     if decision.solution.status is SvmStatus.infeasible:

@@ -2,15 +2,20 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from marginflow.errors import InputError
+from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import read_npz, write_npz
 from marginflow.problem.files import names_of, stored_problem
+from marginflow.problem.problem import Problem
+from marginflow.trajectory.method import Method, flow_method
+from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
 from marginflow.trajectory.verdict import FlowStatus as FlowStatus, Verdict as Verdict
@@ -27,12 +32,9 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
         "format": FORMAT,
         "parameterization": trajectory.parameterization.word,
         "options": options_of(trajectory.parameterization),
-        "loss": trajectory.loss,
-        "seed": trajectory.seed,
-        "scale": trajectory.scale,
-        "rtol": trajectory.rtol,
+        "loss": trajectory.loss.word,
+        "method": {**vars(trajectory.method), "options": dict(trajectory.method.options)},
         "ended": trajectory.ended,
-        "until_margin": trajectory.until_margin,
         "name": p.name,
         "verdict": {**vars(v), "status": v.status.name},
     }
@@ -47,6 +49,7 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
         margin=trajectory.margin,
         log_excess=trajectory.log_excess,
         **{f"snapshot_{key}": value for key, value in vars(s).items()},
+        **({} if trajectory.restart is None else {f"restart_{key}": v for key, v in vars(trajectory.restart).items()}),
         **names_of(p),
         **named,
         **head,
@@ -71,25 +74,13 @@ def load_trajectory(
         if about["format"] != FORMAT:
             raise InputError(f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again")
         problem = stored_problem(data, str(about["name"]))
-        # Not in files of the first version, whose runs went on as if no step had been refused.
-        data.setdefault("snapshot_careful", np.zeros(len(data["snapshot_tau"]), dtype=bool))
-        keep = {key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__}
-        model = _model(path, about, keep["theta"].shape, parameterization)
-        said = about["verdict"]
-        said["status"] = FlowStatus[said["status"]]
-        said["wrong"] = tuple((int(i), int(t)) for i, t in said["wrong"])
-        said["leaves"] = tuple(said["leaves"]) if said["leaves"] else None
+        snapshots = Snapshots(**{key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__})
+        model = _model(path, about, snapshots.theta.shape, parameterization)
+        loss = parse_loss(about["loss"])
+        first = "seed" in about
+        method = _method_of_first_format(data, about, problem, model, loss) if first else Method(**about["method"])
         return Trajectory(
-            problem,
-            model,
-            about["loss"],
-            int(about["seed"]),
-            float(about["scale"]),
-            float(about["rtol"]),
-            Snapshots(**keep),
-            Verdict(**said),
-            str(about["ended"]),
-            float(about.get("until_margin", np.nan)),
+            problem, model, loss, method, snapshots, _verdict(about["verdict"]), str(about["ended"]), _restart(data)
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, InputError):
@@ -98,6 +89,44 @@ def load_trajectory(
             f"{path}: not a saved run ({type(error).__name__}: {error}); expected a file that "
             "`marginflow flow --save` wrote"
         ) from None
+
+
+def _verdict(said: dict[str, Any]) -> Verdict:
+    said["status"] = FlowStatus[said["status"]]
+    said["wrong"] = tuple((int(i), int(t)) for i, t in said["wrong"])
+    said["leaves"] = tuple(said["leaves"]) if said["leaves"] else None
+    return Verdict(**said)
+
+
+def _restart(data: dict[str, Any]) -> Restart | None:
+    prefix = "restart_" if "restart_tau" in data else "snapshot_"
+    if f"{prefix}tau" not in data:
+        return None
+    # Not in files of the first version, whose runs went on as if no step had been refused.
+    data.setdefault(f"{prefix}careful", np.zeros(len(data[f"{prefix}tau"]), dtype=bool))
+    return Restart(**{key: data[f"{prefix}{key}"] for key in Restart.__dataclass_fields__})
+
+
+def _method_of_first_format(
+    data: dict[str, Any],
+    about: dict[str, Any],
+    problem: Problem,
+    parameterization: AbstractParameterization,
+    loss: AbstractLoss,
+) -> Method:
+    """Files of version 0.1 hold runs of the flow only; the earliest not the margin asked for, but that reached."""
+    asked, reached = float(about.get("until_margin", np.nan)), float(data["margin"][-1])
+    method = flow_method(
+        problem,
+        parameterization,
+        loss,
+        seed=int(about["seed"]),
+        scale=float(about["scale"]),
+        rtol=float(about["rtol"]),
+        until_margin=float(f"{reached:.6g}") if np.isnan(asked) and reached > 0 else asked,
+        until="verdict" if about["ended"] == "verdict" else "margin",
+    )
+    return replace(method, options={**method.options, "until_margin": asked})
 
 
 def _model(

@@ -86,7 +86,7 @@ class Cell:
         """The norm that the parameterisation is expected to minimise."""
         from marginflow.model.registry import parse_parameterization
 
-        return parse_parameterization(self.parameterization, self.width).norm
+        return parse_parameterization(self.parameterization, self.width).flow_norm
 
     @property
     def norms(self) -> tuple[str, ...]:
