@@ -33,8 +33,8 @@ def flow(
         Literal["margin", "verdict"], typer.Option(help="verdict: stop as soon as the verdict is certain.")
     ] = "margin",
     loss: Annotated[
-        Literal["exponential", "logistic"], typer.Option(help="Of the output times the label.")
-    ] = "exponential",
+        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
+    ] = None,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
@@ -45,6 +45,7 @@ def flow(
     """
     from marginflow.attractors.sentence import known_ends
     from marginflow.flow.integrate import integrate
+    from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
@@ -67,7 +68,7 @@ def flow(
             init=start,
             until_margin=until_margin,
             until=until,
-            loss=loss,
+            loss=parse_loss(loss),
             rtol=rtol,
             keep_partial=save is not None,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
