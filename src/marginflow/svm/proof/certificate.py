@@ -96,7 +96,7 @@ def _lower_bound(svm: Svm, dual: Floats, exact: bool) -> tuple[float, Floats]:
         return 0.0, dual
     dual = np.ldexp(dual, -rounding.exponent(dual))
     dual[dual < _NEGLIGIBLE] = 0.0
-    M, error = rational.dual_matrix(svm, dual) if exact else _dual_matrix(svm, dual)
+    M, error = rational.dual_matrix(svm, dual) if exact else dual_matrix(svm, dual)
     size = svm.norm.dual_upper(M, error)
     return rounding.down(rounding.sum_down(dual) / size), dual / size
 
@@ -143,7 +143,7 @@ def _abs_diagonal(constraints: Constraints, W: Floats) -> Floats:
     return out
 
 
-def _dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
+def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     """The dual matrix and a bound of the error of every entry."""
     constraints = svm.constraints
     support = np.flatnonzero(dual)

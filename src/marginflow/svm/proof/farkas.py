@@ -103,7 +103,7 @@ def _rational(factors: list[Floats], weights: Floats) -> Floats | None:
         values[j] = Fraction(float(weights[j]))
     matrix = [[exact[i][j] for j in columns] for i in rows]
     right = [-sum((exact[i][j] * values[j] for j in free), Fraction(0)) for i in rows]
-    solved = _solve(matrix, right)
+    solved = solve_rational(matrix, right)
     if solved is None:
         return None
     for j, value in zip(columns, solved, strict=True):
@@ -115,7 +115,7 @@ def _rational(factors: list[Floats], weights: Floats) -> Floats | None:
     return np.array([float(value) for value in values])
 
 
-def _solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction] | None:
+def solve_rational(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction] | None:
     """Solve a square system in rational numbers by fraction-free elimination (Bareiss 1968)."""
     size = len(matrix)
     rows: list[list[int]] = []
