@@ -42,6 +42,7 @@ def flow(
     from marginflow.flow.integrate import integrate
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
+    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
@@ -59,6 +60,7 @@ def flow(
             until=until,
             loss=loss,
             rtol=rtol,
+            keep_partial=True,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     if save is not None:
@@ -71,7 +73,7 @@ def flow(
         print(_text(found, path))
         if save is not None:
             print(f"saved            {save}")
-    if path.ended == "interrupted":
+    if path.ended is Ended.interrupted:
         return 130
     return 1 if path.status.name == "undecided" else 0
 
