@@ -98,7 +98,6 @@ class Attractors:
         visited: selections and partial selections looked at.
         elsewhere: sampled runs that ended in no attractor, with the rule's reason.
         missing: with sampled runs, a 95 % bound of the share of starts whose end they did not show.
-        interrupted: Ctrl-C ended the search.
     """
 
     problem: Problem
@@ -112,7 +111,6 @@ class Attractors:
     visited: int
     elsewhere: tuple[Decision, ...] = ()
     missing: float | None = None
-    interrupted: bool = False
     scales: tuple[float, ...] = field(default=())
 
     def __len__(self) -> int:

@@ -1,8 +1,11 @@
 """The door: every place where training can end, before any training."""
 
 import itertools
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from typing import Final
 
 import numpy as np
@@ -55,7 +58,7 @@ def attractors(
             for the Euclidean norms and 5e5 for the others, whose steps cost more (1e5 for l2 where constraints
             are dependent: each costs a proof of separability). No search is begun that has no chance.
         processes: share the search for the Euclidean norms among this many processes.
-        progress: called with a text. Ctrl-C ends the search with what is known, as incomplete.
+        progress: called with a text.
 
     Returns:
         The ends, what could not be decided, and why the list may be incomplete.
@@ -80,14 +83,10 @@ def attractors(
     if not screened.complete:
         screened.selections.append(problem.optimal)
     decisions = dict[tuple[int, ...], Decision]()
-    try:
-        for i, selected in enumerate(screened.selections):
-            decisions.setdefault(tuple(selected.tolist()), judge(problem, parameterization, selected, tol))
-            if progress is not None:
-                progress(f"solved {i + 1} of {len(screened.selections)}")
-    except KeyboardInterrupt:
-        screened.interrupted = True
-        why.append("interrupted")
+    for i, selected in enumerate(screened.selections):
+        decisions.setdefault(tuple(selected.tolist()), judge(problem, parameterization, selected, tol))
+        if progress is not None:
+            progress(f"solved {i + 1} of {len(screened.selections)}")
     ends = EndsMet(problem, parameterization, tol, decisions)
     if sample:
         ends.run(sample, scales, seed, until_margin, progress)
@@ -107,7 +106,6 @@ def attractors(
         visited=screened.total,
         elsewhere=ends.elsewhere,
         missing=missing(ends.met) if ends.met else None,
-        interrupted=screened.interrupted,
         scales=tuple(float(s) for s in scales) if sample else (),
     )
 
@@ -137,20 +135,32 @@ def _screen(candidates: Candidates, euclidean: bool, limit: int, processes: int,
         return screen(candidates, euclidean, limit, show)
     parts = [(r, 8 * processes) for r in range(8 * processes)]
     out = Screened()
-    with ProcessPoolExecutor(processes) as pool:
+    with _workers(processes) as pool:
         futures = [pool.submit(screen, candidates, euclidean, limit, None, part) for part in parts]
-        try:
-            for future in futures:
-                out.add(future.result())
-                show(out.total, len(out.selections))
-                if out.total > limit:
-                    out.complete = False
-                    break
-        except KeyboardInterrupt:
-            out.complete, out.interrupted = False, True
+        for future in futures:
+            out.add(future.result())
+            show(out.total, len(out.selections))
+            if out.total > limit:
+                out.complete = False
+                break
         for future in futures:
             future.cancel()
     return out
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave Ctrl-C to this one, which ends them by it."""
+    before = set(active_children())
+    pool = ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield pool
+    except BaseException:
+        for child in set(active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _every(candidates: Candidates) -> Screened:
@@ -164,9 +174,7 @@ def _every(candidates: Candidates) -> Screened:
 
 def _reasons(problem: Problem, parameterization: AbstractParameterization, screened: Screened, limit: int) -> list[str]:
     why = []
-    if screened.interrupted:
-        why.append("interrupted")
-    elif not screened.complete:
+    if not screened.complete:
         why.append(
             f"the search stopped after {limit} partial selections"
             if screened.total

@@ -46,7 +46,7 @@ def attractors(
     model = parse_parameterization(parameterization, width)
     if figure is not None:
         output_path(figure, data)
-    with progress(f"attractors {parameterization}") as show:
+    with progress(f"attractors {parameterization}", "no list is complete, and nothing is saved") as show:
         found = find(
             problem,
             model,
@@ -69,8 +69,6 @@ def attractors(
         print(_text(found))
         if figure is not None:
             print(f"saved            {figure}")
-    if found.interrupted:
-        return 130
     return 0
 
 

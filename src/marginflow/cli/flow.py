@@ -42,14 +42,13 @@ def flow(
     from marginflow.flow.integrate import integrate
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
-    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
     start = None if init is None else _start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
-    with progress(f"flow {parameterization}") as show:
+    with progress(f"flow {parameterization}", "there is no verdict, and nothing is saved") as show:
         path = integrate(
             problem,
             model,
@@ -60,11 +59,13 @@ def flow(
             until=until,
             loss=loss,
             rtol=rtol,
-            keep_partial=True,
+            keep_partial=save is not None,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     if save is not None:
         path.save(save)
+    if path.ended is Ended.interrupted:
+        raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
     ends = known_ends(problem, path.parameterization)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
@@ -73,8 +74,6 @@ def flow(
         print(_text(found, path))
         if save is not None:
             print(f"saved            {save}")
-    if path.ended is Ended.interrupted:
-        return 130
     return 1 if path.status.name == "undecided" else 0
 
 
