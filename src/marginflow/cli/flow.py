@@ -42,6 +42,7 @@ def flow(
     from marginflow.flow.integrate import integrate
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
+    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
