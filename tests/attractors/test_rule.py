@@ -162,5 +162,5 @@ def test_bad_options_are_one_error(options):
 
 
 def test_unknown_word():
-    with pytest.raises(InputError, match="expected kq, w"):
+    with pytest.raises(InputError, match="expected one of kq, w"):
         attractors(named.load("trap:finite"), "qk")

@@ -16,6 +16,7 @@ from marginflow.attractors.sampled_ends import EndsMet
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.registry import AbstractParameterization, KeyQuery, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
@@ -41,6 +42,7 @@ def attractors(
     tol: float = 1e-9,
     limit: int | None = None,
     until_margin: float = 1e8,
+    loss: str | AbstractLoss = EXPONENTIAL,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Attractors:
@@ -54,6 +56,7 @@ def attractors(
         scales, seed: standard deviations and first seed of the sampled starts.
         tol: certified relative gap of each SVM.
         until_margin: where the tokens of a sampled run are read; factored weights leave bad ones slowly.
+        loss: of which the ends' excess is told and with which sampled runs are trained.
         limit: partial selections to look at before the search is given up as incomplete; by default 3e7
             for the Euclidean norms and 5e5 for the others, whose steps cost more (1e5 for l2 where constraints
             are dependent: each costs a proof of separability). No search is begun that has no chance.
@@ -70,6 +73,7 @@ def attractors(
     problem = as_problem(problem)
     parameterization = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     _check(sample, scales, seed, processes)
+    loss = parse_loss(loss)
     candidates = Candidates.of(problem, parameterization.diagonal)
     norm = parameterization.flow_norm
     euclidean = norm in EUCLIDEAN
@@ -87,7 +91,7 @@ def attractors(
         decisions.setdefault(tuple(selected.tolist()), judge(problem, parameterization, selected, tol))
         if progress is not None:
             progress(f"solved {i + 1} of {len(screened.selections)}")
-    ends = EndsMet(problem, parameterization, tol, decisions)
+    ends = EndsMet(problem, parameterization, loss, tol, decisions)
     if sample:
         ends.run(sample, scales, seed, until_margin, progress)
     undecided = tuple(d for d in ends.decisions.values() if d.verdict is Verdict.undecided)
@@ -107,6 +111,7 @@ def attractors(
         elsewhere=ends.elsewhere,
         missing=missing(ends.met) if ends.met else None,
         scales=tuple(float(s) for s in scales) if sample else (),
+        loss=loss,
     )
 
 

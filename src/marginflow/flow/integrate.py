@@ -12,7 +12,7 @@ from marginflow.flow.loop import run
 from marginflow.flow.neighbours import settled
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
@@ -40,7 +40,7 @@ def integrate(
     init: Any = None,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
@@ -56,7 +56,7 @@ def integrate(
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
         until: "verdict" stops earlier, as soon as the verdict is certain.
-        loss: "exponential" exp(-u), "logistic" log(1 + exp(-u)), or an `AbstractLoss`, of the output times the label.
+        loss: of the output times the label: a word of `marginflow.losses.LOSSES` or an `AbstractLoss`.
         rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
         max_steps: steps after which to give up, undecided.
         progress: called now and then with a `Progress`.
@@ -96,7 +96,7 @@ def integrate_many(
     scale: float = 0.1,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
