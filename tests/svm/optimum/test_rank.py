@@ -127,6 +127,16 @@ def test_faces_bound_what_they_leave_out():
         assert lost <= face.error(slack, 1.0) * (1 + 1e-9) + 1e-7
         worst["aligned"] = max(worst["aligned"], lost / face.error(slack, 1.0))
 
+        # Turned alike on both sides towards values just below the largest: the cheapest way out of the face.
+        close = U @ np.diag([1.0, 1.0, 0.99, 0.2]) @ V.T
+        turn = np.eye(4)[:, :2] + size * draw.standard_normal((4, 2))
+        turned = U @ turn @ turn.T @ V.T
+        turned /= np.linalg.svd(turned, compute_uv=False).sum()
+        face = AlignedMatrices.of(close, 1e-3)
+        slack = max(1.0 - float((close * turned).sum()), 1e-16)
+        lost = float(np.linalg.norm(_known_part(face, turned)))
+        assert lost <= face.error(slack, 1.0) * (1 + 1e-9) + 1e-7
+
         rotation = np.linalg.qr(np.eye(4) + size * draw.standard_normal((4, 4)))[0]
         N = U @ (rotation * np.sign(np.diag(rotation))) @ V.T
         D = C / np.linalg.svd(C, compute_uv=False).sum()

@@ -112,6 +112,13 @@ def test_equations_of_rounding_are_no_equations(constraints):
         assert _certified(solution, W).gap <= 1e-9
 
 
+def test_equations_that_are_small_are_still_equations():
+    """Margins W_11 +- s^2 W_22 fix W_22 = 0; at s^2 = 1e-9 a walk along it stays within the gap for a while."""
+    s = np.sqrt(1e-9)
+    a, z = [[1.0, s], [1.0, -s], [1.0, s], [1.0, -s]], [[1.0, s], [1.0, s], [1.0, -s], [1.0, -s]]
+    assert mf.solve(mf.Constraints(a, range(4), z), "operator", 1e-12).unique is not False
+
+
 @pytest.mark.parametrize("norm", ["nuclear", "operator", "l1", "linf"])
 def test_small_whole_numbers_against_another_solver(norm):
     said = 0
