@@ -9,6 +9,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.integrate import integrate, integrate_many
+from marginflow.model.loss import parse_loss
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
@@ -23,7 +24,7 @@ class RunEnd:
         problem, seed, scale: which run.
         selected: (n,) the tokens on top.
         verdict, reason: of the rule.
-        pure: the largest weight of a token that is neither the selected one nor tied with it, over all
+        impurity: the largest weight of a token that is neither the selected one nor tied with it, over all
             samples: near 1/2 the run has selected nothing, and the rule does not speak of it.
         ratio: norm over least worse margin, relative to the SVM value: 1 at the SVM solution, larger at other
             KKT points and on the way; inf when a worse margin is not positive.
@@ -35,7 +36,7 @@ class RunEnd:
     selected: Ints
     verdict: Verdict
     reason: str
-    pure: float
+    impurity: float
     ratio: float
 
 
@@ -69,7 +70,7 @@ def run_ends(
     scale: float = 0.1,
     until_margin: float = 1e6,
     width: int | None = None,
-    loss: str = "exponential",
+    loss: str | None = None,
 ) -> RunEnds:
     """Integrate every problem from every seed and apply the rule to the tokens on top at the end.
 
@@ -81,7 +82,9 @@ def run_ends(
     out = []
     for problem in problems:
         model = parse_parameterization(word, width).sized(problem.d, problem.d_z)
-        paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
+        paths = integrate_many(
+            problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=parse_loss(loss)
+        )
         known = {}
         for path, seed in zip(paths, seeds, strict=True):
             selected = path.selected(-1)
