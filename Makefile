@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
-.PHONY: demo test test-all lint bench mutants docs clean browsers
+.PHONY: demo test test-torch test-all lint bench bench-save bench-compare mutants docs clean browsers
 
 .venv/.core: pyproject.toml
 	test -x $(PY) || python3 -m venv .venv
@@ -25,6 +25,7 @@ lint: .venv/.test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	$(PY) tools/parse_javascript.py
 
 browsers:
 	command -v chromium >/dev/null && command -v firefox-esr >/dev/null || { \
@@ -35,12 +36,32 @@ browsers:
 test: lint browsers
 	.venv/bin/pytest -n 2 -m "not long"
 
+# Torch is 900 MB: it has its own .venv-torch, and `make test` never needs it.
+.venv-torch/.done: pyproject.toml
+	test -x .venv-torch/bin/python || python3 -m venv .venv-torch
+	.venv-torch/bin/pip install -q --disable-pip-version-check 'torch==2.13.*' 'transformers>=5,<6' -e '.[audit]' pytest
+	touch $@
+
+test-torch: .venv-torch/.done
+	MARGINFLOW_BACKENDS=torch .venv-torch/bin/python -m pytest tests/with_torch
+
 test-all: lint browsers
 	.venv/bin/pytest -n 2
 
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
+
+# On the commit to compare with: make bench-save; on the other: make bench-compare (docs/architecture.md, Habits).
+bench-save: .venv/.bench
+	$(PY) benchmarks/flow.py --quick --save out/bench/before-flow.json
+	$(PY) benchmarks/svm.py --quick --save out/bench/before-svm.json
+
+bench-compare: .venv/.bench
+	$(PY) benchmarks/flow.py --quick --save out/bench/after-flow.json
+	$(PY) benchmarks/svm.py --quick --save out/bench/after-svm.json
+	$(PY) benchmarks/history.py out/bench/before-flow.json out/bench/after-flow.json
+	$(PY) benchmarks/history.py out/bench/before-svm.json out/bench/after-svm.json
 
 mutants: .venv/.test
 	$(PY) benchmarks/mutants.py
@@ -49,4 +70,4 @@ docs: .venv/.core
 	$(PY) docs/make_api.py
 
 clean:
-	rm -rf .venv out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-torch out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

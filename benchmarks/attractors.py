@@ -1,7 +1,7 @@
 """Counts behind docs/attractors.md, one part each; all print as they go.
 
 Usage: python benchmarks/attractors.py search [SPEC [WORD [PROCESSES]]]   complete enumeration, and brute force
-       python benchmarks/attractors.py small                              CPU seconds of (4,4,8), by parameterisation
+       python benchmarks/attractors.py small [FILE.json]                  CPU seconds of (4,4,8), by parameterisation
        python benchmarks/attractors.py caps [PROBLEMS]                    the trap rule for widths below the rank
        python benchmarks/attractors.py late                               the runs that sit on rejected tokens, followed
        python benchmarks/attractors.py scales [SPEC [WORD [STARTS]]]      minimal loss and ends met, by start scale
@@ -20,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 import marginflow as mf
+from history import save
 from marginflow.attractors import attractors
 from marginflow.attractors.candidates import Candidates
 from marginflow.claims.run_ends import run_ends
@@ -37,7 +38,7 @@ SIZES = (((4, 4, 8), 10), ((3, 6, 6), 8), ((5, 3, 5), 7))
 def search(spec: str = "sphere:n=6,T=8,d=10,seed=0", word: str = "w", processes: str = "2") -> None:
     problem = named.load(spec)
     draw = np.random.default_rng(0)
-    norm = PARAMETERIZATIONS[word]().norm if word != "kq" else "nuclear"
+    norm = PARAMETERIZATIONS[word]().flow_norm if word != "kq" else "nuclear"
     tokens = [draw.integers(problem.T, size=problem.n) for _ in range(50)]
     start = time.process_time()
     for selected in tokens:
@@ -54,13 +55,18 @@ def search(spec: str = "sphere:n=6,T=8,d=10,seed=0", word: str = "w", processes:
     print(f"brute force, one certified solve each: {each * 1e3:.2f} ms x {total} = {each * total:.0f} s")
 
 
-def small() -> None:
+def small(file: str = "") -> None:
+    rows = []
     for word in WORDS:
         attractors(named.load("sphere:n=4,T=4,d=8,seed=0"), word)
         start, ends = time.process_time(), []
         for seed in range(10):
             ends.append(len(attractors(named.load(f"sphere:n=4,T=4,d=8,seed={seed}"), word)))
-        print(f"{word}: {(time.process_time() - start) / 10:.3f} s each, ends {ends}")
+        cpu = time.process_time() - start
+        rows.append({"name": f"{word}: ten lists of (4,4,8)", "cpu": cpu, "ends": ends})
+        print(f"{word}: {cpu / 10:.3f} s each, ends {ends}")
+    if file:
+        save(file, "attractors", rows)
 
 
 def caps(problems: str = "60") -> None:
@@ -129,7 +135,7 @@ def _followed(word: str, name: str, seed: int, scale: float, ratio: float) -> No
     story = []
     for margin in (1e6, 1e8, 1e10, 1e12):
         path = mf.integrate(problem, model, seed=seed, scale=scale, until_margin=margin)
-        decision = decide(problem, model.norm, path.selected(-1))
+        decision = decide(problem, model.flow_norm, path.selected(-1))
         tokens = "".join(map(str, path.selected(-1)))
         solution = decision.solution
         R = np.nan

@@ -3,7 +3,7 @@
 Data: random unit-sphere problems (n, T, d) = (6, 8, 10), start .1 randn, one seed each, one BLAS thread, CPU
 seconds of this process. Prints Markdown tables.
 
-    python benchmarks/flow.py [--seeds 20] [--quick] [--large 200,64,128]
+    python benchmarks/flow.py [--seeds 20] [--quick] [--large 200,64,128] [--save FILE.json]
 
 TF-as-SVM (Tarzanagh et al. 2023, umich-sota/TF-as-SVM) is re-implemented from its description: logistic loss,
 gradients of K and Q normalised separately, rate .1, and 2.2e-16 (|K|^2 + |Q|^2) added to the loss to keep gradients
@@ -24,9 +24,10 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 import marginflow as mf
+from history import save
 from marginflow.flow.point import point
-from marginflow.model.logit_map import Tokens
-from marginflow.model.logits import Logits
+from marginflow.model.loss import Exponential
+from marginflow.model.objective import Objective
 from marginflow.problem.random import equal, sphere
 
 
@@ -40,9 +41,9 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, out
 
 
-def ours(problems: list[mf.Problem], margins: list[float]) -> None:
-    """Time per seed in a batch and alone, steps, verdicts, and log(excess x time) against rtol / 1000."""
-    count = len(problems)
+def ours(problems: list[mf.Problem], margins: list[float]) -> list[dict[str, Any]]:
+    """Time per seed in a batch and alone, steps, verdicts, and log(excess x time) against rtol / 1000; as rows."""
+    count, rows = len(problems), []
     print(f"## marginflow, rtol 1e-6, mean over {count} seeds\n")
     print("| flow | to margin | CPU s per seed, batch | single | steps | verdicts | log(e t) to rtol 1e-9 |")
     print("|---|---|---|---|---|---|---|")
@@ -56,11 +57,16 @@ def ours(problems: list[mf.Problem], margins: list[float]) -> None:
             )
             words = [p.status.name for p in paths]
             told = ", ".join(f"{words.count(w)} {w}" for w in sorted(set(words)))
+            steps = sum(p.steps for p in paths)
+            for how, cpu in (("batch", batch), ("alone", alone)):
+                name = f"{kind.word} to {margin:.0e}, {count} seeds, {how}"
+                rows.append({"name": name, "cpu": cpu, "steps": steps, "verdicts": told})
             print(
                 f"| {kind.word} | {margin:.0e} | {batch / count:.3f} | {alone / count:.3f} "
                 f"| {np.mean([p.steps for p in paths]):.0f} | {told} | {spread(problems, kind, paths, margin)} |",
                 flush=True,
             )
+    return rows
 
 
 def spread(problems: list[mf.Problem], kind: Any, paths: list[mf.Trajectory], margin: float) -> str:
@@ -128,9 +134,8 @@ class _Enough(Exception):
 
 def scipy_flow(problem: mf.Problem, K: np.ndarray, Q: np.ndarray, method: str, evaluations: int) -> np.ndarray:
     """W where SciPy has used its evaluations, at rtol 1e-6, on the clock of unit force."""
-    lift = mf.KeyQuery(10).lift(problem.d, problem.d_z)
-    tokens = Tokens.of([problem], diagonal=False)
-    theta = lift.pack({"K": K, "Q": Q})
+    objective = Objective.of([problem], mf.KeyQuery(10), Exponential())
+    theta = objective.map.pack({"K": K, "Q": Q})
     last = [theta]
     spent = [0]
 
@@ -140,14 +145,13 @@ def scipy_flow(problem: mf.Problem, K: np.ndarray, Q: np.ndarray, method: str, e
             raise _Enough
         here = y.reshape(1, *theta.shape)
         last[0] = here[0]
-        at = point(lift, tokens, here, Logits.of(tokens.push(lift.weights(here)), tokens.mask), "exponential")
-        return at.dtheta.ravel()
+        return point(objective, here, objective.logits(here)).dtheta.ravel()
 
     try:
         solve_ivp(rhs, (0.0, 1e6), theta.ravel(), method=method, rtol=1e-6, atol=1e-9)
     except _Enough:
         pass
-    return lift.weights(last[0][None])[0]
+    return objective.map.weights(last[0][None])[0]
 
 
 def large(family: str, shape: tuple[int, int, int], margin: float, rtol: float) -> None:
@@ -195,6 +199,7 @@ def main() -> None:
     parser.add_argument("--data", choices=("sphere", "equal"), default="equal", help="of the large problem")
     parser.add_argument("--until-margin", type=float, default=1e6, help="of the large problem")
     parser.add_argument("--rtol", type=float, default=1e-3, help="of the large problem")
+    parser.add_argument("--save", metavar="FILE", help="the first table as JSON, for history.py")
     chosen = parser.parse_args()
     if chosen.large:
         n, T, d = (int(part) for part in chosen.large.split(","))
@@ -202,7 +207,10 @@ def main() -> None:
         return
     count = 3 if chosen.quick else chosen.seeds
     problems = [sphere(n=6, T=8, d=10, seed=s) for s in range(count)]
-    ours(problems, [1e4] if chosen.quick else [1e4, 1e12])
+    rows = ours(problems, [1e4] if chosen.quick else [1e4, 1e12])
+    if chosen.save:
+        save(chosen.save, "flow", rows)
+        return
     peers(problems, 2000 if chosen.quick else 20_000, 1000 if chosen.quick else 10_000)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import marginflow as mf
+from history import save
 from marginflow.norms import parse_norm
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
@@ -287,6 +288,7 @@ def main() -> None:
     parser.add_argument("--only", help="one norm")
     parser.add_argument("--ranks", action="store_true", help="the rank table instead of the timings")
     parser.add_argument("--torch", action="store_true", help="ranks on the very data of the published figure")
+    parser.add_argument("--save", metavar="FILE", help="marginflow's rows as JSON, for history.py; no peers are run")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -295,6 +297,17 @@ def main() -> None:
         return
     if arguments.ranks:
         ranks(_published_problem if arguments.torch else _head_problem)
+        return
+    if arguments.save:
+        saved = []
+        for row in QUICK if arguments.quick else FULL:
+            found = fresh("marginflow", row, arguments.cap)
+            size = ", ".join(map(str, row.size))
+            entry = {"cpu": arguments.cap, "optimal": False}
+            if not isinstance(found, str):
+                entry = {"cpu": found["cpu"], "optimal": found["gap"] <= 1e-9}
+            saved.append({"name": f"{row.norm} {size}"} | entry)
+        save(arguments.save, "svm", saved)
         return
     print("| norm | n, T, d | constraints | solver | CPU s | ratio | memory MB | certified gap |")
     print("|---|---|---|---|---|---|---|---|")

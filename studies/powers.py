@@ -1,4 +1,4 @@
-"""How the measured power of R - 1 compares with 1 - rho, by the rank of each run's own SVM.
+"""How the measured power of R - 1 compares with that of theory 5.2 and 5.7, by the rank of each run's own SVM.
 
 marginflow study run studies/ratio.toml --engine processes
 marginflow study export studies/ratio.toml -o ratio-runs.csv
@@ -19,14 +19,14 @@ ROUNDING = 1e-9
 
 
 def power(row: dict[str, str], norm: str) -> tuple[float, float] | None:
-    """(measured power, 1 - rho) of one run between the two margins; None where R does not say."""
+    """(measured power, predicted power) of one run between the two margins; None where R does not say."""
     keys = [f"{norm}_{name}_at_{at}" for at in (FIRST, LAST) for name in ("margin", "ratio")]
-    if row["status"] != "minimal_loss" or any(row[key] == "" for key in [*keys, f"{norm}_rho"]):
+    if row["status"] != "minimal_loss" or any(row[key] == "" for key in [*keys, f"{norm}_power"]):
         return None
     m0, r0, m1, r1 = (float(row[key]) for key in keys)
     if min(r0, r1) - 1 < ROUNDING or m1 <= m0:
         return None
-    return math.log((r0 - 1) / (r1 - 1)) / math.log(m1 / m0), 1 - float(row[f"{norm}_rho"])
+    return math.log((r0 - 1) / (r1 - 1)) / math.log(m1 / m0), float(row[f"{norm}_power"])
 
 
 def main(file: str) -> None:

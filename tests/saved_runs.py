@@ -19,6 +19,12 @@ def run(data: str, word: str, seed: int = 0, until: float = 1e4) -> Trajectory:
     return mf.integrate(problem, model, seed=seed, scale=0.1, until_margin=until)
 
 
+def asked(path: Trajectory, **options: object) -> Trajectory:
+    """`path` as if other options had made it; the command stays."""
+    method = dataclasses.replace(path.method, options={**path.method.options, **options})
+    return dataclasses.replace(path, method=method)
+
+
 @pytest.fixture(scope="session")
 def digits():
     return [run("digits:n=10", "kq"), run("digits:n=10", "w")]
@@ -41,9 +47,8 @@ def trapped():
 
 @pytest.fixture(scope="session")
 def undecided(orbit):
-    return dataclasses.replace(
-        orbit[0], verdict=Verdict(FlowStatus.undecided, "the margin asked for was not reached"), seed=7
-    )
+    verdict = Verdict(FlowStatus.undecided, "the margin asked for was not reached")
+    return dataclasses.replace(asked(orbit[0], seed=7), verdict=verdict)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,15 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from own_logits import write_stored
+from stored_families import stored
 
 from marginflow.cli.main import app, main
 
@@ -28,9 +32,24 @@ def expected_code(line: str) -> set[int]:
     return {0}
 
 
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """What MODEL and INPUTS.npz stand for on a page: a small checkpoint, and the inputs of its layers."""
+    arrays = stored("opt")
+    folder = write_stored(arrays, tmp_path_factory.mktemp("checkpoint"))
+    np.savez(folder / "INPUTS.npz", layer0=arrays["inputs0"], layer1=arrays["inputs1"])
+    return folder
+
+
+def placed(checkpoint, folder):
+    shutil.copytree(checkpoint, folder / "MODEL")
+    (folder / "MODEL" / "INPUTS.npz").rename(folder / "INPUTS.npz")
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if p.exists() and commands(p)], ids=lambda p: p.name)
-def test_shown_commands_run(page, tmp_path, monkeypatch, capsys):
+def test_shown_commands_run(page, checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    placed(checkpoint, tmp_path)
     for line in commands(page):
         words = shlex.split(line.partition(" > ")[0])[1:]
         code = main(words)
@@ -43,8 +62,9 @@ def test_shown_commands_run(page, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if p.exists() and PYTHON.search(p.read_text())], ids=lambda p: p.name
 )
-def test_shown_python_runs(page, tmp_path, monkeypatch):
+def test_shown_python_runs(page, checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    placed(checkpoint, tmp_path)
     names: dict[str, object] = {}
     for number, block in enumerate(PYTHON.findall(page.read_text())):
         exec(compile(block, f"{page.name}[{number}]", "exec"), names)

@@ -11,13 +11,18 @@ from marginflow.errors import InputError as InputError, UndefinedError as Undefi
 
 
 if TYPE_CHECKING:
+    from marginflow.audit.audit import Audit as Audit
+    from marginflow.audit.run import audit as audit
+    from marginflow.diagnostics.against_svm import against_svm as against_svm
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
+    from marginflow.heads.head import Head as Head
     from marginflow.model.registry import (
         Combined as Combined,
         Diagonal as Diagonal,
         DiagonalKeyQuery as DiagonalKeyQuery,
         KeyQuery as KeyQuery,
+        register as register,
     )
     from marginflow.problem.constraints import Constraints as Constraints
     from marginflow.problem.named import load as load
@@ -46,8 +51,13 @@ _HOMES = {
     "Combined": "marginflow.model.registry",
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
+    "register": "marginflow.model.registry",
+    "against_svm": "marginflow.diagnostics.against_svm",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
+    "audit": "marginflow.audit.run",
+    "Audit": "marginflow.audit.audit",
+    "Head": "marginflow.heads.head",
     "Trajectory": "marginflow.trajectory.trajectory",
     "FlowStatus": "marginflow.trajectory.verdict",
 }

@@ -61,3 +61,15 @@ def test_angles_between_spaces() -> None:
     assert distance_to_spaces(np.outer(e, f), e, f) <= ROUNDING
     assert distance_to_spaces(np.diag([0.0, 1.0]), e, e) == 1.0
     assert distance_to_spaces(np.zeros((2, 2)), e, e) == 0.0
+
+
+def test_both_sides_count() -> None:
+    """AB' symmetric does not make A'B so: orthogonal rows share their left space and nothing else."""
+    A, B = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+    assert shared_spaces(A, B) == pytest.approx(np.sqrt(0.5))
+    assert shared_spaces(A.T, B.T) == pytest.approx(shared_spaces(A, B))
+    draw = np.random.default_rng(0)
+    A, B = draw.standard_normal((2, 3, 5))
+    left, right = A @ B.T, A.T @ B
+    size = np.linalg.norm(left - left.T) + np.linalg.norm(right - right.T)
+    assert shared_spaces(A, B) == pytest.approx(size / (2 * np.linalg.norm(A) * np.linalg.norm(B)))

@@ -44,6 +44,19 @@ def test_epsilon_is_the_distance_left_after_the_best_scale() -> None:
     assert (again.epsilon, again.delta) == pytest.approx((found.epsilon, found.delta), rel=1e-12)
 
 
+@pytest.mark.parametrize("size", [1e-3, 0.5, 7.0, 1e4])
+def test_the_residuals_do_not_see_the_length_of_theta(size: float) -> None:
+    """They are of theta over m_min^(1/2): the margins grow as size^2, their gradients and the force as size."""
+    rows = angle(0.5).problem.constraints()
+    K, Q, dual = rows.a.T + 0.1 * np.random.default_rng(1).standard_normal((2, 2)), np.eye(2), np.array([0.4, 0.6])
+    G = rows.adjoint(dual)
+    found, longer = (
+        factored_residual(s * flat(K, Q), s * flat(G @ Q, G.T @ K), rows.margins(s * s * K @ Q.T), dual, 2)
+        for s in (1.0, size)
+    )
+    assert found.delta > 1e-3 and (longer.epsilon, longer.delta) == pytest.approx((found.epsilon, found.delta))
+
+
 def test_weights_are_the_multipliers_at_the_optimum() -> None:
     # At the l2 optimum of one constraint c = (2, 1): lambda = 1/|c|^2, and delta is 0.
     beta, c = np.array([0.4, 0.2]), np.array([2.0, 1.0])

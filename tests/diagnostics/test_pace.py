@@ -34,6 +34,28 @@ def test_the_slowest_perturbation_is_not_seen_by_active_constraints() -> None:
     assert found.power == -found.rates[0]
 
 
+def late_flow(a, z, W):
+    """dW/dx of theory 5.7, item 1, from its definition: square roots by eigenvalues, p from the margins that stay 1."""
+
+    def root(S):
+        values, vectors = np.linalg.eigh(S)
+        return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+    left, right = root(W @ W.T), root(W.T @ W)
+    moved = [(left @ G + G @ right) / 2 for G in a[:, :, None] * z[:, None, :]]
+    seen = np.array([[x @ M @ y for M in moved] for x, y in zip(a, z, strict=True)])
+    return np.tensordot(np.linalg.solve(seen, np.ones(len(a))), moved, axes=1) - W
+
+
+@pytest.mark.parametrize("seed", [6, 8, 10])
+def test_the_slowest_perturbation_decays_at_its_rate_in_the_late_flow(seed) -> None:
+    solution = solve(equal(n=4, T=2, d=4, seed=seed), "nuclear", 1e-13)
+    found, rows = pace(solution), solution.constraints
+    on = solution.dual > 1e-6 * solution.dual.max()
+    flow = [late_flow(rows.a[on], rows.queries[on], solution.W + s * found.slowest) for s in (1e-4, -1e-4)]
+    np.testing.assert_allclose((flow[0] - flow[1]) / 2e-4, -found.rates[0] * found.slowest, atol=1e-3)
+
+
 def test_rotations_and_a_longer_side_do_not_change_the_rates() -> None:
     problem = equal(n=4, T=2, d=4, seed=6)
     rows = problem.constraints()

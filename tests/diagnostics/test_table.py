@@ -76,9 +76,9 @@ def test_aligned_starts_stay_aligned() -> None:
 def test_other_parameterisations(model) -> None:
     problem = equal(n=3, T=3, d=10, seed=0)
     run = integrate(problem, model, seed=0, until_margin=1e3)
-    found = diagnose(run, [solve(problem, model.norm)])
-    assert f"R_{model.norm}" in found.columns and ("R_nuclear" in found.columns) is not model.diagonal
-    assert found[f"R_{model.norm}"][-1] >= 1
+    found = diagnose(run, [solve(problem, model.flow_norm)])
+    assert f"R_{model.flow_norm}" in found.columns and ("R_nuclear" in found.columns) is not model.diagonal
+    assert found[f"R_{model.flow_norm}"][-1] >= 1
     assert np.isnan(found["balance"]).all() == (model.degree == 1)
     assert np.isfinite(found["epsilon"][-1]) and np.isfinite(found["stationarity"][-1])
 

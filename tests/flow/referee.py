@@ -162,7 +162,7 @@ def fifty_digits(path, taus):
     """The definition of the flow of `path` in 50 digits, and its y at each of the rising clocks `taus`."""
     with localcontext() as context:
         context.prec = DIGITS
-        flow = Definition(path.problem, path.parameterization, path.loss, Decimal)
+        flow = Definition(path.problem, path.parameterization, path.loss.word, Decimal)
         y, done, out = flow.start(path), Decimal(0), []
         for tau in taus:
             length = Decimal(float(tau)) - done
@@ -173,7 +173,7 @@ def fifty_digits(path, taus):
 
 def explicit(path, taus, rtol=1e-12):
     """The definition of the flow of `path` in float64, and its y at each of the rising clocks `taus` by DOP853."""
-    flow = Definition(path.problem, path.parameterization, path.loss)
+    flow = Definition(path.problem, path.parameterization, path.loss.word)
     y, done, out = flow.start(path), 0.0, []
     for tau in taus:
         got = solve_ivp(lambda _, y: flow.rate(y), (done, tau), y, method="DOP853", rtol=rtol, atol=1e-16)

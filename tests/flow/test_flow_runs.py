@@ -28,7 +28,7 @@ def test_a_run_goes_on_to_the_same_bits(kind, tmp_path):
     assert 1e2 <= half.margin[-1] <= 1e2 * (1 + 1e-6)
     on = door.resume(loaded, until_margin=1e5)
     # The whole run has no snapshot where the half run stood before it was made to land.
-    others = [i for i in range(len(on)) if on.snapshots.tau[i] in whole.snapshots.tau]
+    others = [i for i in range(len(on)) if on.restart.tau[i] in whole.restart.tau]
     assert len(on) - len(others) <= 1 and len(on) > len(half)
     same_bits(whole, on, others)
 
@@ -40,7 +40,7 @@ def test_a_run_lands_on_the_margin_asked_for(kind, margin):
     reach = np.sort(-path.snapshots.high[-1], axis=1)[:, 1].min()
     assert path.ended == "margin"
     assert margin <= reach <= margin * (1 + 2e-6)
-    assert (np.diff(path.snapshots.tau) > 0).all()
+    assert (np.diff(path.restart.tau) > 0).all()
 
 
 def test_resuming_refuses_a_snapshot_that_is_not_there():
@@ -93,8 +93,8 @@ def test_ctrl_c_keeps_what_was_reached():
 def test_bad_options_are_one_clear_error(options):
     with pytest.raises(InputError, match="got"):
         mf.integrate(named.load("angle"), mf.Combined(), **options)
-    with pytest.raises(InputError, match="parameterization"):
-        mf.integrate(named.load("angle"), "kq")
+    with pytest.raises(InputError, match="parameterization: got 'mlp'; expected one of kq, w"):
+        mf.integrate(named.load("angle"), "mlp")
 
 
 def test_runs_must_be_as_many_as_problems():
@@ -158,4 +158,4 @@ def test_a_run_in_perfect_balance_ends_without_a_step_of_infinite_length():
     problem = mf.Problem([[[1.0], [0.0]], [[-1.0], [0.0]]], [[1.0], [1.0]], [[1.0, 0.0], [1.0, 0.0]])
     path = mf.integrate(problem, mf.Combined(), until_margin=1e6)
     assert path.ended == "balanced" and path.status is mf.FlowStatus.undecided
-    assert np.isfinite(path.snapshots.tau).all() and np.isfinite(path.snapshots.h).all()
+    assert np.isfinite(path.restart.tau).all() and np.isfinite(path.restart.h).all()

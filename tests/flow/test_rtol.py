@@ -41,14 +41,14 @@ def errors(path, flow, y):
 
 def rising(paths):
     """By their last clock: one reference serves all, and they end at clocks that differ by their errors."""
-    return sorted(paths, key=lambda path: path.snapshots.tau[-1])
+    return sorted(paths, key=lambda path: path.restart.tau[-1])
 
 
 def agrees_with_fifty_digits(problem, kind, **options):
     paths = rising(mf.integrate(problem, kind, until_margin=20.0, rtol=rtol, **options) for rtol in (1e-6, 1e-9))
     with localcontext() as context:
         context.prec = DIGITS
-        flow, ends = fifty_digits(paths[0], [path.snapshots.tau[-1] for path in paths])
+        flow, ends = fifty_digits(paths[0], [path.restart.tau[-1] for path in paths])
         for path, y in zip(paths, ends, strict=True):
             assert path.ended == "margin"
             found = errors(path, flow, y)
@@ -82,7 +82,7 @@ def test_a_tight_explicit_integrator_agrees_to_margin_300(kind, loss):
     problem = sphere(n=3, T=3, d=4, seed=5)
     options = {"seed": 1, "until_margin": 300.0, "loss": loss}
     paths = rising(mf.integrate(problem, kind, rtol=rtol, **options) for rtol in (1e-6, 1e-8))
-    flow, ends = explicit(paths[0], [path.snapshots.tau[-1] for path in paths])
+    flow, ends = explicit(paths[0], [path.restart.tau[-1] for path in paths])
     for path, y in zip(paths, ends, strict=True):
         assert path.ended == "margin"
         found = errors(path, flow, y)

@@ -6,6 +6,7 @@ import pytest
 
 from marginflow.model.force import force, log_excess
 from marginflow.model.logits import Logits
+from marginflow.model.loss import Exponential, parse_loss
 
 
 def by_hand(s, scores, mask, loss):
@@ -32,7 +33,7 @@ def test_force_and_excess_have_all_their_digits_at_any_margin(loss, size):
     scores[1, 2] = scores[1, 3]
     mask = np.ones((4, 5), dtype=bool)
     mask[2, 1] = mask[3, 4] = False
-    got = force(Logits.of(s[None], mask[None]), np.where(mask, scores, 0.0)[None], loss)
+    got = force(Logits.of(s[None], mask[None]), np.where(mask, scores, 0.0)[None], parse_loss(loss))
     # The top tokens lead by up to e^10000; working precision must hold 1 - p.
     with mpmath.workdps(10_000 if size > 100 else 600):
         F, excess = by_hand(s, np.where(mask, scores, 0.0), mask, loss)
@@ -43,7 +44,7 @@ def test_force_and_excess_have_all_their_digits_at_any_margin(loss, size):
     assert got.log_norm[0] == pytest.approx(log_norm, rel=1e-13, abs=1e-12)
     best = np.where(mask, scores, -np.inf).argmax(axis=1)
     logits = Logits.of(s[None], mask[None])
-    value = log_excess(logits, np.where(mask, scores, 0.0)[None], best[None], mask[None], loss)
+    value = log_excess(logits, np.where(mask, scores, 0.0)[None], best[None], mask[None], parse_loss(loss))
     assert value[0] == pytest.approx(log_ex, rel=1e-13, abs=1e-12)
 
 
@@ -53,14 +54,14 @@ def test_response_is_the_derivative(loss):
     s = Logits.of(2.0 * rng.standard_normal((3, 4, 5)), np.ones((3, 4, 5), dtype=bool))
     scores = rng.standard_normal((1, 4, 5))
     r = rng.standard_normal((3, 4, 5))
-    at, up, down = (force(s.moved(e * r), scores, loss) for e in (0.0, 1e-6, -1e-6))
-    assert np.abs((up.f - down.f) / 2e-6 - at.respond(r)).max() < 1e-9
+    at, up, down = (force(s.moved(e * r), scores, parse_loss(loss)) for e in (0.0, 1e-6, -1e-6))
+    assert np.abs((up.f - down.f) / 2e-6 - at.jvp(r)).max() < 1e-9
     assert np.abs((down.log_norm - up.log_norm) / 2e-6 - at.psi_rate(r)).max() < 1e-8
 
 
 def test_two_tied_tokens_on_top_of_a_distant_third_do_not_overflow():
     s = Logits.of(np.array([[[0.0, 0.0, -1e6]]]), np.ones((1, 1, 3), dtype=bool))
-    at = force(s, np.array([[[1.0, 1.0, 0.0]]]), "exponential")
+    at = force(s, np.array([[[1.0, 1.0, 0.0]]]), Exponential())
     assert np.allclose(at.f[0, 0], np.array([0.5, 0.5, -1.0]) / np.sqrt(1.5), atol=1e-15)
     assert at.gap[0, 0] == 1e6
 

@@ -1,5 +1,6 @@
 """One contract for every parameterisation, and for the worked example of docs/parameterization.md."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,9 +10,14 @@ import marginflow as mf
 from marginflow.errors import InputError, UndefinedError
 from marginflow.flow.point import point
 from marginflow.flow.rosenbrock import step
-from marginflow.model.logit_map import Tokens
-from marginflow.model.logits import Logits
-from marginflow.model.parameterization import AbstractLift, AbstractParameterization, AbstractResolvent, relative
+from marginflow.model.loss import Exponential, parse_loss
+from marginflow.model.objective import Objective
+from marginflow.model.parameterization import (
+    AbstractParameterization,
+    AbstractParameterMap,
+    AbstractResolvent,
+    relative,
+)
 from marginflow.problem.random import sphere
 
 
@@ -21,7 +27,7 @@ class Tied(AbstractParameterization):
 
     width: int
     word: str = field(default="tied", init=False)
-    norm: str = field(default="nuclear", init=False)
+    flow_norm: str = field(default="nuclear", init=False)
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=2, init=False)
@@ -29,7 +35,7 @@ class Tied(AbstractParameterization):
     def shapes(self, d, d_z):
         return {"K": (d, self.width)}
 
-    def lift(self, d, d_z):
+    def map(self, d, d_z):
         return TiedLift()
 
     def aligned(self, U, V, k, q):
@@ -39,15 +45,15 @@ class Tied(AbstractParameterization):
         return self.width
 
 
-class TiedLift(AbstractLift):
+class TiedLift(AbstractParameterMap):
     def weights(self, theta):
         return theta @ theta.transpose(0, 2, 1)
 
-    def slope(self, theta, dtheta):
+    def jvp(self, theta, dtheta):
         half = dtheta @ theta.transpose(0, 2, 1)
         return half + half.transpose(0, 2, 1)
 
-    def rate(self, theta, G):
+    def vjp(self, theta, G):
         return (G + G.transpose(0, 2, 1)) @ theta
 
     def resolvent(self, theta, dtheta, G, a):
@@ -60,7 +66,7 @@ class TiedLift(AbstractLift):
     def drift(self, theta, start):
         return np.zeros(len(theta))
 
-    def pull(self, arrays, G):
+    def descent(self, arrays, G):
         return {"K": (G + G.T) @ arrays["K"]}
 
     def pack(self, arrays):
@@ -79,11 +85,11 @@ class TiedResolvent(AbstractResolvent):
     def solve(self, right):
         return self.inverse @ right
 
-    def ahead(self, dtheta):
+    def predicted_jvp(self, dtheta):
         half = dtheta @ self.bent.transpose(0, 2, 1)
         return half + half.transpose(0, 2, 1)
 
-    def matrix(self, x, z):
+    def kernel(self, x, z):
         out = 0.0
         for left, right in ((x, z), (z, x)):
             bent = right @ self.bent
@@ -100,19 +106,17 @@ KINDS = [mf.KeyQuery(2), mf.KeyQuery(5), mf.Combined(), mf.DiagonalKeyQuery(), m
 def setting(request):
     kind = request.param
     problem = sphere(n=3, T=3, d=4, seed=1)
-    lift = kind.lift(4, 4)
-    tokens = Tokens.of([problem], diagonal=kind.diagonal)
+    objective = Objective.of([problem], kind, Exponential())
     starts = [kind.start(kind.draw(4, 4, np.random.default_rng(b), 0.7), 4, 4) for b in range(2)]
-    theta = np.stack([lift.pack(arrays) for arrays in starts])
-    at = point(lift, tokens, theta, Logits.of(tokens.push(lift.weights(theta)), tokens.mask), "exponential")
-    return kind, lift, tokens, at
+    theta = np.stack([objective.map.pack(arrays) for arrays in starts])
+    return kind, objective.map, objective, point(objective, theta, objective.logits(theta))
 
 
-def test_slope_is_the_derivative_of_the_weights(setting):
-    _, lift, _, at = setting
+def test_jvp_is_the_derivative_of_the_weights(setting):
+    _, phi, _, at = setting
     e = 1e-6
-    moved = lift.weights(at.theta + e * at.dtheta) - lift.weights(at.theta - e * at.dtheta)
-    assert np.abs(moved / (2 * e) - lift.slope(at.theta, at.dtheta)).max() < 1e-8
+    moved = phi.weights(at.theta + e * at.dtheta) - phi.weights(at.theta - e * at.dtheta)
+    assert np.abs(moved / (2 * e) - phi.jvp(at.theta, at.dtheta)).max() < 1e-8
 
 
 def test_the_rate_lowers_the_loss(setting):
@@ -122,50 +126,52 @@ def test_the_rate_lowers_the_loss(setting):
 
 
 def test_solve_inverts_what_the_rate_does_to_the_parameters(setting):
-    _, lift, _, at = setting
+    _, phi, _, at = setting
     a = np.array([3.0, 7.0])
     right = np.random.default_rng(2).standard_normal(at.theta.shape)
-    solved = lift.resolvent(at.theta, at.dtheta, at.G, a).solve(right)
+    solved = phi.resolvent(at.theta, at.dtheta, at.G, a).solve(right)
     e = 1e-6
-    change = (lift.rate(at.theta + e * solved, at.G) - lift.rate(at.theta - e * solved, at.G)) / (2 * e)
+    change = (phi.vjp(at.theta + e * solved, at.G) - phi.vjp(at.theta - e * solved, at.G)) / (2 * e)
     assert np.abs(a.reshape(-1, *(1,) * (right.ndim - 1)) * solved - change - right).max() < 1e-7
 
 
-def test_ahead_bends_by_the_second_derivative(setting):
-    _, lift, _, at = setting
+def test_the_predicted_jvp_bends_by_the_second_derivative(setting):
+    _, phi, _, at = setting
     a = np.array([3.0, 7.0])
-    d = lift.rate(at.theta, np.random.default_rng(3).standard_normal(at.G.shape))
+    d = phi.vjp(at.theta, np.random.default_rng(3).standard_normal(at.G.shape))
     e = 1e-5
-    there, back = (lift.slope(at.theta + sign * e * at.dtheta, d) for sign in (1, -1))
+    there, back = (phi.jvp(at.theta + sign * e * at.dtheta, d) for sign in (1, -1))
     bend = (there - back) / (2 * e)
-    want = lift.slope(at.theta, d) + bend / a.reshape(-1, *(1,) * (bend.ndim - 1))
-    assert np.abs(lift.resolvent(at.theta, at.dtheta, at.G, a).ahead(d) - want).max() < 1e-8
+    want = phi.jvp(at.theta, d) + bend / a.reshape(-1, *(1,) * (bend.ndim - 1))
+    assert np.abs(phi.resolvent(at.theta, at.dtheta, at.G, a).predicted_jvp(d) - want).max() < 1e-8
 
 
-def test_matrix_is_what_its_parts_say_token_by_token(setting):
-    _, lift, tokens, at = setting
+def test_the_kernel_is_what_its_parts_say_token_by_token(setting):
+    _, phi, objective, at = setting
+    tokens = objective.tokens
     a = np.array([3.0, 7.0])
-    resolvent = lift.resolvent(at.theta, at.dtheta, at.G, a)
-    M = resolvent.matrix(*tokens.gather(None))
+    resolvent = phi.resolvent(at.theta, at.dtheta, at.G, a)
+    M = resolvent.kernel(*tokens.gather(None))
     size = M.shape[1]
     for e in range(size):
         f = np.zeros((2, size))
         f[:, e] = 1.0
-        rate = lift.rate(at.theta, tokens.pull(f.reshape(at.ds.shape)))
-        column = tokens.push(resolvent.ahead(resolvent.solve(rate))).reshape(2, size)
+        rate = phi.vjp(at.theta, tokens.adjoint(f.reshape(at.ds.shape)))
+        column = tokens.logits(resolvent.predicted_jvp(resolvent.solve(rate))).reshape(2, size)
         assert np.abs(np.broadcast_to(M, (2, size, size))[:, :, e] - column).max() < 1e-10
 
 
 @pytest.mark.parametrize("loss", ["exponential", "logistic"])
 def test_steps_converge_at_order_five(setting, loss):
-    _, lift, tokens, at = setting
+    _, phi, objective, at = setting
+    objective = dataclasses.replace(objective, loss=parse_loss(loss))
 
     def go(count):
-        here = point(lift, tokens, at.theta, at.s, loss)
+        here = point(objective, at.theta, at.s)
         for _ in range(count):
-            done = step(lift, tokens, here, np.full(2, 0.3 / count), None, loss)
-            here = point(lift, tokens, done.theta, here.s.moved(done.ds).rebased(), loss)
-        return lift.weights(here.theta)
+            done = step(objective, here, np.full(2, 0.3 / count), None)
+            here = point(objective, done.theta, here.s.moved(done.ds).rebased())
+        return phi.weights(here.theta)
 
     best = go(48)
     coarse, fine = (np.abs(go(count) - best).max() for count in (4, 8))
@@ -173,10 +179,10 @@ def test_steps_converge_at_order_five(setting, loss):
 
 
 def test_gathered_tokens_give_the_same_step(setting):
-    _, lift, tokens, at = setting
+    _, _, objective, at = setting
     every = np.tile(np.arange(9), (2, 1))
     h = np.array([0.1, 0.2])
-    full, part = (step(lift, tokens, at, h, active, "exponential") for active in (None, every))
+    full, part = (step(objective, at, h, active) for active in (None, every))
     assert np.abs(full.theta - part.theta).max() < 1e-13
     assert np.abs(full.ds - part.ds).max() < 1e-13
 
@@ -185,12 +191,12 @@ def test_the_pull_on_the_arrays_is_the_gradient():
     problem = sphere(n=3, T=3, d=4, seed=1)
     G = np.random.default_rng(1).standard_normal((4, 4))
     for kind in KINDS:
-        lift = kind.lift(problem.d, problem.d_z)
+        phi = kind.map(problem.d, problem.d_z)
         g = np.diag(G) if kind.diagonal else G
         arrays = kind.draw(4, 4, np.random.default_rng(0), 1.0)
-        pull = lift.pull(arrays, g)
+        pull = phi.descent(arrays, g)
         assert list(pull) == list(arrays)
-        size = {name: (g * lift.weights(lift.pack(arrays)[None])[0]).sum() for name in arrays}
+        size = {name: (g * phi.weights(phi.pack(arrays)[None])[0]).sum() for name in arrays}
         # Euler: the weights are homogeneous of degree 1 or 2 in all arrays together.
         total = sum((pull[name] * arrays[name]).sum() for name in arrays)
         assert total == pytest.approx(kind.degree * next(iter(size.values())), rel=1e-12)
@@ -199,8 +205,8 @@ def test_the_pull_on_the_arrays_is_the_gradient():
 def test_parameters_come_back_as_they_were_given():
     for kind in KINDS:
         arrays = kind.draw(4, 4, np.random.default_rng(0), 1.0)
-        lift = kind.lift(4, 4)
-        back = lift.unpack(lift.pack(kind.start(arrays, 4, 4)))
+        phi = kind.map(4, 4)
+        back = phi.unpack(phi.pack(kind.start(arrays, 4, 4)))
         assert list(back) == list(kind.shapes(4, 4))
         assert all(np.allclose(back[name], arrays[name], rtol=1e-15, atol=1e-16) for name in arrays)
 

@@ -1,4 +1,4 @@
-"""Gradient descent and its normalised forms: the flow is their limit, and theory 3.7 and 4 hold for them."""
+"""Gradient descent and its normalised forms: the flow is their limit, and theory 3.7 holds for them."""
 
 import numpy as np
 import pytest

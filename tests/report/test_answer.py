@@ -11,6 +11,7 @@ from marginflow.report.answer import answer
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
 from marginflow.trajectory.verdict import FlowStatus, Verdict
+from saved_runs import asked
 
 
 def answer_of(*paths):
@@ -36,7 +37,7 @@ def test_the_answer_names_the_svm_that_was_met(orbit):
 def test_no_norm_is_below_its_certified_value_nor_beyond_r(orbit, digits):
     for path in [*orbit, *digits]:
         (subject,) = gather([path], lambda text: None)
-        norm = path.parameterization.norm
+        norm = path.norm
         value, c = comparison(path).norm_over_lead(norm), subject.solution(norm).certificate
         assert 1 - 1e-14 <= value / c.lower <= final_ratio(path) * (1 + 1e-14)
 
@@ -102,7 +103,7 @@ def test_one_success_is_told_in_the_singular(orbit, undecided):
     """No range from a number to itself, no median of one."""
     ((_, _, text),) = answer_of(orbit[0], undecided).found
     assert "The one that reaches it (seed 0)" in text and "from" not in text and "median" not in text
-    again = [dataclasses.replace(orbit[0], seed=k) for k in range(2)]
+    again = [asked(orbit[0], seed=k) for k in range(2)]
     ((_, _, text),) = answer_of(*again).found
     assert "from" not in text and "median" not in text and "log₁₀ t = " in text
 
@@ -123,7 +124,7 @@ def test_what_no_weights_can_do_is_said():
 
 
 def test_many_runs_are_counted(orbit, undecided):
-    paths = [dataclasses.replace(orbit[0], seed=k) for k in range(3)]
+    paths = [asked(orbit[0], seed=k) for k in range(3)]
     ((_, outcome, text),) = answer_of(*paths, undecided).found
     assert outcome == "mixed"
     assert "Of 4 runs" in text and "3 reach the minimal loss" in text and "1 is undecided" in text

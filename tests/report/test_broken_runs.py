@@ -18,9 +18,10 @@ FIELDS = ("log_time", "theta", "high", "low", "f", "drift")
 
 
 def broken(path, field, value, where):
-    array = np.array(getattr(path.snapshots, field))
+    array = np.array(getattr(path.restart if field == "drift" else path.snapshots, field))
     array[where] = value
-    return dataclasses.replace(path, snapshots=dataclasses.replace(path.snapshots, **{field: array}))
+    part = "restart" if field == "drift" else "snapshots"
+    return dataclasses.replace(path, **{part: dataclasses.replace(getattr(path, part), **{field: array})})
 
 
 def data_of(page):

@@ -13,6 +13,7 @@ from marginflow.cli.output import plain
 from marginflow.diagnostics.spectrum import attention
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
+from saved_runs import asked
 
 
 pytestmark = pytest.mark.browser
@@ -308,7 +309,7 @@ def test_a_hundred_seeds_are_small_and_fast(chromium, trained, tmp_path):
     file = tmp_path / "many.html"
     path = trained("sphere:n=6,T=8,d=10,seed=1", "kq", until=1e6)
     assert len(path.log_time) >= 60
-    size = build_report([dataclasses.replace(path, seed=k) for k in range(100)], file)
+    size = build_report([asked(path, seed=k) for k in range(100)], file)
     assert size < 6_000_000
     times = []
     for _ in range(3):

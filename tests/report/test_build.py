@@ -8,10 +8,12 @@ import re
 
 import pytest
 
+import marginflow as mf
 from marginflow.errors import InputError
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
 from marginflow.report.page import embed
+from saved_runs import asked
 
 
 HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=alert(1)>{{data}}<!--"
@@ -91,7 +93,9 @@ def test_problems_are_told_apart_by_their_data_not_their_name(tmp_path, orbit, d
 
 def test_commands_quote_what_a_shell_would_read(tmp_path, orbit):
     out = tmp_path / "r.html"
-    build_report([renamed(orbit[0], "a b; rm -rf $HOME.npz")], out)
+    p = orbit[0].problem
+    hostile = Problem(p.X, p.z, p.scores, name="a b; rm -rf $HOME.npz")
+    build_report([mf.integrate(hostile, mf.KeyQuery(2), until_margin=10)], out)
     assert "marginflow flow &#x27;a b; rm -rf $HOME.npz&#x27; --parameterization kq" in out.read_text()
 
 
@@ -107,7 +111,7 @@ def test_what_the_commands_cannot_know_is_said(tmp_path, orbit):
     out = tmp_path / "r.html"
     build_report(orbit[:1], out)
     plain = out.read_text()
-    given = dataclasses.replace(renamed(orbit[0], ""), seed=-1, until_margin=math.nan)
+    given = asked(renamed(orbit[0], ""), seed=-1, until_margin=math.nan)
     build_report([given], out)
     for text in ("START.npz stands", "DATA.npz stands", "A run of an older version"):
         assert text in out.read_text() and text not in plain

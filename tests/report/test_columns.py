@@ -21,7 +21,7 @@ def test_columns_are_the_numbers_of_diagnose(orbit, which):
     path = orbit[which]
     (subject,) = gather([path], lambda text: None)
     at = np.arange(len(path.log_time))
-    found = columns_of(path, subject, late_law(path, subject.solution(path.parameterization.norm)), at)
+    found = columns_of(path, subject, late_law(path, subject.solution(path.norm)), at)
     table = diagnose(path)
     for norm in subject.solutions:
         np.testing.assert_allclose(found[f"gap_{norm}"], table[f"R_{norm}"] - 1, rtol=1e-6, atol=1e-14)
@@ -36,7 +36,7 @@ def test_columns_are_the_numbers_of_diagnose(orbit, which):
 def test_the_law_is_approached(orbit):
     for path in orbit:
         (subject,) = gather([path], lambda text: None)
-        law = late_law(path, subject.solution(path.parameterization.norm))
+        law = late_law(path, subject.solution(path.norm))
         found = columns_of(path, subject, law, np.arange(len(path.log_time)))
         assert found["law_ratio"][-1] == pytest.approx(1, abs=0.01)
         middle = np.flatnonzero(found["log10_time"] > 2)[0]

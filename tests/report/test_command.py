@@ -1,9 +1,9 @@
 """The command that the page gives for a run makes that run again, to the same bits."""
 
-import dataclasses
 import json
 import math
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,18 +44,28 @@ def test_a_resumed_run_was_asked_for_the_later_margin():
     assert on.until_margin == 40.0 and "--until-margin 40 " in command_of(on)
 
 
+OLD = Path(__file__).parents[1] / "data" / "run-0.1.0.npz"
+
+
+def test_a_file_of_version_0_1_loads_with_its_command():
+    old = Trajectory.load(OLD)
+    assert (old.seed, old.scale, old.rtol, old.loss.word, old.ended) == (0, 0.1, 1e-8, "logistic", "verdict")
+    assert command_of(old) == (
+        "marginflow flow angle:c=0.5 --parameterization kq --seed 0 --scale 0.1 --until-margin 10 --until verdict "
+        "--loss logistic --rtol 1e-08 --save run.npz"
+    )
+    assert len(resume(old, until_margin=20)) > len(old)
+
+
 def test_a_file_without_the_margin_asked_for_still_loads(tmp_path):
-    path = mf.integrate(load("angle"), mf.Combined(), until_margin=10)
-    path.save(tmp_path / "new.npz")
-    arrays = read_npz(tmp_path / "new.npz")
+    arrays = read_npz(OLD)
     about = json.loads(str(arrays.pop("flow")))
     del about["until_margin"]
     write_npz(tmp_path / "old.npz", flow=np.array(json.dumps(about)), **arrays)
     old = Trajectory.load(tmp_path / "old.npz")
     assert math.isnan(old.until_margin)
-    assert f"--until-margin {path.margin[-1]:.6g} " in command_of(old)
+    assert f"--until-margin {old.margin[-1]:.6g} " in command_of(old)
 
 
 def test_a_run_that_never_separates_gives_the_margin_asked_for(trapped):
     assert "--until-margin 10000 " in command_of(trapped)
-    assert "--until-margin" not in command_of(dataclasses.replace(trapped, until_margin=math.nan))

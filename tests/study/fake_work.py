@@ -33,7 +33,7 @@ def row(unit: Unit, seed: int) -> RunRow:
         constraints=12,
         d=4,
         d_z=4,
-        svms=(SvmRow("nuclear", "optimal", 1 + x[11], 1 + x[12], x[13], x[14], 1 + x[15], digest[16] % 3),),
+        svms=(SvmRow("nuclear", "optimal", 1 + x[11], 1 + x[12], x[13], x[14], 1 + x[15], digest[16] % 3, x[17]),),
         marks=tuple(MarkRow("nuclear", m, m * (1 + x[16]), x[17], 1 + x[18] / m, x[19]) for m in (1e2, 1e4)),
     )
 

@@ -169,7 +169,7 @@ class Attractors:
             "visited": self.visited,
             "problem": self.problem.name,
             "parameterization": self.parameterization.word,
-            "norm": self.parameterization.norm,
+            "norm": self.parameterization.flow_norm,
             "sentence": self.sentence,
         }
 

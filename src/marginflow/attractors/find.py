@@ -13,19 +13,23 @@ from marginflow.attractors.sampled_ends import EndsMet
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
-from marginflow.model.registry import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
+from marginflow.model.registry import AbstractParameterization, KeyQuery, parse_parameterization
+from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.selection.rule import capped, judge, largest_rank
 from marginflow.selection.stability import Decision, Verdict
 from marginflow.svm.proof.separable import separability
 
 
+EUCLIDEAN: Final = ("frobenius", "l2")
+"""Norms whose search has bounds in closed form."""
+
 Progress = Callable[[str], None]
 """Called now and then with a text for people."""
 
 
 def attractors(
-    problem: Problem,
+    problem: Problem | str,
     parameterization: AbstractParameterization | str,
     *,
     sample: int | None = None,
@@ -40,7 +44,7 @@ def attractors(
     """List the selections of tokens where the flow can end (rule, proof and gaps: docs/attractors.md).
 
     Args:
-        problem: tokens, queries and scores.
+        problem: tokens, queries and scores, or what `load` takes.
         parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()`, `Diagonal()`, or its word
             kq, w, diag-kq, diag (kq then has full width).
         sample: integrate this many starts at each of `scales` and count where they end; none when None.
@@ -60,15 +64,12 @@ def attractors(
         InputError: an option that cannot be used.
         UndefinedError: diagonal weights for tokens and queries of different dimensions.
     """
-    if isinstance(parameterization, str):
-        if parameterization not in PARAMETERIZATIONS:
-            raise InputError(f"parameterization: got {parameterization!r}; expected {', '.join(PARAMETERIZATIONS)}")
-        made = PARAMETERIZATIONS[parameterization]
-        parameterization = KeyQuery(min(problem.d, problem.d_z)) if made is KeyQuery else made()
+    problem = as_problem(problem)
+    parameterization = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     _check(sample, scales, seed, processes)
     candidates = Candidates.of(problem, parameterization.diagonal)
-    norm = parameterization.norm
-    euclidean = norm in ("frobenius", "l2")
+    norm = parameterization.flow_norm
+    euclidean = norm in EUCLIDEAN
     if limit is None:
         limit = _SPECTRAL if not euclidean else _EUCLIDEAN if candidates.independent else _DEPENDENT
     if capped(parameterization, problem):

@@ -4,9 +4,9 @@ from typing import Final
 
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
-from marginflow.attractors.find import attractors
+from marginflow.attractors.find import EUCLIDEAN, attractors
 from marginflow.errors import UndefinedError
-from marginflow.model.registry import AbstractParameterization
+from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.rule import capped
 
@@ -16,20 +16,19 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
 
     Its `sentence` says no more than was proved; `only_minimal_loss` and `below(zero_loss)` are the facts.
     """
-    if not isinstance(parameterization, str) and capped(parameterization, problem):
+    model = parse_parameterization(parameterization)
+    if capped(model, problem):
         return None
-    diagonal = (
-        parameterization in ("diag", "diag-kq") if isinstance(parameterization, str) else parameterization.diagonal
-    )
-    norm = parameterization if isinstance(parameterization, str) else parameterization.word
     try:
-        candidates = Candidates.of(problem, diagonal)
+        candidates = Candidates.of(problem, model.diagonal)
     except UndefinedError:
         return None
-    limit = _DEPENDENT if not candidates.independent else _EUCLIDEAN if norm in ("w", "diag") else _SPECTRAL
+    if candidates.count > _EUCLIDEAN:
+        return None
+    limit = _DEPENDENT if not candidates.independent else _EUCLIDEAN if model.flow_norm in EUCLIDEAN else _SPECTRAL
     if candidates.count > limit:
         return None
-    found = attractors(problem, parameterization)
+    found = attractors(problem, model)
     return found if found.complete else None
 
 

@@ -9,7 +9,18 @@ from marginflow.claims.claim import Claim, ClaimResult
 from marginflow.errors import InputError
 
 
-_FILES: Final = ("matrices", "diagonal", "aligned", "invariants", "late", "starts", "traps", "contrast", "ends")
+_FILES: Final = (
+    "matrices",
+    "diagonal",
+    "aligned",
+    "invariants",
+    "architecture",
+    "late",
+    "starts",
+    "traps",
+    "contrast",
+    "ends",
+)
 """One line per file of claims; each has a tuple CLAIMS."""
 
 

@@ -7,8 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.integrate import integrate_many
-from marginflow.model.force import Loss
-from marginflow.model.registry import PARAMETERIZATIONS, AbstractParameterization, KeyQuery
+from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
 from marginflow.svm.solution import Solution
@@ -68,7 +67,7 @@ def run_ends(
     scale: float = 0.1,
     until_margin: float = 1e6,
     width: int | None = None,
-    loss: Loss = "exponential",
+    loss: str = "exponential",
 ) -> RunEnds:
     """Integrate every problem from every seed and apply the rule to the tokens on top at the end.
 
@@ -79,14 +78,14 @@ def run_ends(
     """
     out = []
     for problem in problems:
-        model = _model(word, problem, width)
+        model = parse_parameterization(word, width).sized(problem.d, problem.d_z)
         paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
         known = {}
         for path, seed in zip(paths, seeds, strict=True):
             selected = path.selected(-1)
             key = tuple(selected.tolist())
             if key not in known:
-                known[key] = decide(problem, model.norm, selected)
+                known[key] = decide(problem, model.flow_norm, selected)
             decision, W = known[key], path.W(-1)
             out.append(
                 RunEnd(
@@ -114,12 +113,6 @@ def ends_are_attractors(
     """(runs that end in a selection that passes the rule, runs); the numbers of the claim of that name."""
     ends = run_ends(problems, word, seeds=seeds, scale=scale, until_margin=until_margin)
     return ends.listed, ends.total
-
-
-def _model(word: str, problem: Problem, width: int | None) -> AbstractParameterization:
-    if word == "kq":
-        return KeyQuery(min(problem.d, problem.d_z) if width is None else width)
-    return PARAMETERIZATIONS[word]()
 
 
 def _impurity(problem: Problem, W: Floats, selected: Ints) -> float:

@@ -6,13 +6,7 @@ from typing import Any
 import numpy as np
 
 from marginflow.flow.integrate import integrate
-from marginflow.model.registry import (
-    AbstractParameterization,
-    Combined,
-    Diagonal,
-    DiagonalKeyQuery,
-    KeyQuery,
-)
+from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import family, load
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
@@ -61,7 +55,7 @@ def run(
     data = problem(name)
     return integrate(
         data,
-        parameterization(word, data, width),
+        parse_parameterization(word, width or None),
         seed=seed,
         scale=scale,
         until_margin=margin,
@@ -76,17 +70,6 @@ def run_from(
     """A run from given arrays."""
     arrays = {key: np.asarray(value, dtype=np.float64) for key, value in init.items()}
     return integrate(data, model, init=arrays, until_margin=margin, rtol=rtol)
-
-
-def parameterization(word: str, data: Problem, width: int = 0) -> AbstractParameterization:
-    """The parameterisation called `word`: kq, w, diag-kq or diag."""
-    models: dict[str, AbstractParameterization] = {
-        "kq": KeyQuery(width=width or min(data.d, data.d_z)),
-        "w": Combined(),
-        "diag-kq": DiagonalKeyQuery(),
-        "diag": Diagonal(),
-    }
-    return models[word]
 
 
 def forget() -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.flow import parse_parameterization
 from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
 
 
@@ -40,10 +39,11 @@ def attractors(
     Example: marginflow attractors sphere:n=4,T=4,d=8,seed=2 --parameterization w
     """
     from marginflow.attractors.find import attractors as find
+    from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
     problem = load(data)
-    model = parse_parameterization(parameterization, problem, width)
+    model = parse_parameterization(parameterization, width)
     if figure is not None:
         output_path(figure, data)
     with progress(f"attractors {parameterization}") as show:
@@ -81,7 +81,7 @@ def _text(found: "Attractors") -> str:
         f"complete         {'yes' if found.complete else 'no: ' + '; '.join(found.incomplete_because)}",
         f"finite ends      {'excluded' if found.infinite else 'not excluded'}",
     ]
-    header = ["selected", "loss", "excess", f"{found.parameterization.norm} value", "gap", "stability"]
+    header = ["selected", "loss", "excess", f"{found.parameterization.flow_norm} value", "gap", "stability"]
     header += [f"share at {s:g}" for s in found.scales]
     rows = []
     for end in found.attractors[:_SHOWN]:

@@ -63,25 +63,25 @@ def demo(
 
 
 def _run(data: str, word: str, show: Any) -> tuple["Trajectory", dict[str, Any]]:
-    from marginflow.cli.flow import parse_parameterization, summary
+    from marginflow.cli.flow import summary
     from marginflow.flow.integrate import integrate
     from marginflow.problem.named import load
     from marginflow.svm.solve import solve
 
     problem = load(data)
     show(f"{data} {word}: flow")
-    path = integrate(problem, parse_parameterization(word, problem), seed=0, scale=0.1, until_margin=UNTIL_MARGIN)
+    path = integrate(problem, word, seed=0, scale=0.1, until_margin=UNTIL_MARGIN)
     found = summary(path)
     show(f"{data} {word}: SVM")
-    solution = solve(problem, path.parameterization.norm)
+    solution = solve(problem, path.norm)
     certificate = solution.certificate
-    size = "frobenius" if path.parameterization.norm == "frobenius" else "nuclear"
+    size = "frobenius" if path.norm == "frobenius" else "nuclear"
     return path, {
         "problem": data,
         "parameterization": word,
         "status": found["status"],
         "log_time": found["log_time"],
-        "norm": path.parameterization.norm,
+        "norm": path.norm,
         "norm_over_margin": found[f"{size}_over_margin"],
         "svm_lower": certificate.lower,
         "svm_upper": certificate.upper,

@@ -10,8 +10,7 @@ from marginflow.errors import InputError
 
 
 if TYPE_CHECKING:
-    from marginflow.model.registry import AbstractParameterization
-    from marginflow.problem.problem import Problem
+    from marginflow.model.parameterization import AbstractParameterization
     from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -41,11 +40,12 @@ def flow(
     """
     from marginflow.attractors.sentence import known_ends
     from marginflow.flow.integrate import integrate
+    from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
     problem = load(data)
-    model = parse_parameterization(parameterization, problem, width)
-    start = None if init is None else _start(init, parameterization)
+    model = parse_parameterization(parameterization, width)
+    start = None if init is None else _start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
     with progress(f"flow {parameterization}") as show:
@@ -63,7 +63,7 @@ def flow(
         )
     if save is not None:
         path.save(save)
-    ends = known_ends(problem, model)
+    ends = known_ends(problem, path.parameterization)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
         print_json(found)
@@ -76,30 +76,8 @@ def flow(
     return 1 if path.status.name == "undecided" else 0
 
 
-def parse_parameterization(word: str, problem: "Problem", width: int | None = None) -> "AbstractParameterization":
-    """The parameterisation called `word` on the command line.
-
-    Raises:
-        InputError: an unknown word, or a width for anything but kq.
-    """
-    from marginflow.model.registry import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
-
-    if word == "kq":
-        return KeyQuery(width=min(problem.d, problem.d_z) if width is None else width)
-    if width is not None:
-        raise InputError(f"--width: got {width} with --parameterization {word}; only kq has a width")
-    others: dict[str, AbstractParameterization] = {
-        "w": Combined(),
-        "diag-kq": DiagonalKeyQuery(),
-        "diag": Diagonal(),
-    }
-    if word not in others:
-        raise InputError(f"--parameterization: got {word!r}; expected kq, w, diag-kq or diag")
-    return others[word]
-
-
 def summary(path: "Trajectory") -> dict[str, Any]:
-    """The FIXED fields of `flow --json` (design 4) at the last snapshot, and what explains them."""
+    """The fields of `flow --json` at the last snapshot, and what explains them."""
     import numpy as np
 
     from marginflow.diagnostics.ratio import final_ratio
@@ -124,7 +102,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "frobenius": frobenius,
         "nuclear_over_margin": nuclear / own if own > 0 else None,
         "frobenius_over_margin": frobenius / own if own > 0 else None,
-        "norm": path.parameterization.norm,
+        "norm": path.norm,
         "ratio": final_ratio(path),
         "selected": path.selected(-1),
         "optimal": path.problem.optimal,
@@ -153,11 +131,12 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     return "\n".join(lines)
 
 
-def _start(file: Path, word: str) -> dict[str, Any]:
+def _start(file: Path, model: "AbstractParameterization") -> dict[str, Any]:
+    """The arrays of a start; the parameterisation itself checks their shapes."""
     from marginflow.npz import read_npz
 
-    wanted = {"kq": {"K", "Q"}, "w": {"W"}, "diag-kq": {"k", "q"}, "diag": {"beta"}}.get(word, set())
     arrays = read_npz(file)
-    if wanted and set(arrays) != wanted:
-        raise InputError(f"{file}: got arrays {sorted(arrays)}; expected exactly {sorted(wanted)} for {word}")
+    wanted = set(model.shapes(1, 1))
+    if set(arrays) != wanted:
+        raise InputError(f"{file}: got arrays {sorted(arrays)}; expected exactly {sorted(wanted)} for {model.word}")
     return arrays

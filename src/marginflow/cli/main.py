@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.exceptions import TyperException
 
-from marginflow.cli import attractors, claims, demo, describe, figure, flow, report, study, svm
+from marginflow.cli import attractors, audit, claims, demo, describe, figure, flow, report, study, svm
 from marginflow.errors import InputError, UndefinedError
 
 
@@ -27,6 +27,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "svm": svm.svm,
     "flow": flow.flow,
     "attractors": attractors.attractors,
+    "audit": audit.audit,
     "claims": claims.claims,
     "report": report.report,
     "figure": figure.figure,
@@ -54,7 +55,7 @@ def options(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code (design 4)."""
+    """Run one command and return its exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
     with warnings.catch_warnings():
         # The doors warn of what they leave out; here that is a line of its own, not Python's two with a source line.

@@ -83,7 +83,7 @@ def run_residual(path: "Trajectory", i: int) -> FactoredResidual:
     constraints = problem.constraints()
     G = constraints.diagonal.T @ dual if model.diagonal else constraints.adjoint(dual)
     arrays = path.parameters(i)
-    pulled = model.lift(problem.d, problem.d_z).pull(arrays, G)
+    pulled = model.map(problem.d, problem.d_z).descent(arrays, G)
     theta, force = (np.concatenate([part[name].ravel() for name in arrays]) for part in (arrays, pulled))
     return factored_residual(theta, force, constraints.margins(path.W(i)), dual, model.degree)
 

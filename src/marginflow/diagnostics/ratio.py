@@ -144,7 +144,7 @@ def final_ratio(path: "Trajectory") -> float:
 
     Of a trapped run it is that of its own selection (`Comparison`).
     """
-    return comparison(path).ratio(path.parameterization.norm)
+    return comparison(path).ratio(path.norm)
 
 
 def weights_in(norm: AbstractNorm, W: Floats) -> Floats:

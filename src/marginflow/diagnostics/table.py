@@ -169,9 +169,8 @@ def _certificate(path: Trajectory, i: int, names: Sequence[str]) -> tuple[dict[s
 
 
 def _residuals(path: Trajectory, i: int) -> dict[str, Any]:
-    constraints, dual, model = path.problem.constraints(), path.dual(i), path.parameterization
-    W = path.W(i)
-    norm = parse_norm(model.norm)
+    constraints, dual, W = path.problem.constraints(), path.dual(i), path.W(i)
+    norm = parse_norm(path.norm)
     direct = direct_residual(W, dual, constraints, norm)
     factored = run_residual(path, i)
     return {

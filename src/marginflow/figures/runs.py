@@ -27,7 +27,7 @@ class Run:
     def __init__(self, path: Trajectory, subject: Subject) -> None:
         self.path = path
         self.look = look_of(path.parameterization)
-        self.law = late_law(path, subject.solution(path.parameterization.norm))
+        self.law = late_law(path, subject.solution(path.norm))
         self.columns = columns_of(path, subject, self.law, np.arange(len(path.log_time)))
         self.line = {key: self.look[key] for key in ("color", "linestyle")}
 
@@ -83,7 +83,7 @@ def ratio(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     """R - 1 in each run's own norm against the margin, with the predicted power in grey."""
     axes = figure.subplots()
     for run in runs:
-        margin, gap = run["margin"], run[f"gap_{run.path.parameterization.norm}"]
+        margin, gap = run["margin"], run[f"gap_{run.path.norm}"]
         good = (margin > 0) & (gap > 0)
         # Where R - 1 is rounding it follows no law.
         sound = good & (gap > 1e-11)
@@ -101,7 +101,7 @@ def ratio(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
 def spectrum(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     """Singular values over the margin; solid on the SVM's support, dashed off it."""
     run = runs[0]
-    own = subject.solution(run.path.parameterization.norm)
+    own = subject.solution(run.path.norm)
     rank = None if own is None else own.rank
     axes = figure.subplots()
     good = np.flatnonzero(run.path.margin > 0)
@@ -146,7 +146,7 @@ def support(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         dual = path.dual(-1)
         style = {"color": run.look["color"], "marker": run.look["marker"], "linestyle": "none"}
         axes.plot(margins / margins.min(), dual / dual.sum(), alpha=0.7, **style)
-        own = subject.solution(path.parameterization.norm)
+        own = subject.solution(path.norm)
         if own is not None:
             axes.plot(c.margins(own.W), own.dual / own.dual.sum(), mfc="none", mec="0.2", mew=0.6, ms=6, **style)
     # Margins far above the least are many and say nothing; rounding differences are not worth an axis.

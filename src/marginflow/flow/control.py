@@ -7,7 +7,7 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.point import Point
 from marginflow.flow.rosenbrock import Step
-from marginflow.model.parameterization import AbstractLift
+from marginflow.model.objective import Objective
 
 
 FORCE_TOLERANCE: Final = 0.05
@@ -32,21 +32,21 @@ SHORT_OF_CONTACT: Final = 0.05
 """The part of the way to a contact that is left for the next step: the stages within a step overshoot its end."""
 
 
-def step_error(lift: AbstractLift, at: Point, new: Point, tried: Step, mask: Bools, rtol: float) -> Floats:
+def step_error(objective: Objective, at: Point, new: Point, tried: Step, rtol: float) -> Floats:
     """(B,) the error of a step from `at` to `new` over what is allowed; 1 and below is good.
 
     Parameters and logits are held to `rtol`. At a margin of 1e9 that alone would let the logits of the acting
     constraints, whose differences are of order 1, go anywhere: so the change of the force that the error makes,
     by the response of either end, is bounded too, less what float64 cannot tell.
     """
-    theta = lift.distance(new.theta, tried.theta_error) / rtol
+    theta = objective.map.distance(new.theta, tried.theta_error) / rtol
     off = tried.ds_error - np.take_along_axis(tried.ds_error, new.force.top[..., None], axis=2)
     size = 1.0 + np.abs(new.s.high)
     logits = (np.abs(off) / size).max(axis=(1, 2)) / rtol
-    floor = 50 * np.finfo(float).eps * np.where(mask, size, 0.0).max(axis=(1, 2))
+    floor = 50 * np.finfo(float).eps * np.where(objective.tokens.mask, size, 0.0).max(axis=(1, 2))
     change = np.abs(new.force.f - tried.embedded.f)
     for end in (at, new):
-        change = np.maximum(change, np.abs(end.force.respond(tried.ds_error)))
+        change = np.maximum(change, np.abs(end.force.jvp(tried.ds_error)))
     change = change.max(axis=(1, 2))
     weights = np.maximum(change - floor, 0.0) / FORCE_TOLERANCE
     return np.asarray(np.maximum(np.maximum(theta, logits), weights))

@@ -7,9 +7,7 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.flow.point import Point, point
 from marginflow.flow.rosenbrock import Step
-from marginflow.model.force import Loss, force
-from marginflow.model.logit_map import Tokens
-from marginflow.model.parameterization import AbstractLift
+from marginflow.model.objective import Objective
 
 
 # Dormand and Prince, J. Comput. Appl. Math. 6:19, 1980: order 5 with an embedded order 4.
@@ -40,7 +38,7 @@ _MIDDLE: Final = np.array(
 )
 
 
-def explicit_step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, loss: Loss) -> Step:
+def explicit_step(objective: Objective, at: Point, h: Floats) -> Step:
     """Step every run of the batch by its own `h` (B,)."""
     B, size = len(h), at.theta[0].size
     rates = np.empty((7, B, size + at.ds[0].size))
@@ -55,8 +53,8 @@ def explicit_step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, loss
     for i, row in enumerate(_A, start=1):
         dtheta, ds = combined(row)
         theta = at.theta + dtheta
-        here = point(lift, tokens, theta, at.s.moved(ds), loss)
+        here = point(objective, theta, at.s.moved(ds))
         rates[i, :, :size], rates[i, :, size:] = here.dtheta.reshape(B, -1), here.ds.reshape(B, -1)
     theta_error, ds_error = combined(_ERROR)
-    embedded = force(at.s.moved(ds - ds_error), tokens.scores, loss)
+    embedded = objective.force(at.s.moved(ds - ds_error))
     return Step(theta, ds, combined(_MIDDLE)[1], theta_error, ds_error, embedded)

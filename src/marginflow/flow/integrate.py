@@ -11,11 +11,13 @@ from marginflow.errors import InputError
 from marginflow.flow.loop import run
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, first_state, restored_state
-from marginflow.model.force import Loss
-from marginflow.model.logit_map import Tokens
-from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.model.objective import Objective
+from marginflow.model.registry import AbstractParameterization, parse_parameterization
+from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.selection.judge import Judge
+from marginflow.trajectory.method import flow_method
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -26,15 +28,15 @@ LARGEST_MARGIN: Final = 1e15
 
 
 def integrate(
-    problem: Problem,
-    parameterization: AbstractParameterization,
+    problem: Problem | str,
+    parameterization: AbstractParameterization | str,
     *,
     seed: int = 0,
     scale: float = 0.1,
     init: Any = None,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: Loss = "exponential",
+    loss: str | AbstractLoss = "exponential",
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
@@ -42,13 +44,14 @@ def integrate(
     """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
 
     Args:
-        problem: tokens, queries and scores.
-        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`.
+        problem: tokens, queries and scores, or what `load` takes.
+        parameterization: `KeyQuery(width)`, `Combined()`, `DiagonalKeyQuery()` or `Diagonal()`, or its word: kq
+            (full width), w, diag-kq, diag.
         seed, scale: of the start `scale` times standard normal; unused with `init`.
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
         until: "verdict" stops earlier, as soon as the verdict is certain.
-        loss: "exponential" exp(-u) or "logistic" log(1 + exp(-u)) of the output times the label.
+        loss: "exponential" exp(-u), "logistic" log(1 + exp(-u)), or an `AbstractLoss`, of the output times the label.
         rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
         max_steps: steps after which to give up, undecided.
         progress: called now and then with a `Progress`.
@@ -77,15 +80,15 @@ def integrate(
 
 @one_thread()
 def integrate_many(
-    problem: Problem | Sequence[Problem],
-    parameterization: AbstractParameterization,
+    problem: Problem | str | Sequence[Problem],
+    parameterization: AbstractParameterization | str,
     *,
     seeds: Sequence[int] | None = None,
     inits: Sequence[Any] | None = None,
     scale: float = 0.1,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: Loss = "exponential",
+    loss: str | AbstractLoss = "exponential",
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
@@ -101,43 +104,50 @@ def integrate_many(
     Returns:
         One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
     """
-    _check(parameterization, until_margin, until, loss, rtol, max_steps, scale)
-    many = not isinstance(problem, Problem)
-    given: list[Problem] = [problem] if isinstance(problem, Problem) else list(problem)
+    _check(until_margin, until, rtol, max_steps, scale)
+    loss = parse_loss(loss)
+    kind = parse_parameterization(parameterization)
+    many = isinstance(problem, list | tuple)
+    given = [as_problem(p) for p in (problem if isinstance(problem, list | tuple) else [problem])]
     count = _count(given, many, seeds, inits)
     numbers = _seeds(seeds, count, inits is not None)
     problems = given if many else given * count
-    judges = {id(p): Judge(p, parameterization, loss) for p in given}
+    models = [kind.sized(p.d, p.d_z, None if inits is None else inits[i]) for i, p in enumerate(problems)]
+    judges: dict[tuple[int, AbstractParameterization], Judge] = {}
+    for p, model in zip(problems, models, strict=True):
+        judges.setdefault((id(p), model), Judge(p, model, loss))
     starts = []
     for i, p in enumerate(problems):
         rng = np.random.default_rng(numbers[i])
-        arrays = parameterization.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
-        starts.append(parameterization.lift(p.d, p.d_z).pack(parameterization.start(arrays, p.d, p.d_z)))
-    settings = Settings(until_margin, rtol, max_steps, loss)
+        model = models[i]
+        arrays = model.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
+        starts.append(model.map(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
+    settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
-    for group in _groups(problems):
+    for group in _groups(problems, models):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
-        tokens = Tokens.of(members[:1] if shared else members, diagonal=parameterization.diagonal)
-        lift = parameterization.lift(members[0].d, members[0].d_z)
-        state = first_state(lift, tokens, np.stack([starts[i] for i in group]), loss)
-        records = [Record(judges[id(p)]) for p in members]
+        objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
+        state = first_state(objective, np.stack([starts[i] for i in group]))
+        records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
             record.add(state, b)
-        run(lift, tokens, state, settings, records, progress, until == "verdict")
+        run(objective, state, settings, records, progress, until == "verdict")
         for i, record in zip(group, records, strict=True):
             snapshots = record.snapshots()
-            out[i] = Trajectory(
+            method = flow_method(
                 problems[i],
-                parameterization,
+                models[i],
                 loss,
-                -1 if inits is not None else numbers[i],
-                scale,
-                rtol,
-                snapshots,
-                record.judge(snapshots, record.ended),
-                record.ended,
-                float(until_margin),
+                seed=-1 if inits is not None else numbers[i],
+                scale=scale,
+                rtol=rtol,
+                until_margin=until_margin,
+                until=until,
+            )
+            verdict = record.judge(snapshots, record.ended)
+            out[i] = Trajectory(
+                problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
     return [out[i] for i in range(count)]
 
@@ -167,30 +177,42 @@ def resume(
     Raises:
         InputError: an option that cannot be used, or no such snapshot.
     """
-    _check(path.parameterization, until_margin, until, path.loss, path.rtol, max_steps, path.scale)
+    _check(until_margin, until, path.rtol, max_steps, path.scale)
+    if path.restart is None:
+        raise InputError(f"resume: got a run made by {path.method.label!r}; expected one that `integrate` made")
     if not -len(path) <= snapshot < len(path):
         raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
     problem = path.problem
     keep = range(len(path))[snapshot] + 1
     if keep == len(path) > 1 and path.ended == "margin":
         keep -= 1
-    tokens = Tokens.of([problem], diagonal=path.parameterization.diagonal)
-    lift = path.parameterization.lift(problem.d, problem.d_z)
-    state = restored_state(lift, tokens, path.snapshots, keep - 1, path.loss)
+    objective = Objective.of([problem], path.parameterization, path.loss)
+    state = restored_state(objective, path.snapshots, path.restart, keep - 1)
     record = Record(Judge(problem, path.parameterization, path.loss))
     record.add(state, 0)
-    settings = Settings(until_margin, path.rtol, max_steps, path.loss)
-    run(lift, tokens, state, settings, [record], progress, until == "verdict")
+    settings = Settings(until_margin, path.rtol, max_steps)
+    run(objective, state, settings, [record], progress, until == "verdict")
     snapshots = path.snapshots.first(keep).then(record.snapshots())
     verdict = record.judge(snapshots, record.ended)
-    return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, until_margin=float(until_margin))
+    method = flow_method(
+        problem,
+        path.parameterization,
+        path.loss,
+        seed=path.seed,
+        scale=path.scale,
+        rtol=path.rtol,
+        until_margin=until_margin,
+        until=until,
+    )
+    restart = path.restart.first(keep).then(record.restart())
+    return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, method=method, restart=restart)
 
 
-def _groups(problems: Sequence[Problem]) -> list[list[int]]:
-    """The runs whose problems have one shape, together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for i, p in enumerate(problems):
-        groups.setdefault((*p.X.shape, p.d_z), []).append(i)
+def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
+    """The runs whose problems and parameters have one shape, together."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
+        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
     return list(groups.values())
 
 
@@ -217,23 +239,14 @@ def _seeds(seeds: Sequence[int] | None, count: int, given: bool) -> list[int]:
 
 
 def _check(
-    parameterization: AbstractParameterization,
     until_margin: float,
     until: str,
-    loss: str,
     rtol: float,
     max_steps: int,
     scale: float,
 ) -> None:
-    if not isinstance(parameterization, AbstractParameterization):
-        raise InputError(
-            f"parameterization: got {parameterization!r}; expected KeyQuery(width), Combined(), "
-            "DiagonalKeyQuery() or Diagonal()"
-        )
     if until not in ("margin", "verdict"):
         raise InputError(f"until: got {until!r}; expected 'margin' or 'verdict'")
-    if loss not in ("exponential", "logistic"):
-        raise InputError(f"loss: got {loss!r}; expected 'exponential' or 'logistic'")
     for name, value, low, high in (
         ("until_margin", until_margin, 1e-3, LARGEST_MARGIN),
         ("rtol", rtol, 1e-12, 1e-2),

@@ -15,9 +15,7 @@ from marginflow.flow.point import point
 from marginflow.flow.record import Record, next_level
 from marginflow.flow.rosenbrock import step
 from marginflow.flow.state import Progress, Settings, State, map_arrays, merge, select
-from marginflow.model.force import force
-from marginflow.model.logit_map import Tokens
-from marginflow.model.parameterization import AbstractLift
+from marginflow.model.objective import Objective
 
 
 CLOCK_TOLERANCE: Final = 300.0
@@ -32,8 +30,7 @@ LONGEST_STEP: Final = 1e30
 
 
 def run(
-    lift: AbstractLift,
-    tokens: Tokens,
+    objective: Objective,
     state: State,
     settings: Settings,
     records: list[Record],
@@ -52,12 +49,12 @@ def run(
     try:
         while len(ids):
             before = state
-            state, accepted = advance(lift, tokens, state, settings)
+            state, accepted = advance(objective, state, settings)
             loops += 1
             reach = state.at.force.gap.min(axis=1)
             moved = (state.at.force.top != before.at.force.top).any(axis=1)
             keep = accepted & ((reach >= level) | moved)
-            over = endings(state, reach, tokens.mask, settings)
+            over = endings(state, reach, objective.tokens.mask, settings)
             over[still.held(state) & (over == "")] = "balanced"
             for b in map(int, np.flatnonzero(state.landing & ~before.landing)):
                 records[ids[b]].add_unless_there(before, b)
@@ -73,7 +70,7 @@ def run(
                 slowest = float(reach[go].min()) if go.any() else float(reach.min())
                 progress(Progress(int(go.sum()), len(records) - int(go.sum()), loops, slowest))
             if not go.all():
-                ids, level, state, tokens = ids[go], level[go], select(state, go), tokens.keep(go)
+                ids, level, state, objective = ids[go], level[go], select(state, go), objective.keep(go)
                 still = select(still, go)
     except KeyboardInterrupt:
         for b, i in enumerate(ids):
@@ -81,13 +78,13 @@ def run(
             records[i].ended = "interrupted"
 
 
-def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings) -> tuple[State, Bools]:
+def advance(objective: Objective, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
     cheap = explicit_pays(state.at, state.h, state.steps, settings.rtol)
     if cheap.all() or not cheap.any():
-        return _advance(lift, tokens, state, settings, bool(cheap[0]))
+        return _advance(objective, state, settings, bool(cheap[0]))
     parts = [
-        _advance(lift, tokens.keep(runs), select(state, runs), settings, kind)
+        _advance(objective.keep(runs), select(state, runs), settings, kind)
         for runs, kind in ((cheap, True), (~cheap, False))
     ]
     order = np.argsort(np.concatenate([np.flatnonzero(cheap), np.flatnonzero(~cheap)]))
@@ -95,36 +92,34 @@ def advance(lift: AbstractLift, tokens: Tokens, state: State, settings: Settings
     return together, np.concatenate((parts[0][1], parts[1][1]))[order]
 
 
-def _advance(
-    lift: AbstractLift, tokens: Tokens, state: State, settings: Settings, explicit: bool
-) -> tuple[State, Bools]:
+def _advance(objective: Objective, state: State, settings: Settings, explicit: bool) -> tuple[State, Bools]:
     """`advance` with one kind of step for all."""
     at, h = state.at, state.h
     with np.errstate(all="ignore"):
         if explicit:
-            tried = explicit_step(lift, tokens, at, h, settings.loss)
+            tried = explicit_step(objective, at, h)
         else:
             if state.careful.any():
                 h = np.where(state.careful, contact(at, state.psi, state.psi_rate, h), h)
             active = active_tokens(at, h, settings.rtol)
-            tried = step(lift, tokens, at, h, active, settings.loss)
-        new = point(lift, tokens, tried.theta, at.s.moved(tried.ds).rebased(), settings.loss)
-        error = step_error(lift, at, new, tried, tokens.mask, settings.rtol)
+            tried = step(objective, at, h, active)
+        new = point(objective, tried.theta, at.s.moved(tried.ds).rebased())
+        error = step_error(objective, at, new, tried, settings.rtol)
         psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
-        middle = -force(at.s.moved(tried.ds_middle), tokens.scores, settings.loss).log_norm
+        middle = -objective.force(at.s.moved(tried.ds_middle)).log_norm
         spent, unsure = log_step_time(h, (state.psi, middle, psi), (state.psi_rate, rate))
         error = np.maximum(error, unsure / (CLOCK_TOLERANCE * settings.rtol))
         error = np.where(np.isfinite(error), error, 1e6)
         growth = 0.9 * np.maximum(error, 1e-10) ** -0.2
         most = np.where(state.careful & (h == state.h), AFTER_REFUSAL, 5.0)
         next_h = h * np.where(error <= 1.0, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
-        fraction, landed = crossing(at, new, tokens.scores), landing(at, new, settings.until_margin)
+        fraction, landed = crossing(at, new, objective.tokens.scores), landing(at, new, settings.until_margin)
         past = (error <= 1.0) & (fraction == 1.0) & (landed < 1.0)
         fraction = np.where(past, landed, fraction)
         jumped = (error <= 1.0) & (fraction < 1.0)
         next_h = np.minimum(np.where(jumped, np.minimum(next_h, h * fraction), next_h), LONGEST_STEP)
         log_time = np.logaddexp(state.log_time, spent)
-        drift = np.maximum(state.drift, lift.drift(new.theta, state.start))
+        drift = np.maximum(state.drift, objective.map.drift(new.theta, state.start))
         refused = error > 1.0
         across = np.zeros_like(refused)
         if not explicit and refused.any():

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from marginflow.arrays import Floats
-from marginflow.model.force import Force, Loss, force
-from marginflow.model.logit_map import Tokens
+from marginflow.model.force import Force
 from marginflow.model.logits import Logits
-from marginflow.model.parameterization import AbstractLift
+from marginflow.model.objective import Objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +28,9 @@ class Point:
     ds: Floats
 
 
-def point(lift: AbstractLift, tokens: Tokens, theta: Floats, s: Logits, loss: Loss) -> Point:
+def point(objective: Objective, theta: Floats, s: Logits) -> Point:
     """Evaluate force and rates at (theta, s)."""
-    at = force(s, tokens.scores, loss)
-    G = tokens.pull(at.f)
-    dtheta = lift.rate(theta, G)
-    return Point(theta, s, at, G, dtheta, tokens.push(lift.slope(theta, dtheta)))
+    at = objective.force(s)
+    G = objective.tokens.adjoint(at.f)
+    dtheta = objective.map.vjp(theta, G)
+    return Point(theta, s, at, G, dtheta, objective.tokens.logits(objective.map.jvp(theta, dtheta)))

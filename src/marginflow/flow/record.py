@@ -1,15 +1,20 @@
 """The snapshots of a run as they come in."""
 
+from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from marginflow.arrays import Floats
 from marginflow.flow.state import State
 from marginflow.selection.judge import Judge
+from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus
 
+
+_T = TypeVar("_T")
 
 PER_DECADE: Final = 8
 """Snapshots per decade of the least lead."""
@@ -20,14 +25,16 @@ class Record:
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
-        self.rows: list[tuple[Any, ...]] = []
+        self.seen: list[tuple[Any, ...]] = []
+        self.kept: list[tuple[Any, ...]] = []
+        self.start: Floats | None = None
         self.tau = -1.0
         self.ended = ""
 
     @property
     def decided(self) -> bool:
         """Whether the verdict on the last snapshot is certain."""
-        return self.judge(self._stack(self.rows[-1:]), "").status is not FlowStatus.undecided
+        return self.judge(_stacked(Snapshots, self.seen[-1:]), "").status is not FlowStatus.undecided
 
     def add_unless_there(self, state: State, b: int) -> None:
         """Keep run `b` of the batch unless its last snapshot is where it still stands."""
@@ -38,34 +45,33 @@ class Record:
         """Keep run `b` of the batch as it is."""
         at = state.at
         self.tau = float(state.tau[b])
-        self.rows.append(
+        self.start = state.start[b]
+        self.seen.append(
             (
                 at.theta[b].copy(),
                 at.s.high[b].copy(),
                 at.s.low[b].copy(),
                 at.force.f[b].copy(),
                 state.log_time[b],
-                state.tau[b],
-                state.h[b],
-                state.last_error[b],
-                state.careful[b],
                 state.steps[b],
-                state.evaluations[b],
-                state.drift[b],
-                state.start[b],
             )
+        )
+        self.kept.append(
+            (state.tau[b], state.h[b], state.last_error[b], state.careful[b], state.evaluations[b], state.drift[b])
         )
 
     def snapshots(self) -> Snapshots:
         """All of them, stacked."""
-        return self._stack(self.rows)
+        return _stacked(Snapshots, self.seen)
 
-    @staticmethod
-    def _stack(rows: list[tuple[Any, ...]]) -> Snapshots:
-        names = [f.name for f in fields(Snapshots) if f.name != "start"]
-        columns = list(zip(*rows, strict=True))
-        start = columns.pop()[0]
-        return Snapshots(**{n: np.stack(c) for n, c in zip(names, columns, strict=True)}, start=start)
+    def restart(self) -> Restart:
+        """What the integrator needs to go on from any of them."""
+        return _stacked(Restart, self.kept, start=self.start)
+
+
+def _stacked(kind: Callable[..., _T], rows: list[tuple[Any, ...]], **more: Any) -> _T:
+    names = [f.name for f in fields(kind) if f.name not in more]  # type: ignore[arg-type]
+    return kind(**{name: np.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}, **more)
 
 
 def next_level(reach: float) -> float:

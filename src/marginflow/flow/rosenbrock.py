@@ -12,9 +12,9 @@ from scipy.linalg.lapack import dgetrf, dgetrs
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.point import Point, point
-from marginflow.model.force import Force, Loss
-from marginflow.model.logit_map import Tokens
-from marginflow.model.parameterization import AbstractLift, AbstractResolvent
+from marginflow.model.force import Force, jacobian_product
+from marginflow.model.objective import Objective
+from marginflow.model.parameterization import AbstractResolvent
 
 
 GAMMA: Final = 0.21193756319429014
@@ -116,13 +116,13 @@ class Step:
     embedded: Force
 
 
-def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints | None, loss: Loss) -> Step:
+def step(objective: Objective, at: Point, h: Floats, active: Ints | None) -> Step:
     """Step every run of the batch by its own `h` (B,).
 
     `active` (B, A) holds the flat indices of the tokens whose weights matter, padded with any others; None for all.
     """
     a = 1.0 / (GAMMA * h)
-    solver = _Solver(lift, tokens, at, a, active)
+    solver = _Solver(objective, at, a, active)
     B = len(h)
     size = at.theta[0].size
     U = np.empty((STAGES, B, size + at.ds[0].size))
@@ -137,7 +137,7 @@ def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints 
         moved = (STAGE_WEIGHTS[i] @ U[:i].reshape(i, -1)).reshape(B, -1)
         theta = at.theta + moved[:, :size].reshape(at.theta.shape)
         ds = moved[:, size:].reshape(at.ds.shape)
-        here = point(lift, tokens, theta, at.s.moved(ds), loss)
+        here = point(objective, theta, at.s.moved(ds))
         stage = here.force
         coupled = (STAGE_COUPLINGS[i] @ U[:i].reshape(i, -1)).reshape(B, -1)
         coupled /= h[:, None]
@@ -151,25 +151,25 @@ def step(lift: AbstractLift, tokens: Tokens, at: Point, h: Floats, active: Ints 
 class _Solver:
     """(a - Jacobian)^-1 of the coupled system, reduced to the tokens that act.
 
-    With u = J_f ds: (1 - J_f M) u = J_f r, d theta = A0^-1 (R_theta + phi'* u), ds = r + push(ahead(A0^-1 phi'* u)),
-    where r is ds for u = 0.
+    With u = J_f ds: (1 - J_f M) u = J_f r, d theta = A0^-1 (R_theta + phi'* u), and
+    ds = r + logits(predicted_jvp(A0^-1 phi'* u)), where r is ds for u = 0.
     """
 
-    def __init__(self, lift: AbstractLift, tokens: Tokens, at: Point, a: Floats, active: Ints | None) -> None:
-        self.lift, self.tokens, self.at = lift, tokens, at
+    def __init__(self, objective: Objective, at: Point, a: Floats, active: Ints | None) -> None:
+        self.map, self.tokens, self.at = objective.map, objective.tokens, at
         self.a = a
-        self.resolvent: AbstractResolvent = lift.resolvent(at.theta, at.dtheta, at.G, a)
+        self.resolvent: AbstractResolvent = self.map.resolvent(at.theta, at.dtheta, at.G, a)
         B = len(a)
         per_run = at.ds[0].size
         # Flat indices into (B, n, T) arrays; None for all.
         self.places = None if active is None else active + per_run * np.arange(B)[:, None]
-        x, z = tokens.gather(active)
-        M = self.resolvent.matrix(x, z)
+        x, z = self.tokens.gather(active)
+        M = self.resolvent.kernel(x, z)
         size = M.shape[1]
-        f, p, sway = (self._take(v) for v in (at.force.f, at.force.p, at.force.sway))
+        f, p, slope_gradient = (self._take(v) for v in (at.force.f, at.force.p, at.force.slope_gradient))
         index = np.broadcast_to(np.arange(size), f.shape) if active is None else active
         sample = index // at.ds.shape[2] + at.ds.shape[1] * np.arange(B)[:, None]
-        system = _response(f, p, p + sway, sample, np.broadcast_to(M, (B, size, size)))
+        system = jacobian_product(f, p, p + slope_gradient, sample, np.broadcast_to(M, (B, size, size)))
         np.negative(system, out=system)
         system.reshape(B, -1)[:, :: size + 1] += 1.0
         # LAPACK reads the transposes, which are Fortran arrays already; solving with trans=1 undoes that.
@@ -179,13 +179,13 @@ class _Solver:
         return v.reshape(len(v), -1) if self.places is None else v.take(self.places)
 
     def solve(self, right_theta: Floats, right_s: Floats) -> tuple[Floats, Floats]:
-        lift, tokens, at = self.lift, self.tokens, self.at
+        tokens, at = self.tokens, self.at
         column = self.a[:, None, None]
         free = self.resolvent.solve(right_theta)
-        weights = self.resolvent.ahead(free)
-        weights = weights - lift.slope(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
-        r = right_s / column + tokens.push(weights)
-        right = self._take(at.force.respond(r))
+        weights = self.resolvent.predicted_jvp(free)
+        weights = weights - self.map.jvp(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
+        r = right_s / column + tokens.logits(weights)
+        right = self._take(at.force.jvp(r))
         solved = np.empty_like(right)
         for b, lu in enumerate(self.factors):
             solved[b] = dgetrs(*lu, right[b], trans=1)[0]
@@ -194,25 +194,5 @@ class _Solver:
         else:
             u = np.zeros_like(r)
             u.reshape(-1)[self.places] = solved
-        extra = self.resolvent.solve(lift.rate(at.theta, tokens.pull(u)))
-        return free + extra, r + tokens.push(self.resolvent.ahead(extra))
-
-
-def _response(f: Floats, p: Floats, w: Floats, sample: Ints, M: Floats) -> Floats:
-    """(B, A, A) J_f M for the rows and columns of the tokens that act; all others are (B, A), `sample` ascending.
-
-    Within a sample J_f is diag(f) - f w' - p f', so that no product of two A x A matrices is needed.
-    """
-    size = M.shape[2]
-    rows = M.reshape(-1, size)
-    order = sample.ravel()
-    starts = np.flatnonzero(np.diff(order, prepend=-1))
-    ids = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
-    out = f.reshape(-1, 1) * rows
-    pulled = np.add.reduceat(out, starts, axis=0)
-    seen = np.add.reduceat(w.reshape(-1, 1) * rows, starts, axis=0)
-    out -= f.reshape(-1, 1) * seen[ids]
-    out -= p.reshape(-1, 1) * pulled[ids]
-    out = out.reshape(M.shape)
-    out -= f[:, :, None] * (f[:, None, :] @ out)
-    return out
+        extra = self.resolvent.solve(self.map.vjp(at.theta, tokens.adjoint(u)))
+        return free + extra, r + tokens.logits(self.resolvent.predicted_jvp(extra))

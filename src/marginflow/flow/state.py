@@ -8,10 +8,9 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.point import Point, point
-from marginflow.model.force import Loss
-from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import Logits
-from marginflow.model.parameterization import AbstractLift
+from marginflow.model.objective import Objective
+from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 
 
@@ -25,7 +24,6 @@ class Settings:
     until_margin: float
     rtol: float
     max_steps: int
-    loss: Loss
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,11 @@ class State:
     start: Floats
 
 
-def first_state(lift: AbstractLift, tokens: Tokens, theta: Floats, loss: Loss) -> State:
+def first_state(objective: Objective, theta: Floats) -> State:
     """The state at a start `theta` (B, ...)."""
-    s = Logits.of(tokens.push(lift.weights(theta)), tokens.mask)
-    at = point(lift, tokens, theta, s, loss)
+    at = point(objective, theta, objective.logits(theta))
     B = len(theta)
-    moves = lift.distance(theta, at.dtheta) + np.abs(at.ds).max(axis=(1, 2))
+    moves = objective.map.distance(theta, at.dtheta) + np.abs(at.ds).max(axis=(1, 2))
     zero, count = np.zeros(B), np.zeros(B, dtype=np.int64)
     return State(
         at,
@@ -99,15 +96,15 @@ def first_state(lift: AbstractLift, tokens: Tokens, theta: Floats, loss: Loss) -
     )
 
 
-def restored_state(lift: AbstractLift, tokens: Tokens, kept: Snapshots, i: int, loss: Loss) -> State:
+def restored_state(objective: Objective, kept: Snapshots, restart: Restart, i: int) -> State:
     """The state of one run at snapshot `i`: going on from it gives the bits that the run itself gave."""
     s = Logits(kept.high[i][None], kept.low[i][None])
-    at = point(lift, tokens, kept.theta[i][None], s, loss)
-    own = {name: getattr(kept, name)[i][None] for name in ("tau", "log_time", "h", "last_error", "careful")}
-    spent = {name: getattr(kept, name)[i][None] for name in ("steps", "evaluations", "drift")}
+    at = point(objective, kept.theta[i][None], s)
+    own = {name: value[i][None] for name, value in vars(restart).items() if name != "start"}
     psi, rate = -at.force.log_norm, at.force.psi_rate(at.ds)
     never = np.zeros(1, dtype=bool)
-    return State(at=at, psi=psi, psi_rate=rate, start=kept.start[None], landing=never, **own, **spent)
+    own["log_time"], own["steps"] = kept.log_time[i][None], kept.steps[i][None]
+    return State(at=at, psi=psi, psi_rate=rate, start=restart.start[None], landing=never, **own)
 
 
 def merge(mask: Bools, new: _T, old: _T) -> _T:

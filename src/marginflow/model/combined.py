@@ -7,8 +7,8 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.model.parameterization import (
-    AbstractLift,
     AbstractParameterization,
+    AbstractParameterMap,
     AbstractResolvent,
     Arrays,
     basis,
@@ -23,11 +23,11 @@ class Combined(AbstractParameterization):
     """W itself is trained: W' = G (theory 3.8). Expected of the flow: the least Frobenius norm."""
 
     word: str = field(default="w", init=False)
-    norm: str = field(default="frobenius", init=False)
+    label: str = field(default="W", init=False)
+    flow_norm: str = field(default="frobenius", init=False)
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=1, init=False)
-    label: str = field(default="W", init=False)
     description: str = field(default="one combined matrix W", init=False)
     least_energy: float = field(default=1.0, init=False)
 
@@ -35,7 +35,7 @@ class Combined(AbstractParameterization):
         """W (d, d_z)."""
         return {"W": (d, d_z)}
 
-    def lift(self, d: int, d_z: int) -> AbstractLift:
+    def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """The identity."""
         return Identity("W", False)
 
@@ -50,11 +50,11 @@ class Diagonal(AbstractParameterization):
     """W = diag(beta), beta trained: beta' = diag G (theory 3.2). Expected: the least Euclidean norm of beta."""
 
     word: str = field(default="diag", init=False)
-    norm: str = field(default="l2", init=False)
+    label: str = field(default="β", init=False)
+    flow_norm: str = field(default="l2", init=False)
     conserved: str = field(default="", init=False)
     diagonal: bool = field(default=True, init=False)
     degree: int = field(default=1, init=False)
-    label: str = field(default="β", init=False)
     description: str = field(default="one diagonal β", init=False)
     least_energy: float = field(default=1.0, init=False)
 
@@ -63,7 +63,7 @@ class Diagonal(AbstractParameterization):
         require_square(d, d_z)
         return {"beta": (d,)}
 
-    def lift(self, d: int, d_z: int) -> AbstractLift:
+    def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """The identity."""
         return Identity("beta", True)
 
@@ -74,7 +74,7 @@ class Diagonal(AbstractParameterization):
 
 
 @dataclass(frozen=True)
-class Identity(AbstractLift):
+class Identity(AbstractParameterMap):
     """phi(theta) = theta, for weights called `name`."""
 
     name: str
@@ -83,10 +83,10 @@ class Identity(AbstractLift):
     def weights(self, theta: Floats) -> Floats:
         return theta
 
-    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
+    def jvp(self, theta: Floats, dtheta: Floats) -> Floats:
         return dtheta
 
-    def rate(self, theta: Floats, G: Floats) -> Floats:
+    def vjp(self, theta: Floats, G: Floats) -> Floats:
         return G
 
     def resolvent(self, theta: Floats, dtheta: Floats, G: Floats, a: Floats) -> AbstractResolvent:
@@ -98,7 +98,7 @@ class Identity(AbstractLift):
     def drift(self, theta: Floats, start: Floats) -> Floats:
         return np.zeros(len(theta))
 
-    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+    def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         return {self.name: G}
 
     def pack(self, arrays: Arrays) -> Floats:
@@ -118,10 +118,10 @@ class _Scalar(AbstractResolvent):
     def solve(self, right: Floats) -> Floats:
         return right / self.a.reshape(-1, *(1,) * (right.ndim - 1))
 
-    def ahead(self, dtheta: Floats) -> Floats:
+    def predicted_jvp(self, dtheta: Floats) -> Floats:
         return dtheta
 
-    def matrix(self, x: Floats, z: Floats) -> Floats:
+    def kernel(self, x: Floats, z: Floats) -> Floats:
         if self.diagonal:
             rows = x * z
             gram = rows @ rows.transpose(0, 2, 1)

@@ -7,8 +7,8 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.model.parameterization import (
-    AbstractLift,
     AbstractParameterization,
+    AbstractParameterMap,
     AbstractResolvent,
     Arrays,
     diagonal_basis,
@@ -21,11 +21,11 @@ class DiagonalKeyQuery(AbstractParameterization):
     """W = diag(k o q), both trained: k' = g o q, q' = g o k, g = diag G (theory 3.8). Expected: the least l1 norm."""
 
     word: str = field(default="diag-kq", init=False)
-    norm: str = field(default="l1", init=False)
+    label: str = field(default="k ∘ q", init=False)
+    flow_norm: str = field(default="l1", init=False)
     conserved: str = field(default="k^2 - q^2", init=False)
     diagonal: bool = field(default=True, init=False)
     degree: int = field(default=2, init=False)
-    label: str = field(default="k ∘ q", init=False)
     description: str = field(default="diagonal keys and queries k, q", init=False)
     least_energy: float = field(default=2.0, init=False)
 
@@ -34,7 +34,7 @@ class DiagonalKeyQuery(AbstractParameterization):
         require_square(d, d_z)
         return {"k": (d,), "q": (d,)}
 
-    def lift(self, d: int, d_z: int) -> AbstractLift:
+    def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """beta = k o q."""
         return _Product()
 
@@ -44,7 +44,7 @@ class DiagonalKeyQuery(AbstractParameterization):
         return {"k": k, "q": q}
 
 
-class _Product(AbstractLift):
+class _Product(AbstractParameterMap):
     """beta = k o q in the coordinates k +- q = (k0 +- q0) e^(+-b), where b' = g.
 
     theta is (B, 3, d): b, k0 + q0, k0 - q0; the last two stand still, so that k^2 - q^2 is conserved exactly
@@ -55,10 +55,10 @@ class _Product(AbstractLift):
         plus, minus = _factors(theta)
         return (plus * plus - minus * minus) / 4.0
 
-    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
+    def jvp(self, theta: Floats, dtheta: Floats) -> Floats:
         return _speed(theta) * dtheta[:, 0]
 
-    def rate(self, theta: Floats, G: Floats) -> Floats:
+    def vjp(self, theta: Floats, G: Floats) -> Floats:
         # phi'* in the metric of (k, q), which in b is the plain g.
         out = np.zeros_like(theta)
         out[:, 0] = G
@@ -74,7 +74,7 @@ class _Product(AbstractLift):
     def drift(self, theta: Floats, start: Floats) -> Floats:
         return np.zeros(len(theta))
 
-    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+    def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         return {"k": G * arrays["q"], "q": G * arrays["k"]}
 
     def pack(self, arrays: Arrays) -> Floats:
@@ -96,10 +96,10 @@ class _Coordinates(AbstractResolvent):
     def solve(self, right: Floats) -> Floats:
         return right / self.a[:, None, None]
 
-    def ahead(self, dtheta: Floats) -> Floats:
+    def predicted_jvp(self, dtheta: Floats) -> Floats:
         return self.speed * dtheta[:, 0]
 
-    def matrix(self, x: Floats, z: Floats) -> Floats:
+    def kernel(self, x: Floats, z: Floats) -> Floats:
         rows = x * z
         return (rows * (self.speed / self.a[:, None])[:, None, :]) @ rows.transpose(0, 2, 1)
 

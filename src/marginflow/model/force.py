@@ -1,15 +1,12 @@
 """The pull of the loss on every logit, exact at any margin (theory 3.2, 3.3; derived in docs/flow.md)."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
-from marginflow.model.logits import ABSENT as ABSENT, Logits as Logits, flat_index, sample_starts
-
-
-Loss = Literal["exponential", "logistic"]
+from marginflow.model.logits import Logits, flat_index, sample_starts
+from marginflow.model.loss import AbstractLoss
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +19,7 @@ class Force:
         f: (B, n, T) F / N.
         log_norm: (B,) log N; psi = -log N grows like the least margin that acts.
         p: (B, n, T) softmax of the logits.
-        sway: (B, n, T) p_il (gamma_il - gbar_i) times -d log(-l')/d gbar: how the loss factor reacts.
+        slope_gradient: (B, n, T) p_il (gamma_il - gbar_i) times -d log(-l')/d gbar: how the loss factor reacts.
         top: (B, n) the token of largest logit.
         gap: (B, n) its lead over the best token of another score; inf for none.
     """
@@ -30,13 +27,13 @@ class Force:
     f: Floats
     log_norm: Floats
     p: Floats
-    sway: Floats
+    slope_gradient: Floats
     top: Ints
     gap: Floats
 
-    def respond(self, ds: Floats) -> Floats:
+    def jvp(self, ds: Floats) -> Floats:
         """(B, n, T) the exact change J_f ds of `f` to first order in `ds` (B, n, T)."""
-        mean = ((self.p + self.sway) * ds).sum(axis=2, keepdims=True)
+        mean = ((self.p + self.slope_gradient) * ds).sum(axis=2, keepdims=True)
         out = self.f * (ds - mean) - self.p * (self.f * ds).sum(axis=2, keepdims=True)
         out -= self.f * (self.f * out).sum(axis=(1, 2), keepdims=True)
         return np.asarray(out)
@@ -46,11 +43,11 @@ class Force:
         f = self.f
         size = (f * f).sum(axis=2, keepdims=True)
         mean = (self.p * f).sum(axis=2, keepdims=True)
-        gradient = f * f - (self.p + self.sway) * size - f * mean
+        gradient = f * f - (self.p + self.slope_gradient) * size - f * mean
         return np.asarray(-(gradient * ds).sum(axis=(1, 2)))
 
 
-def force(s: Logits, scores: Floats, loss: Loss) -> Force:
+def force(s: Logits, scores: Floats, loss: AbstractLoss) -> Force:
     """Evaluate the force of `loss` at the logits `s` for tokens of `scores` (P, n, T).
 
     Everything is counted from the top token a of each sample: with q_l = s_l - s_a <= 0 and
@@ -71,13 +68,8 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     lead = scores - top_score
     shift = (p * lead).sum(axis=2, keepdims=True)
     gbar = top_score + shift
-    if loss == "exponential":
-        factor = -gbar
-        sway = p * (lead - shift)
-    else:
-        factor = -np.logaddexp(0.0, gbar)
-        sway = p * (lead - shift) * np.exp(-np.logaddexp(0.0, -gbar))
-    factor = factor - np.log(total)
+    slope_gradient = p * (lead - shift) * loss.curvature(gbar)
+    factor = loss.log_slope(gbar) - np.log(total)
     acts = lead != 0.0
     reach = np.where(acts, q, -np.inf)
     first = (reach + factor).reshape(shape[0], -1).argmax(axis=1) + sample_starts(shape)[:, 0]
@@ -90,10 +82,10 @@ def force(s: Logits, scores: Floats, loss: Loss) -> Force:
     F = pull - p * pull.sum(axis=2, keepdims=True)
     norm = np.sqrt((F * F).sum(axis=(1, 2)))
     log_norm = lead_high[:, 0, 0] + ((lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(shape[1]))
-    return Force(F / norm[:, None, None], log_norm, p, sway, top, -reach.max(axis=2))
+    return Force(F / norm[:, None, None], log_norm, p, slope_gradient, top, -reach.max(axis=2))
 
 
-def log_excess(s: Logits, scores: Floats, optimal: Ints, mask: Bools, loss: Loss) -> Floats:
+def log_excess(s: Logits, scores: Floats, optimal: Ints, mask: Bools, loss: AbstractLoss) -> Floats:
     """(B,) log(L - L*) from the logits, without subtracting losses (theory 3.3).
 
     `optimal` is (P, n); `mask` (P, n, T).
@@ -117,18 +109,27 @@ def log_excess(s: Logits, scores: Floats, optimal: Ints, mask: Bools, loss: Loss
     log_expm1 = np.where(delta > 30.0, delta - offset[:, None], log_delta)
     middle = (delta > 1e-17) & (delta <= 30.0)
     log_expm1[middle] = (np.log(np.expm1(np.where(middle, delta, 1.0))) - offset[:, None])[middle]
-    each = _log_gain(best[..., 0], log_expm1, offset[:, None], loss)
+    each = loss.log_gain(best[..., 0], log_expm1, offset[:, None])
     most = each.max(axis=1)
     inside = most + np.log(np.exp(each - most[:, None]).sum(axis=1)) - np.log(shape[1])
     return np.asarray(offset + inside)
 
 
-def _log_gain(gamma: Floats, log_expm1: Floats, offset: Floats, loss: Loss) -> Floats:
-    """log(l(gamma - delta) - l(gamma)) from log(e^delta - 1); argument and result are counted from `offset`."""
-    if loss == "exponential":
-        return log_expm1 - gamma
-    inside = log_expm1 - np.logaddexp(0.0, gamma)
-    # l = log(1 + e^-u): the difference is log(1 + (e^delta - 1) / (1 + e^gamma)).
-    small = inside + offset < -37.0
-    exact = np.log(np.maximum(np.logaddexp(0.0, inside + offset), 1e-300)) - offset
-    return np.asarray(np.where(small, inside, exact))
+def jacobian_product(f: Floats, p: Floats, w: Floats, sample: Ints, M: Floats) -> Floats:
+    """(B, A, A) J_f M for the rows and columns of the tokens that act; all others are (B, A), `sample` ascending.
+
+    Within a sample J_f is diag(f) - f w' - p f', so that no product of two A x A matrices is needed.
+    """
+    size = M.shape[2]
+    rows = M.reshape(-1, size)
+    order = sample.ravel()
+    starts = np.flatnonzero(np.diff(order, prepend=-1))
+    ids = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
+    out = f.reshape(-1, 1) * rows
+    pulled = np.add.reduceat(out, starts, axis=0)
+    seen = np.add.reduceat(w.reshape(-1, 1) * rows, starts, axis=0)
+    out -= f.reshape(-1, 1) * seen[ids]
+    out -= p.reshape(-1, 1) * pulled[ids]
+    out = out.reshape(M.shape)
+    out -= f[:, :, None] * (f[:, None, :] @ out)
+    return out

@@ -1,15 +1,15 @@
 """W = K Q': key and query matrices trained separately, the paper's setting."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.model.parameterization import (
-    AbstractLift,
     AbstractParameterization,
+    AbstractParameterMap,
     AbstractResolvent,
     Arrays,
     basis,
@@ -21,46 +21,63 @@ from marginflow.model.parameterization import (
 class KeyQuery(AbstractParameterization):
     """W = K Q' with K (d, width), Q (d_z, width): K' = G Q, Q' = G'K (theory 3.2).
 
-    Expected of the flow: the least nuclear norm of W. The rank of W never exceeds `width`.
+    Expected of the flow: the least nuclear norm of W. The rank of W never exceeds `width`; None is full width,
+    min(d, d_z), which rules nothing out.
     """
 
-    width: int
+    width: int | None = None
     word: str = field(default="kq", init=False)
-    norm: str = field(default="nuclear", init=False)
+    label: str = field(default="K, Q", init=False)
+    flow_norm: str = field(default="nuclear", init=False)
     conserved: str = field(default="K'K - Q'Q", init=False)
     diagonal: bool = field(default=False, init=False)
     degree: int = field(default=2, init=False)
-    label: str = field(default="K, Q", init=False)
     description: str = field(default="separate keys and queries K, Q", init=False)
     least_energy: float = field(default=2.0, init=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.width, bool) or not isinstance(self.width, int | np.integer) or self.width < 1:
-            raise InputError(f"width: got {self.width!r}; expected a whole number of at least 1")
+        whole = isinstance(self.width, int | np.integer) and not isinstance(self.width, bool)
+        if self.width is not None and not (whole and self.width >= 1):
+            raise InputError(
+                f"width: got {self.width!r}; expected a whole number of at least 1, or None for full width"
+            )
+
+    def sized(self, d: int, d_z: int, init: Any = None) -> Self:
+        """With its width in numbers: that of the start's K, else min(d, d_z)."""
+        if self.width is not None:
+            return self
+        K = init.get("K") if isinstance(init, dict) else init[0] if isinstance(init, tuple | list) and init else None
+        shape = np.shape(K) if K is not None else ()
+        return replace(self, width=shape[1] if len(shape) == 2 and shape[1] else min(d, d_z))
+
+    def columns(self, d: int, d_z: int) -> int:
+        """Of K and Q."""
+        return min(d, d_z) if self.width is None else int(self.width)
 
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:
         """K (d, width), Q (d_z, width)."""
-        return {"K": (d, int(self.width)), "Q": (d_z, int(self.width))}
+        return {"K": (d, self.columns(d, d_z)), "Q": (d_z, self.columns(d, d_z))}
 
-    def lift(self, d: int, d_z: int) -> AbstractLift:
+    def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """W = K Q'."""
         return _Bilinear(d)
 
     def rank_cap(self, d: int, d_z: int) -> int:
         """The width, where it is the smallest."""
-        return min(d, d_z, int(self.width))
+        return min(d, d_z, self.columns(d, d_z))
 
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """K = [U diag(k), 0], Q = [V diag(q), 0]."""
         U, V, k, q = basis(U, V, k, q)
-        if len(k) > self.width:
-            raise InputError(f"aligned start: got {len(k)} directions; expected at most width {self.width}")
-        rest = ((0, 0), (0, int(self.width) - len(k)))
+        width = self.columns(len(U), len(V))
+        if len(k) > width:
+            raise InputError(f"aligned start: got {len(k)} directions; expected at most width {width}")
+        rest = ((0, 0), (0, width - len(k)))
         return {"K": np.pad(U * k, rest), "Q": np.pad(V * q, rest)}
 
 
 @dataclass(frozen=True)
-class _Bilinear(AbstractLift):
+class _Bilinear(AbstractParameterMap):
     """theta is (B, d + d_z, width), K above Q."""
 
     d: int
@@ -69,10 +86,10 @@ class _Bilinear(AbstractLift):
         d = self.d
         return theta[:, :d] @ theta[:, d:].transpose(0, 2, 1)
 
-    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
-        return _slope(self.d, theta, dtheta)
+    def jvp(self, theta: Floats, dtheta: Floats) -> Floats:
+        return _jvp(self.d, theta, dtheta)
 
-    def rate(self, theta: Floats, G: Floats) -> Floats:
+    def vjp(self, theta: Floats, G: Floats) -> Floats:
         d = self.d
         out = np.empty_like(theta)
         np.matmul(G, theta[:, d:], out=out[:, :d])
@@ -99,7 +116,7 @@ class _Bilinear(AbstractLift):
         K, Q = theta[:, : self.d], theta[:, self.d :]
         return K.transpose(0, 2, 1) @ K - Q.transpose(0, 2, 1) @ Q
 
-    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+    def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         return {"K": G @ arrays["Q"], "Q": G.T @ arrays["K"]}
 
     def pack(self, arrays: Arrays) -> Floats:
@@ -121,11 +138,11 @@ class _Block(AbstractResolvent):
     def solve(self, right: Floats) -> Floats:
         return self.inverse @ right
 
-    def ahead(self, dtheta: Floats) -> Floats:
+    def predicted_jvp(self, dtheta: Floats) -> Floats:
         # W is bilinear, so its second derivative only moves the point at which the first is taken.
-        return _slope(self.d, self.bent, dtheta)
+        return _jvp(self.d, self.bent, dtheta)
 
-    def matrix(self, x: Floats, z: Floats) -> Floats:
+    def kernel(self, x: Floats, z: Floats) -> Floats:
         # phi'* of x z' is [x (Q'z)'; z (K'x)']: rank one above and below, hence four products of Gram matrices.
         d = self.d
         keys, queries = x @ self.theta[:, :d], z @ self.theta[:, d:]
@@ -140,7 +157,7 @@ class _Block(AbstractResolvent):
         return np.asarray(out)
 
 
-def _slope(d: int, theta: Floats, dtheta: Floats) -> Floats:
+def _jvp(d: int, theta: Floats, dtheta: Floats) -> Floats:
     """dK Q' + K dQ'."""
     left = dtheta[:, :d] @ theta[:, d:].transpose(0, 2, 1)
     return np.asarray(left + theta[:, :d] @ dtheta[:, d:].transpose(0, 2, 1))

@@ -67,7 +67,7 @@ class Tokens:
         rows = None if self.rows is None else self.rows[runs]
         return replace(self, X=self.X[runs], Z=self.Z[runs], scores=self.scores[runs], mask=self.mask[runs], rows=rows)
 
-    def push(self, dW: Floats) -> Floats:
+    def logits(self, dW: Floats) -> Floats:
         """(B, n, T) the logits x'dW z of weights (B, d, d_z), or (B, d) for diagonal ones."""
         B = len(dW)
         n, T = self.shape
@@ -79,7 +79,7 @@ class Tokens:
         seen = self.Z @ dW.transpose(0, 2, 1)
         return (self.X @ seen[..., None])[..., 0]
 
-    def pull(self, f: Floats) -> Floats:
+    def adjoint(self, f: Floats) -> Floats:
         """The adjoint: sum_il f_il x_il z_i' of `f` (B, n, T)."""
         B = len(f)
         shape = (B, self.X.shape[3]) if self.diagonal else (B, self.X.shape[3], self.Z.shape[2])

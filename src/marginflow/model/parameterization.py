@@ -5,7 +5,7 @@ docs/parameterization.md shows how to add one; the formulas are derived in docs/
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,18 +24,18 @@ class AbstractResolvent(ABC):
         """A0^-1 `right`, both shaped as theta."""
 
     @abstractmethod
-    def ahead(self, dtheta: Floats) -> Floats:
+    def predicted_jvp(self, dtheta: Floats) -> Floats:
         """The change of the weights (phi'(theta) + phi''(theta)[theta'] / a) dtheta."""
 
     @abstractmethod
-    def matrix(self, x: Floats, z: Floats) -> Floats:
-        """(B, A, A) entry (c, e): the logit of token x_c, query z_c in `ahead`(A0^-1 phi'(theta)* x_e z_e').
+    def kernel(self, x: Floats, z: Floats) -> Floats:
+        """(B, A, A) entry (c, e): the logit of token x_c, query z_c in `predicted_jvp`(A0^-1 phi'(theta)* x_e z_e').
 
         `x` is (B or 1, A, d) and `z` (B or 1, A, d_z); diagonal weights see x * z.
         """
 
 
-class AbstractLift(ABC):
+class AbstractParameterMap(ABC):
     """phi for tokens of one size; every array has the runs of a batch as its first axis."""
 
     @abstractmethod
@@ -43,11 +43,11 @@ class AbstractLift(ABC):
         """phi(theta): (B, d, d_z), or the diagonal (B, d)."""
 
     @abstractmethod
-    def slope(self, theta: Floats, dtheta: Floats) -> Floats:
+    def jvp(self, theta: Floats, dtheta: Floats) -> Floats:
         """phi'(theta) dtheta, shaped as the weights."""
 
     @abstractmethod
-    def rate(self, theta: Floats, G: Floats) -> Floats:
+    def vjp(self, theta: Floats, G: Floats) -> Floats:
         """theta' = phi'(theta)* G, shaped as theta; linear in G."""
 
     @abstractmethod
@@ -63,7 +63,7 @@ class AbstractLift(ABC):
         """(B,) |C(theta) - C(start)| / |theta|^2 for the conserved quantity C; 0 if it is exact or absent."""
 
     @abstractmethod
-    def pull(self, arrays: Arrays, G: Floats) -> Arrays:
+    def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         """Minus the gradient in the trained arrays of one run, where the weights are pulled by G (no batch axis)."""
 
     @abstractmethod
@@ -85,7 +85,7 @@ class AbstractParameterization(ABC):
 
     @property
     @abstractmethod
-    def norm(self) -> str:
+    def flow_norm(self) -> str:
         """The norm of W (of its diagonal, for diagonal weights) that its flow is expected to minimise."""
 
     @property
@@ -126,12 +126,16 @@ class AbstractParameterization(ABC):
         """The trained arrays by name; the order is that of an `init` tuple."""
 
     @abstractmethod
-    def lift(self, d: int, d_z: int) -> AbstractLift:
+    def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """phi for tokens in `d` and queries in `d_z` dimensions."""
 
     @abstractmethod
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """The start U diag(k q) V' with singular directions U (d, r), V (d_z, r) and factors k, q (r,)."""
+
+    def sized(self, d: int, d_z: int, init: Any = None) -> Self:
+        """The same with everything in numbers that is left open until dimensions and start are known."""
+        return self
 
     def rank_cap(self, d: int, d_z: int) -> int:
         """The rank that W cannot exceed."""

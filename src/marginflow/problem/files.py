@@ -57,8 +57,16 @@ def _inside(path: Path, data: Mapping[str, Any]) -> Problem:
     if "dual" in data and "X" not in data:
         raise InputError(f"{path}: a solution of bare constraints, which holds no problem; expected one of a problem")
     require(path, data, "X", "z", "scores", "mask")
+    return stored_problem(data, _name_inside(data) or str(path))
+
+
+def stored_problem(data: Mapping[str, Any], name: str) -> Problem:
+    """The problem among the arrays of a run or solution; with its head, whose scores are those stored.
+
+    Raises:
+        InputError: arrays that are no problem.
+    """
     names = {key: data.get(key) for key in ("token_names", "sample_names")}
-    name = _name_inside(data) or str(path)
     problem = Problem(data["X"], data["z"], data["scores"], mask=data["mask"], name=name, **names)
     if "problem_y" in data and "problem_v" in data:
         object.__setattr__(problem, "y", frozen(data["problem_y"]))

@@ -50,6 +50,19 @@ def load(source: str | Path) -> Problem:
     return made.problem if isinstance(made, Planted) else made
 
 
+def as_problem(given: Any) -> Problem:
+    """`given` itself, or what `load` makes of it.
+
+    Raises:
+        InputError: neither a problem nor what `load` takes.
+    """
+    if isinstance(given, Problem):
+        return given
+    if isinstance(given, str | Path):
+        return load(given)
+    raise InputError(f"problem: got {type(given).__name__}; expected a Problem, or what marginflow.load takes")
+
+
 def family(spec: str) -> Problem | Planted:
     """Build a named family; planted ones come with their known answers.
 

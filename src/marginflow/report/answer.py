@@ -120,7 +120,7 @@ def _sample(path: Trajectory, subject: Subject, i: int) -> str:
 
 def _met(path: Trajectory, subject: Subject) -> str:
     """Which SVM the run met: its norm over the margin beside the certified interval, and R."""
-    norm = parse_norm(path.parameterization.norm)
+    norm = parse_norm(path.norm)
     seen = comparison(path)
     value, found = seen.norm_over_lead(norm), subject.compared(path)
     over, which = "the margin", f"{norm.label} SVM"
@@ -152,7 +152,7 @@ def _bounds(solution: Solution) -> str:
 
 
 def _many(paths: list[Trajectory], subject: Subject) -> str:
-    norm = parse_norm(paths[0].parameterization.norm)
+    norm = parse_norm(paths[0].norm)
     by = {status: [p for p in paths if p.status.name == status] for status in ("minimal_loss", "trapped", "undecided")}
     counts = ", ".join(
         f"{len(group)} {one if len(group) == 1 else more} {text}"

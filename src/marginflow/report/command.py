@@ -9,7 +9,6 @@ import numpy as np
 import scipy
 
 import marginflow
-from marginflow.model.key_query import KeyQuery
 from marginflow.report.subject import Subject
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -30,21 +29,7 @@ def label_of(path: Trajectory, subject: Subject) -> str:
 
 def command_of(path: Trajectory, save: str = "run.npz") -> str:
     """The command line that repeats `path`; a given start or an unnamed problem shows as a file to supply."""
-    model = path.parameterization
-    words = ["marginflow", "flow", path.problem.name or "DATA.npz", "--parameterization", model.word]
-    if isinstance(model, KeyQuery) and model.width != min(path.problem.d, path.problem.d_z):
-        words += ["--width", str(model.width)]
-    words += ["--seed", str(path.seed), "--scale", repr(path.scale)] if path.seed >= 0 else ["--init", "START.npz"]
-    if math.isfinite(path.until_margin):
-        short = f"{path.until_margin:g}"
-        words += ["--until-margin", short if float(short) == path.until_margin else repr(path.until_margin)]
-    elif path.margin[-1] > 0:
-        # A file saved before runs kept what they were asked for: what was reached is the nearest command.
-        words += ["--until-margin", f"{path.margin[-1]:.6g}"]
-    words += ["--until", "verdict"] if path.ended == "verdict" else []
-    words += ["--loss", path.loss] if path.loss != "exponential" else []
-    words += ["--rtol", repr(path.rtol)] if path.rtol != 1e-6 else []
-    return shlex.join([*words, "--save", save])
+    return f"{path.method.command} --save {shlex.quote(save)}" if path.method.command else ""
 
 
 def note(paths: Sequence[Trajectory]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.diagnostics.late_law import LateLaw, late_law, spectrum_of
+from marginflow.diagnostics.late_law import POWER_SENTENCE, LateLaw, late_law, spectrum_of
 from marginflow.diagnostics.ratio import comparison, weights_in
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
@@ -128,7 +128,7 @@ def run_data(
 ) -> dict[str, Any]:
     """One run: its columns, its singular values, and its maps where the budget allows."""
     at = snapshots_of(path, runs)
-    own = subject.solution(path.parameterization.norm)
+    own = subject.solution(path.norm)
     law = late_law(path, own)
     columns = columns_of(path, subject, law, at)
     detail = detail_of(path, subject, at, budget)
@@ -138,7 +138,7 @@ def run_data(
         "problem": problem,
         "label": label_of(path, subject),
         "word": path.parameterization.word,
-        "norm": path.parameterization.norm,
+        "norm": path.norm,
         "norms": subject.norms_of(path),
         "seed": path.seed if path.seed >= 0 else None,
         "status": path.status.name,
@@ -167,7 +167,7 @@ def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:
 
     `norm_over_margin` and `ratio` of a trapped run are those of its own tokens (`own_selection`).
     """
-    norm, seen = path.parameterization.norm, comparison(path)
+    norm, seen = path.norm, comparison(path)
     return {
         "log_time": plain(float(path.log_time[-1])),
         "log_excess": plain(float(path.log_excess[-1])),
@@ -217,6 +217,7 @@ def page_data(subjects: list[Subject], runs: list[dict[str, Any]]) -> dict[str, 
     """Everything that the page's scripts read."""
     return {
         "words": words_of(subjects),
+        "powerSentence": POWER_SENTENCE,
         "norms": {norm: {"label": parse_norm(norm).label} for s in subjects for norm in s.solutions},
         "problems": [problem_data(subject) for subject in subjects],
         "runs": runs,
@@ -228,5 +229,6 @@ def words_of(subjects: Sequence[Subject]) -> dict[str, dict[str, str]]:
     found = {word: subject.of(word)[0].parameterization for subject in subjects for word in subject.words}
     order = [*(word for word in PARAMETERIZATIONS if word in found), *found]
     return {
-        word: {"short": found[word].label, "norm": found[word].norm, "long": found[word].description} for word in order
+        word: {"short": found[word].label, "norm": found[word].flow_norm, "long": found[word].description}
+        for word in order
     }

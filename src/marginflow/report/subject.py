@@ -75,7 +75,7 @@ class Subject:
 
     def compared(self, path: Trajectory) -> Solution | None:
         """The SVM that the end of `path` is compared with (`Comparison`); None where it has none."""
-        norm = path.parameterization.norm
+        norm = path.norm
         seen = comparison(path)
         if not seen.own:
             return self.solutions.get(norm)
@@ -116,7 +116,7 @@ def _norms(paths: list[Trajectory]) -> list[str]:
     """Those that the library's flows on such weights minimise, and any other that is predicted."""
     models = [path.parameterization for path in paths]
     usual = [norm for kind in (False, True) if any(m.diagonal == kind for m in models) for norm in FLOW_NORMS[kind]]
-    return list(dict.fromkeys([*usual, *(m.norm for m in models)]))
+    return list(dict.fromkeys([*usual, *(path.norm for path in paths)]))
 
 
 def _fingerprint(problem: Problem) -> bytes:

@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.model.force import Loss, log_excess
+from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
+from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
@@ -30,7 +31,7 @@ class Judge:
 
     problem: Problem
     parameterization: AbstractParameterization
-    loss: Loss
+    loss: AbstractLoss
     known: dict[tuple[int, ...], stability.Decision] = field(default_factory=dict)
 
     def __call__(self, snapshots: Snapshots, ended: str) -> Verdict:
@@ -73,7 +74,7 @@ class Judge:
         problem = self.problem
         key = tuple(int(t) for t in selected)
         if key not in self.known:
-            self.known[key] = stability.decide(problem, self.parameterization.norm, selected)
+            self.known[key] = stability.decide(problem, self.parameterization.flow_norm, selected)
         decision = self.known[key]
         solution = decision.solution
         if solution is None or solution.status is SvmStatus.infeasible:
@@ -81,8 +82,8 @@ class Judge:
             return seen.undecided(reason)
         margins = _margins(leads, selected, solution.constraints)
         margin = float(margins.min())
-        arrays = self.parameterization.lift(problem.d, problem.d_z).unpack(snapshots.theta[-1])
-        log_slope = _log_slope(self.loss, problem.scores[np.arange(problem.n), selected])
+        arrays = self.parameterization.map(problem.d, problem.d_z).unpack(snapshots.theta[-1])
+        log_slope = self.loss.log_slope(problem.scores[np.arange(problem.n), selected])
         within = confine(problem, self.parameterization, arrays, solution, selected, log_slope, margins)
         found = None if within is None else hold(problem, solution, selected, within)
         if within is not None:
@@ -200,11 +201,6 @@ def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:
     """(C,) the margins of the run itself, from its carried logits."""
     i = constraints.sample
     return np.asarray(leads[i, selected[i]] - leads[i, constraints.token])
-
-
-def _log_slope(loss: Loss, u: Floats) -> Floats:
-    """log(-l'(u))."""
-    return -u if loss == "exponential" else -np.logaddexp(0.0, u)
 
 
 def _samples(wrong: tuple[tuple[int, int], ...]) -> str:

@@ -14,7 +14,7 @@ from marginflow.svm.proof.svm_status import SvmStatus
 
 def capped(model: AbstractParameterization, problem: Problem) -> bool:
     """Whether K and Q can be too narrow for an SVM solution: its rows lie in the span of the n queries."""
-    return isinstance(model, KeyQuery) and model.width < largest_rank(problem)
+    return isinstance(model, KeyQuery) and model.columns(problem.d, problem.d_z) < largest_rank(problem)
 
 
 def largest_rank(problem: Problem) -> int:
@@ -35,28 +35,28 @@ def judge(
         problem, model, tol: the question, and the certified gap of the SVM.
         parameters: where a run with these tokens stands; its own KKT point is looked at as well.
     """
-    decision = decide(problem, model.norm, selected, tol)
+    decision = decide(problem, model.flow_norm, selected, tol)
     if not isinstance(model, KeyQuery) or not capped(model, problem) or decision.solution is None:
         return decision
     if decision.solution.status is SvmStatus.infeasible:
         return decision
-    rank = decision.solution.rank
-    if decision.verdict is Verdict.attractor and rank is not None and rank <= model.width:
+    rank, width = decision.solution.rank, model.columns(problem.d, problem.d_z)
+    if decision.verdict is Verdict.attractor and rank is not None and rank <= width:
         return decision
     points = []
     if parameters is not None:
         near = kkt_point(problem, selected, parameters["K"], parameters["Q"])
         points += [] if near is None else [near]
     if not any(p.stable for p in points):
-        points += kkt_points(problem, selected, model.width)
+        points += kkt_points(problem, selected, width)
     stable = [p for p in points if p.stable]
     if stable:
         return _at(decision, max(stable, key=lambda p: p.stability))
     known = "of unknown rank" if rank is None else f"of rank {rank}"
     if decision.verdict is Verdict.attractor:
-        reason = f"its SVM solution, {known}, is out of reach of width {model.width}, and no other end was found"
+        reason = f"its SVM solution, {known}, is out of reach of width {width}, and no other end was found"
         return replace(decision, verdict=Verdict.undecided, reason=reason)
-    reason = f"no attracting KKT point of width {model.width} was found"
+    reason = f"no attracting KKT point of width {width} was found"
     return replace(decision, verdict=Verdict.unseen, reason=reason, stability=np.nan, stability_lower=-np.inf)
 
 

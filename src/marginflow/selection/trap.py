@@ -146,7 +146,7 @@ def _weights(
     parameterization: AbstractParameterization, arrays: dict[str, Floats], problem: Problem, norm: AbstractNorm
 ) -> tuple[Floats, float]:
     """W, and |theta|^r / r, which its norm does not exceed: |W|_* <= (|K|^2 + |Q|^2) / 2 (theory 3.4), r the degree."""
-    lift = parameterization.lift(problem.d, problem.d_z)
+    lift = parameterization.map(problem.d, problem.d_z)
     W = lift.weights(lift.pack(arrays)[None])[0]
     squares = rounding.up(sum(float((array * array).sum()) for array in arrays.values()), 64)
     r = parameterization.degree

@@ -70,7 +70,7 @@ def run_study(
         InputError: the folder cannot be written or is taken, the disk is full, or the engine cannot work.
             Every batch finished before is kept.
     """
-    with folder.locked(plan):
+    with folder.locked(plan, say):
         try:
             with closing(folder.open_ledger(plan, say)) as ledger:
                 return _run(plan, folder, ledger, engine, work, progress)

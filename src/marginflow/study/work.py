@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from marginflow.blas import kernels, one_thread
+from marginflow.diagnostics.late_law import late_law
 from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
@@ -105,7 +106,7 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
         scale=cell.scale,
         until_margin=settings.until_margin,
         until=settings.until,  # type: ignore[arg-type]
-        loss=settings.loss,  # type: ignore[arg-type]
+        loss=settings.loss,
         rtol=settings.rtol,
     )
     norms = [parse_norm(norm) for norm in cell.norms]
@@ -122,7 +123,7 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
 def _row(path: Trajectory, solutions: Sequence[Solution], targets: Sequence[float]) -> RunRow:
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
-    own = parse_norm(path.parameterization.norm)
+    own = parse_norm(path.norm)
     marks = [_mark(path, s.norm, target) for s in solutions for target in targets]
     return RunRow(
         seed=path.seed,
@@ -158,7 +159,16 @@ def _svm(path: Trajectory, solution: Solution) -> SvmRow:
         rho=math.nan if infeasible else _rho(solution),
         ratio=_ratio(path, solution.norm, -1),
         rank=-1 if infeasible or solution.rank is None else solution.rank,
+        power=_power(path, solution),
     )
+
+
+def _power(path: Trajectory, solution: Solution) -> float:
+    """The predicted power of R - 1 in the run's own norm; nan where there is none."""
+    if solution.norm.name != path.norm or solution.status is not SvmStatus.optimal:
+        return math.nan
+    law = late_law(path, solution)
+    return math.nan if law is None or law.power is None else law.power
 
 
 def _rho(solution: Solution) -> float:

@@ -12,6 +12,7 @@ from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.named import load
 from marginflow.problem.problem import Against, Problem
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
@@ -41,7 +42,7 @@ _POWERS: Final = ("marginflow.svm.diagonal.lp", "solve_lp")
 
 
 def solve(
-    problem: Problem | Constraints,
+    problem: Problem | Constraints | str,
     norm: str | AbstractNorm = "nuclear",
     tol: float = 1e-9,
     selection: Any = None,
@@ -53,7 +54,7 @@ def solve(
     """Minimise N(W) subject to (x_selected - x_l)' W z_i >= 1 for every other token l (theory 3.4).
 
     Args:
-        problem: the problem, or its constraints.
+        problem: the problem, its constraints, or what `load` takes.
         norm: "nuclear", "frobenius", "operator"; for W = diag(beta) "l1", "l2", "lp:1.75", "linf".
         tol: certified relative gap asked for.
         selection: (n,) token selected in each sample; the optimal ones when None.
@@ -70,6 +71,7 @@ def solve(
         UndefinedError: a diagonal norm where tokens and queries differ in dimension.
     """
     chosen = parse_norm(norm)
+    problem = load(problem) if isinstance(problem, str) else problem
     warm = None if start is None else Candidate(start.beta if chosen.diagonal else start.W, start.dual)
     return _solved(problem, chosen, tol, selection, against, warm, progress)
 

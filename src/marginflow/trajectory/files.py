@@ -2,15 +2,20 @@
 
 import json
 import os
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
-from marginflow.arrays import frozen
 from marginflow.errors import InputError
+from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import read_npz, write_npz
-from marginflow.problem.files import names_of
+from marginflow.problem.files import names_of, stored_problem
 from marginflow.problem.problem import Problem
+from marginflow.trajectory.method import Method, flow_method
+from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
 from marginflow.trajectory.verdict import FlowStatus as FlowStatus, Verdict as Verdict
@@ -26,12 +31,10 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
     about = {
         "format": FORMAT,
         "parameterization": trajectory.parameterization.word,
-        "loss": trajectory.loss,
-        "seed": trajectory.seed,
-        "scale": trajectory.scale,
-        "rtol": trajectory.rtol,
+        "options": options_of(trajectory.parameterization),
+        "loss": trajectory.loss.word,
+        "method": {**vars(trajectory.method), "options": dict(trajectory.method.options)},
         "ended": trajectory.ended,
-        "until_margin": trajectory.until_margin,
         "name": p.name,
         "verdict": {**vars(v), "status": v.status.name},
     }
@@ -46,57 +49,38 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
         margin=trajectory.margin,
         log_excess=trajectory.log_excess,
         **{f"snapshot_{key}": value for key, value in vars(s).items()},
+        **({} if trajectory.restart is None else {f"restart_{key}": v for key, v in vars(trajectory.restart).items()}),
         **names_of(p),
         **named,
         **head,
     )
 
 
-def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+def load_trajectory(
+    path: str | os.PathLike[str], *, parameterization: AbstractParameterization | None = None
+) -> Trajectory:
     """Read a saved run.
 
-    Raises:
-        InputError: not a saved run, or of a format that this version does not know.
-    """
-    from marginflow.model.registry import PARAMETERIZATIONS, KeyQuery
+    Args:
+        path: the file.
+        parameterization: that of the run, where its class is not registered here.
 
+    Raises:
+        InputError: not a saved run, of a format that this version does not know, or of another parameterisation.
+    """
     data = read_npz(path)
     try:
         about = json.loads(str(data["flow"]))
         if about["format"] != FORMAT:
             raise InputError(f"{path}: got a run of format {about['format']}; expected {FORMAT}; run it again")
-        problem = Problem(
-            data["X"],
-            data["z"],
-            data["scores"],
-            mask=data["mask"],
-            name=str(about["name"]),
-            token_names=data.get("token_names"),
-            sample_names=data.get("sample_names"),
-        )
-        if "problem_y" in data:
-            object.__setattr__(problem, "y", frozen(data["problem_y"]))
-            object.__setattr__(problem, "v", frozen(data["problem_v"]))
-        # Not in files of the first version, whose runs went on as if no step had been refused.
-        data.setdefault("snapshot_careful", np.zeros(len(data["snapshot_tau"]), dtype=bool))
-        keep = {key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__}
-        kind = PARAMETERIZATIONS[about["parameterization"]]
-        made = KeyQuery(keep["theta"].shape[2]) if kind is KeyQuery else kind()
-        said = about["verdict"]
-        said["status"] = FlowStatus[said["status"]]
-        said["wrong"] = tuple((int(i), int(t)) for i, t in said["wrong"])
-        said["leaves"] = tuple(said["leaves"]) if said["leaves"] else None
+        problem = stored_problem(data, str(about["name"]))
+        snapshots = Snapshots(**{key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__})
+        model = _model(path, about, snapshots.theta.shape, parameterization)
+        loss = parse_loss(about["loss"])
+        first = "seed" in about
+        method = _method_of_first_format(data, about, problem, model, loss) if first else Method(**about["method"])
         return Trajectory(
-            problem,
-            made,
-            about["loss"],
-            int(about["seed"]),
-            float(about["scale"]),
-            float(about["rtol"]),
-            Snapshots(**keep),
-            Verdict(**said),
-            str(about["ended"]),
-            float(about.get("until_margin", np.nan)),
+            problem, model, loss, method, snapshots, _verdict(about["verdict"]), str(about["ended"]), _restart(data)
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, InputError):
@@ -105,3 +89,63 @@ def load_trajectory(path: str | os.PathLike[str]) -> Trajectory:
             f"{path}: not a saved run ({type(error).__name__}: {error}); expected a file that "
             "`marginflow flow --save` wrote"
         ) from None
+
+
+def _verdict(said: dict[str, Any]) -> Verdict:
+    said["status"] = FlowStatus[said["status"]]
+    said["wrong"] = tuple((int(i), int(t)) for i, t in said["wrong"])
+    said["leaves"] = tuple(said["leaves"]) if said["leaves"] else None
+    return Verdict(**said)
+
+
+def _restart(data: dict[str, Any]) -> Restart | None:
+    prefix = "restart_" if "restart_tau" in data else "snapshot_"
+    if f"{prefix}tau" not in data:
+        return None
+    # Not in files of the first version, whose runs went on as if no step had been refused.
+    data.setdefault(f"{prefix}careful", np.zeros(len(data[f"{prefix}tau"]), dtype=bool))
+    return Restart(**{key: data[f"{prefix}{key}"] for key in Restart.__dataclass_fields__})
+
+
+def _method_of_first_format(
+    data: dict[str, Any],
+    about: dict[str, Any],
+    problem: Problem,
+    parameterization: AbstractParameterization,
+    loss: AbstractLoss,
+) -> Method:
+    """Files of version 0.1 hold runs of the flow only; the earliest not the margin asked for, but that reached."""
+    asked, reached = float(about.get("until_margin", np.nan)), float(data["margin"][-1])
+    method = flow_method(
+        problem,
+        parameterization,
+        loss,
+        seed=int(about["seed"]),
+        scale=float(about["scale"]),
+        rtol=float(about["rtol"]),
+        until_margin=float(f"{reached:.6g}") if np.isnan(asked) and reached > 0 else asked,
+        until="verdict" if about["ended"] == "verdict" else "margin",
+    )
+    return replace(method, options={**method.options, "until_margin": asked})
+
+
+def _model(
+    path: str | os.PathLike[str],
+    about: dict[str, Any],
+    shape: tuple[int, ...],
+    given: AbstractParameterization | None,
+) -> AbstractParameterization:
+    """The parameterisation of a saved run, made again from its word and its fields, or as given."""
+    word = str(about["parameterization"])
+    if given is not None:
+        if given.word != word:
+            raise InputError(f"{path}: a run with {word!r}; got parameterization {given!r}; give that of the run")
+        return given
+    if word not in PARAMETERIZATIONS:
+        raise InputError(
+            f"{path}: a run with parameterization {word!r}, which is not registered here; expected one of "
+            f"{', '.join(PARAMETERIZATIONS)}; call marginflow.register(its class) first, or "
+            "Trajectory.load(..., parameterization=...)"
+        )
+    # Files of the first version hold no fields: the width is that of the arrays.
+    return parse_parameterization(word, **about.get("options", {"width": shape[2]} if word == "kq" else {}))

@@ -1,26 +1,23 @@
-"""The states that a run keeps, each enough to go on from."""
+"""The states that were seen of a run."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshots:
-    """The states kept of one run, `S` of them; each holds all that a run needs to go on to the same bits.
+    """The states kept of one run, `S` of them; whatever made them.
 
     Attributes:
-        theta: (S, ...) parameters as the integrator holds them.
+        theta: (S, ...) parameters as the maker holds them.
         high, low: (S, n, T) logits as an unevaluated sum, counted from the top token of each sample.
-        f: (S, n, T) the force on the logits, of unit length.
-        log_time: (S,) log t; -inf at the start.
-        tau: (S,) the clock of unit force.
-        h, last_error, careful: (S,) what the step controller knows.
-        steps, evaluations: (S,) int, spent so far; an evaluation is one force with its rates.
-        drift: (S,) the largest relative drift of the conserved quantity so far.
-        start: (...) theta at the start.
+        f: (S, n, T) the direction of -dL/ds: the force of a flow, of unit length; for a discrete method the mean
+            force since the snapshot before, at any scale.
+        log_time: (S,) log t; -inf at the start; nan where the maker has no time.
+        steps: (S,) int, steps tried by a flow, iterations of a discrete method.
     """
 
     theta: Floats
@@ -28,14 +25,7 @@ class Snapshots:
     low: Floats
     f: Floats
     log_time: Floats
-    tau: Floats
-    h: Floats
-    last_error: Floats
-    careful: Bools
     steps: Ints
-    evaluations: Ints
-    drift: Floats
-    start: Floats
 
     def __len__(self) -> int:
         return len(self.log_time)
@@ -45,10 +35,8 @@ class Snapshots:
 
     def first(self, count: int) -> "Snapshots":
         """The first `count` of them."""
-        kept = {key: value if key == "start" else value[:count] for key, value in vars(self).items()}
-        return Snapshots(**kept)
+        return Snapshots(**{key: value[:count] for key, value in vars(self).items()})
 
     def then(self, later: "Snapshots") -> "Snapshots":
         """Those of `later` after these; its first, from which it went on, is the last of these."""
-        both = {key: np.concatenate([value, vars(later)[key][1:]]) for key, value in vars(self).items()}
-        return Snapshots(**{**both, "start": self.start})
+        return Snapshots(**{key: np.concatenate([value, vars(later)[key][1:]]) for key, value in vars(self).items()})

@@ -1,7 +1,8 @@
 """The result of a flow: where it went, at which times, and what its end means."""
 
+import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,40 +11,40 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Floats, Ints, frozen
-from marginflow.model.force import Loss, log_excess
+from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
-from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.loss import AbstractLoss
+from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.notebook import card, number
 from marginflow.problem.problem import Problem
+from marginflow.trajectory.method import Method
+from marginflow.trajectory.restart import Restart
+from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus as FlowStatus, Verdict as Verdict
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """One run of a gradient flow; `i` counts its snapshots, -1 is the last.
+    """One run, whatever made it; `i` counts its snapshots, -1 is the last.
 
     Attributes:
         problem, parameterization, loss: what was run.
-        seed, scale: of the start drawn; `seed` is -1 for a given start.
-        rtol: the relative accuracy asked for.
+        method: how it was made, the norm predicted, and the command that repeats it.
         snapshots: the states kept.
         verdict: the status and what it rests on.
-        ended: why the integration stopped: "margin", "verdict", "steps", "floor", "balanced", "stalled",
-            "interrupted".
-        until_margin: the margin at which the run was asked to stop; nan in a file saved before this was kept.
+        ended: why the run stopped: "margin", "verdict", "steps", "floor", "balanced", "stalled", "interrupted".
+        restart: what the integrator needs to go on; None for runs that it did not make.
     """
 
     problem: Problem
     parameterization: AbstractParameterization
-    loss: Loss
-    seed: int
-    scale: float
-    rtol: float
+    loss: AbstractLoss
+    method: Method
     snapshots: Snapshots
     verdict: Verdict
-    ended: str = field(default="margin")
-    until_margin: float = np.nan
+    ended: str = "margin"
+    restart: Restart | None = None
 
     def __len__(self) -> int:
         return len(self.snapshots)
@@ -97,14 +98,45 @@ class Trajectory:
         return self.verdict.reason
 
     @property
+    def norm(self) -> str:
+        """The norm to compare with: the one predicted, or that of the parameterisation's flow where none is."""
+        return self.method.norm or self.parameterization.flow_norm
+
+    @property
     def steps(self) -> int:
         """Steps tried."""
         return int(self.snapshots.steps[-1])
 
     @property
     def evaluations(self) -> int:
-        """Forces evaluated."""
-        return int(self.snapshots.evaluations[-1])
+        """Forces evaluated; a discrete method evaluates one a step."""
+        return self.steps if self.restart is None else int(self.restart.evaluations[-1])
+
+    @property
+    def iteration(self) -> Ints:
+        """(S,) int, steps taken at each snapshot."""
+        return self.snapshots.steps
+
+    @property
+    def seed(self) -> int:
+        """Of the start that was drawn; -1 for a given one."""
+        return self.method.seed
+
+    @property
+    def scale(self) -> float:
+        """Of the start that was drawn."""
+        return self.method.number("scale")
+
+    @property
+    def rtol(self) -> float:
+        """The relative accuracy asked for; that of float64 for methods that integrate nothing."""
+        asked = self.method.number("rtol")
+        return float(np.finfo(float).eps) if math.isnan(asked) else asked
+
+    @property
+    def until_margin(self) -> float:
+        """The margin at which the run was asked to stop; nan where that is not known."""
+        return self.method.number("until_margin")
 
     @property
     def log_time(self) -> Floats:
@@ -114,7 +146,10 @@ class Trajectory:
     @property
     def conserved_drift(self) -> float:
         """The largest |C - C(0)| / |theta|^2 met, C the conserved quantity; the flow is never projected onto it."""
-        return float(self.snapshots.drift[-1])
+        if self.restart is not None:
+            return float(self.restart.drift[-1])
+        theta = self.snapshots.theta
+        return float(self._map.drift(theta, np.broadcast_to(theta[0], theta.shape)).max())
 
     @property
     def optimal(self) -> Ints:
@@ -148,26 +183,39 @@ class Trajectory:
         high = np.where(self.problem.mask, self.snapshots.high[-1], 0.0)
         return float(np.finfo(float).eps * np.abs(high).max())
 
+    @property
+    def _map(self) -> AbstractParameterMap:
+        return self.parameterization.map(self.problem.d, self.problem.d_z)
+
+    def at(self, i: int = -1) -> Snapshot:
+        """Snapshot `i`, with what is asked of it computed once."""
+        i = range(len(self))[i]
+        if i not in self._seen:
+            s = self.snapshots
+            logits = Logits(s.high[i][None], s.low[i][None])
+            time, count = float(s.log_time[i]), int(s.steps[i])
+            self._seen[i] = Snapshot(self.problem, self.parameterization, s.theta[i], logits, s.f[i], time, count)
+        return self._seen[i]
+
+    @cached_property
+    def _seen(self) -> dict[int, Snapshot]:
+        return {}
+
     def parameters(self, i: int = -1) -> dict[str, Floats]:
         """The trained arrays at snapshot `i`, by name: K (d, m), Q (d_z, m) | W | k, q (d,) | beta (d,)."""
-        lift = self.parameterization.lift(self.problem.d, self.problem.d_z)
-        return lift.unpack(self.snapshots.theta[i])
+        return {name: array.copy() for name, array in self.at(i).arrays.items()}
 
     def W(self, i: int = -1) -> Floats:
         """(d, d_z) the attention weights at snapshot `i`; the full matrix also for diagonal weights."""
-        lift = self.parameterization.lift(self.problem.d, self.problem.d_z)
-        weights = lift.weights(self.snapshots.theta[i][None])[0]
-        return np.diag(weights) if weights.ndim == 1 else weights
+        return self.at(i).W.copy()
 
     def selected(self, i: int = -1) -> Ints:
         """(n,) the token of largest logit of each sample at snapshot `i`."""
-        s = self.snapshots
-        return np.asarray((s.high[i] + s.low[i]).argmax(axis=1))
+        return self.at(i).selected.copy()
 
     def dual(self, i: int = -1) -> Floats:
         """(C,) >= 0, the pull of `problem.constraints()` at snapshot `i`: multipliers up to a positive factor."""
-        c = self.problem.constraints()
-        return np.maximum(-self.snapshots.f[i][c.sample, c.token], 0.0)
+        return self.at(i).dual.copy()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to an .npz file, atomically; `load` reads it back, to the same bits."""
@@ -176,12 +224,19 @@ class Trajectory:
         save_trajectory(self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Trajectory":
+    def load(
+        cls, path: str | os.PathLike[str], *, parameterization: AbstractParameterization | None = None
+    ) -> "Trajectory":
         """Read a saved run.
 
+        Args:
+            path: the file.
+            parameterization: that of the run, where its class is not known by `register`.
+
         Raises:
-            InputError: not a saved run, or of a format that this version does not know.
+            InputError: not a saved run, of a format that this version does not know, or of a parameterisation that
+                is not registered.
         """
         from marginflow.trajectory.files import load_trajectory
 
-        return load_trajectory(path)
+        return load_trajectory(path, parameterization=parameterization)

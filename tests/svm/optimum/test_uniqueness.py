@@ -1,4 +1,4 @@
-"""Unique, not unique with two certified optima, or undecided (design 6)."""
+"""Unique, not unique with two certified optima, or undecided."""
 
 import numpy as np
 import pytest

@@ -39,7 +39,7 @@ def table(plan: Plan, ledger: Ledger, *, costs: bool = False) -> tuple[dict[str,
     columns |= {name: kind for name, kind in scalars(RunRow).items() if name != "reason"} | {"reason": str}
     for norm in norms:
         columns |= {f"{norm}_svm": str, f"{norm}_rank": int}
-        columns |= {f"{norm}_{name}": float for name in ("lower", "upper", "rho", "ratio")}
+        columns |= {f"{norm}_{name}": float for name in ("lower", "upper", "rho", "power", "ratio")}
         columns |= {
             f"{norm}_{name}_at_{shown(margin)}": float
             for margin in margins
@@ -101,7 +101,7 @@ def _rows(ledger: Ledger, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for svm in ledger.select("SELECT * FROM svms WHERE batch = ?", key):
         row, norm = wide.setdefault(svm["seed"], {}), svm["norm"]
         row |= {f"{norm}_svm": svm["status"], f"{norm}_rank": svm["rank"]}
-        row |= {f"{norm}_{name}": svm[name] for name in ("lower", "upper", "rho", "ratio")}
+        row |= {f"{norm}_{name}": svm[name] for name in ("lower", "upper", "rho", "power", "ratio")}
     for mark in ledger.select("SELECT * FROM marks WHERE batch = ?", key):
         row, norm = wide.setdefault(mark["seed"], {}), mark["norm"]
         row |= {

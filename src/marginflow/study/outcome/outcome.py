@@ -26,7 +26,7 @@ class MarkOutcome:
         ratio: of R.
         norm_over_margin: of N(W) / margin, divided by the lower bound of N* of the same run (1 at the SVM).
         power: of the measured power p in R - 1 ~ margin^-p between the mark before and this one.
-        predicted: of 1 - rho, the predicted limit of p, for the same runs.
+        predicted: of the p that theory predicts of the same runs (`diagnostics.late_law`).
     """
 
     norm: str
@@ -195,7 +195,7 @@ def _marks(marks: list[dict[str, Any]], svms: list[dict[str, Any]]) -> tuple[Mar
                     [_relative(here[seed]["norm_over_margin"], solved[norm, seed]["lower"]) for seed in reached]
                 ),
                 power=quantiles(list(powers.values())),
-                predicted=quantiles([_less(solved[norm, seed]["rho"]) for seed, p in powers.items() if p is not None]),
+                predicted=quantiles([solved[norm, seed]["power"] for seed, p in powers.items() if p is not None]),
             )
         )
         before = norm, here
@@ -214,7 +214,3 @@ def power(before: dict[str, Any] | None, after: dict[str, Any]) -> float | None:
 
 def _relative(size: float | None, least: float | None) -> float | None:
     return None if size is None or not least else size / least
-
-
-def _less(rho: float | None) -> float | None:
-    return None if rho is None else 1 - rho

@@ -5,6 +5,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
+from marginflow.diagnostics.late_law import POWER_SENTENCE
 from marginflow.study.outcome.outcome import CellOutcome, Outcome
 from marginflow.study.outcome.shares import Quantiles
 from marginflow.study.page.curves import curves
@@ -38,8 +39,7 @@ are in no share. A click on a field lists its seeds; a click on a seed copies th
 <h2>Constraints over dimensions, separable or not</h2>
 {separability(found.cells)}
 <h2>How fast does R fall?</h2>
-<p>R ≥ 1 bounds how far weights are from the SVM solution of a norm. Predicted for generic starts, late: R − 1
-falls as margin<sup>−(1 − ρ)</sup>, ρ the largest singular value below 1 of that SVM's dual matrix.</p>
+<p>R ≥ 1 bounds how far weights are from the SVM solution of a norm. {POWER_SENTENCE}</p>
 {_ratios(found)}
 <h2>Ends and costs</h2>
 {_costs(found)}
@@ -81,7 +81,7 @@ def _ratios(found: Outcome) -> str:
                 "relative to the certified SVM value of each run's own problem. "
                 "The power is that from the margin before.</caption><thead><tr>"
                 "<th>cell</th><th>norm</th><th>margin</th><th>runs</th><th>R − 1</th>"
-                "<th>norm/margin over SVM</th><th>measured power</th><th>1 − ρ</th></tr></thead>"
+                "<th>norm/margin over SVM</th><th>measured power</th><th>predicted power</th></tr></thead>"
                 f"<tbody>{rows}</tbody></table></div></details>"
             )
     return "\n".join(out) or "<p>No run reached a margin of the plan.</p>"

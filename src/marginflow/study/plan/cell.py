@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from marginflow.problem.problem import Problem
 
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the batch files; raised when what they hold, or how it is computed, changes its meaning."""
 
 
@@ -77,20 +77,16 @@ class Cell:
 
     def model(self, problem: "Problem") -> "AbstractParameterization":
         """The parameterisation of this cell on `problem`."""
-        from marginflow.model.registry import PARAMETERIZATIONS, KeyQuery
+        from marginflow.model.registry import parse_parameterization
 
-        if self.parameterization == "kq":
-            return KeyQuery(width=self.width or min(problem.d, problem.d_z))
-        return PARAMETERIZATIONS[self.parameterization]()
+        return parse_parameterization(self.parameterization, self.width).sized(problem.d, problem.d_z)
 
     @property
     def own_norm(self) -> str:
         """The norm that the parameterisation is expected to minimise."""
-        from marginflow.model.registry import PARAMETERIZATIONS, KeyQuery
+        from marginflow.model.registry import parse_parameterization
 
-        if self.parameterization == "kq":
-            return KeyQuery(width=1).norm
-        return PARAMETERIZATIONS[self.parameterization]().norm
+        return parse_parameterization(self.parameterization, self.width).flow_norm
 
     @property
     def norms(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from marginflow.errors import InputError, UndefinedError
+from marginflow.model.registry import PARAMETERIZATIONS, parse_parameterization
 from marginflow.norms import parse_norm
 from marginflow.problem.named import FAMILIES, parameters
 from marginflow.problem.problem import Problem
@@ -22,8 +23,6 @@ LARGEST_CELLS: Final = 10_000
 LARGEST_BATCH: Final = 10_000
 LARGEST_SEED: Final = 2**31 - 1
 LARGEST_MARGIN: Final = 1e15
-
-WORDS: Final = ("kq", "w", "diag-kq", "diag")
 
 
 @dataclass(frozen=True)
@@ -191,8 +190,17 @@ def _family(section: Section) -> _Choices:
     return _Choices(section, {"family": family, "follows": follows}, lists, parameters=True)
 
 
+def _is_model(word: Any) -> bool:
+    if not isinstance(word, str):
+        return False
+    if ":" in word:
+        parse_parameterization(word)
+        return True
+    return word in PARAMETERIZATIONS
+
+
 def _model(section: Section) -> _Choices:
-    words = section.several("parameterization", None, lambda v: v in WORDS, "one of " + ", ".join(WORDS))
+    words = section.several("parameterization", None, _is_model, "one of " + ", ".join(PARAMETERIZATIONS))
     scale = section.several("scale", (0.1,), lambda v: is_number(v, 1e-100, 1e3), "a number in 1e-100..1000")
     width: tuple[Any, ...] = ("full",)
     if section.has("width"):

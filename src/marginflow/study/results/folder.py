@@ -1,14 +1,16 @@
 """The folder of a study: its plan, its batch files, its ledger, and the lock of the one who writes there."""
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TextIO
 
 from marginflow.errors import InputError
 from marginflow.study.plan.cell import Unit
@@ -66,10 +68,11 @@ class Folder:
             return plan
 
     @contextmanager
-    def locked(self, plan: Plan) -> Iterator[None]:
+    def locked(self, plan: Plan, say: Say = lambda sentence: None) -> Iterator[None]:
         """Make the folder, keep every other coordinator out, and put the plan there.
 
-        The lock is the operating system's and goes with the process, however it ends.
+        The lock is the operating system's and goes with the process, however it ends. On a file system without
+        locks `say` hears of it, and only a coordinator that the lock file names and that runs here is kept out.
 
         Raises:
             InputError: the folder cannot be written, or another coordinator is at work in it.
@@ -80,15 +83,7 @@ class Folder:
         except OSError as error:
             raise _unwritable(self.path, error) from None
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
-                holder = file.read(200).strip() or "unknown"
-                raise InputError(
-                    f"{self.path}: another coordinator is at work here ({holder}); wait until it ends, "
-                    "stop it, or choose another --out"
-                ) from None
+            self._take(file, say)
             try:
                 file.truncate(0)
                 file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
@@ -97,7 +92,31 @@ class Folder:
                 self._keep(plan)
             except OSError as error:
                 raise _unwritable(self.path, error) from None
-            yield
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    def _take(self, file: TextIO, say: Say) -> None:
+        """Take the lock, or know that there is none to take."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            file.seek(0)
+            holder = file.read(200).strip()
+            if error.errno in _NO_LOCKS and not _runs_here(holder):
+                say(
+                    f"{self.path}: this file system has no locks ({error.strerror}); going on without: "
+                    "start no second coordinator on this folder"
+                )
+                return
+            if error.errno not in _NO_LOCKS | _HELD:
+                raise _unwritable(self.path, error) from None
+        raise InputError(
+            f"{self.path}: another coordinator is at work here ({holder or 'unknown'}); wait until it ends, "
+            "stop it, or choose another --out"
+        )
 
     def open_ledger(self, plan: Plan, say: Say) -> Ledger:
         """The ledger, open for writing and in agreement with the batch files of `plan`.
@@ -192,6 +211,27 @@ class Folder:
                     os.replace(part, f"{aside}{end}")
         except OSError as error:
             raise _unwritable(self.path, error) from None
+
+
+_HELD: Final = frozenset((errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES))
+"""What flock says of a lock that another process holds."""
+
+_NO_LOCKS: Final = frozenset((errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP))
+"""What it says on file systems that have none, as clusters often mount theirs."""
+
+
+def _runs_here(holder: str) -> bool:
+    """Whether the process that a lock file names is another one, alive on this machine."""
+    found = re.fullmatch(r"process (\d+) on (.+)", holder)
+    if found is None or found[2] != socket.gethostname() or int(found[1]) == os.getpid():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def find_folder(study: Path, out: Path | None = None) -> tuple[Folder, Plan]:

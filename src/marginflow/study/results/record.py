@@ -30,6 +30,8 @@ class SvmRow:
             norms.
         ratio: R of the last snapshot in this norm, nan where R is no bound.
         rank: of the optimal W; -1 where the certificate does not support one.
+        power: p of the prediction R - 1 ~ margin^-p for this run, in the norm that its flow minimises (theory 5.1, 5.2,
+            5.7); nan where there is none: other norms, runs that do not reach the minimal loss, or no derivation.
     """
 
     norm: str
@@ -40,6 +42,7 @@ class SvmRow:
     rho: float
     ratio: float
     rank: int
+    power: float = NAN
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether the optimum is the only one (design 6, derived in docs/svm.md, Uniqueness).
+"""Whether the optimum is the only one (derived in docs/svm.md, Uniqueness).
 
 Strictly convex norms have one optimum; the certified radius says how well it is known. For the others an
 optimal dual confines every optimum to a face: W = U1 S V1' (nuclear), the weights at |b_j| = 1 (l1), a free

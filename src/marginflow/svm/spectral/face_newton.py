@@ -1,4 +1,4 @@
-"""Semismooth Newton on the face of the optimum: quadratic convergence from a first-order guess (design 6).
+"""Semismooth Newton on the face of the optimum: quadratic convergence from a first-order guess (docs/svm-nuclear.md).
 
 With Y = omega W + B, B = A* lambda, optimality is W = prox(Y): Y = U diag(s) V', W = U diag(w) V' and
 B = U diag(b) V' share their singular vectors, and a change of B moves W by

@@ -1,4 +1,4 @@
-"""Restarted reflected-Halpern primal-dual hybrid gradient for min N(W) s.t. A W >= h (design 6, "stage A").
+"""Restarted reflected-Halpern primal-dual hybrid gradient for min N(W) s.t. A W >= h (docs/svm-nuclear.md, stage A).
 
 Generic in the norm: only its proximal map and the two values enter. Derivation and the choice of every
 constant: docs/svm-nuclear.md, section 2.

@@ -1,4 +1,4 @@
-"""min ||W||_* subject to a_c' W z_c >= 1: the SVM of (K, Q) (theory 3.4, design 6)."""
+"""min ||W||_* subject to a_c' W z_c >= 1: the SVM of (K, Q) (theory 3.4; docs/svm-nuclear.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Nuclear:
     balance = 2.0
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
-        """Singular value thresholding, through the smaller of Y'Y and YY' (design 6)."""
+        """Singular value thresholding, through the smaller of Y'Y and YY' (docs/svm-nuclear.md)."""
         tall = Y.shape[0] >= Y.shape[1]
         square, V = np.linalg.eigh(Y.T @ Y if tall else Y @ Y.T)
         first = int(np.searchsorted(square, tau * tau, side="right"))

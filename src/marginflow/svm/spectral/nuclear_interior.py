@@ -1,4 +1,4 @@
-"""Primal-dual interior point for the nuclear norm as a semidefinite program (design 6, "Fallback").
+"""Primal-dual interior point for the nuclear norm as a semidefinite program (docs/svm-nuclear.md).
 
     min (tr X11 + tr X22) / 2   s.t.  a_c' X12 z_c - x_c = h_c,  X = [X11 X12; X12' X22] >= 0,  x >= 0
     max h'lambda                s.t.  S = [I -B; -B' I] / 2 >= 0,  B = A* lambda,  lambda >= 0
@@ -119,7 +119,7 @@ def _direction(
 
 
 def _schur(A: Operator, X: Floats, T: Floats, diagonal: Floats) -> Floats:
-    """H_kl = <A_k, X A_l S^-1> + [k = l] x_k / lambda_k through products of vectors (design 6)."""
+    """H_kl = <A_k, X A_l S^-1> + [k = l] x_k / lambda_k through products of vectors."""
     d = A.shape[0]
     a, z, s = A.a, A.queries, A.sample
     pair = np.ix_(s, s)

@@ -1,4 +1,4 @@
-"""min ||W||_op subject to a_c' W z_c >= 1: the SVM of spectral descent (theory 3.4, design 6)."""
+"""min ||W||_op subject to a_c' W z_c >= 1: the SVM of spectral descent (theory 3.4; docs/svm.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
 
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
 POLISH = 0.03  # gap below which Newton's method has a chance
-NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (design 6)
+NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (measured)
 DENSE = 1_000_000  # entries of a dense system of binding rows
 STEPS = 20_000  # first-order steps
 LAST, LATER = 1e-6, 1000  # gap after interior points from which so many first-order steps are the last

@@ -22,7 +22,7 @@ const ratioFigure = {
   note: (state) => {
     const powers = oneRunPerWord(state).filter((run) => run.power)
       .map((run) => `${WORDS[run.word].short}: margin to the power ${number(-run.power, 3)} (${run.power_source})`);
-    return [powers.length ? `Predicted powers, grey, placed at the last snapshot above rounding: ${powers.join("; ")}.` : "", negativeNote(state)]
+    return [powers.length ? `Predicted powers, grey, placed at the last snapshot above rounding: ${powers.join("; ")}. ${DATA.powerSentence}` : "", negativeNote(state)]
       .filter(Boolean).join(" ");
   },
   rows: (run) => snapshotRows(run, ["margin", "gap_nuclear", "gap_frobenius", "gap_l1", "gap_l2"]),

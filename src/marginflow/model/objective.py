@@ -1,0 +1,56 @@
+"""The mean loss of a batch of runs as a function of their parameters, and the way back (theory 3.2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats
+from marginflow.model.force import Force, force, log_excess
+from marginflow.model.logit_map import Tokens
+from marginflow.model.logits import Logits
+from marginflow.model.loss import AbstractLoss
+from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
+from marginflow.problem.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """theta -> weights -> logits -> loss for `B` runs that share one shape of problem.
+
+    Attributes:
+        map: from parameters theta (B, ...) to weights.
+        tokens: from weights to logits (B, n, T), with scores and mask.
+        loss: of each sample's output.
+    """
+
+    map: AbstractParameterMap
+    tokens: Tokens
+    loss: AbstractLoss
+
+    @classmethod
+    def of(
+        cls, problems: Sequence[Problem], parameterization: AbstractParameterization, loss: AbstractLoss
+    ) -> "Objective":
+        """The objective of `problems`, which have one shape: one for each run, or a single one that all share."""
+        first = problems[0]
+        tokens = Tokens.of(problems, diagonal=parameterization.diagonal)
+        return cls(parameterization.map(first.d, first.d_z), tokens, loss)
+
+    def keep(self, runs: Bools) -> "Objective":
+        """That of the runs in `runs` (B,)."""
+        return replace(self, tokens=self.tokens.keep(runs))
+
+    def logits(self, theta: Floats) -> Logits:
+        """The logits of parameters (B, ...), from one float64 each."""
+        return Logits.of(self.tokens.logits(self.map.weights(theta)), self.tokens.mask)
+
+    def force(self, s: Logits) -> Force:
+        """-dL/ds at the logits `s`: its unit direction and the log of its size."""
+        return force(s, self.tokens.scores, self.loss)
+
+    def log_excess(self, s: Logits) -> Floats:
+        """(B,) log(L - L*)."""
+        tokens = self.tokens
+        best = np.where(tokens.mask, tokens.scores, -np.inf).argmax(axis=2)
+        return log_excess(s, tokens.scores, best, tokens.mask, self.loss)

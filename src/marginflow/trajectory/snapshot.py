@@ -1,0 +1,93 @@
+"""One state of a run, with what is asked of it computed once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints
+from marginflow.model.logits import Logits
+from marginflow.model.parameterization import AbstractParameterization, Arrays
+from marginflow.problem.constraints import Constraints
+from marginflow.problem.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The state of a run at one time.
+
+    Attributes:
+        problem, parameterization: what was trained.
+        theta: (...) parameters as the maker holds them.
+        s: logits (1, n, T), counted from the top token of each sample.
+        f: (n, T) the direction of -dL/ds that made it: of the force here for a flow, of the mean force since the
+            snapshot before for a discrete method, whose last force alone may point anywhere.
+        log_time: log t; nan where the maker has no time.
+        iteration: steps taken.
+    """
+
+    problem: Problem
+    parameterization: AbstractParameterization
+    theta: Floats
+    s: Logits
+    f: Floats
+    log_time: float
+    iteration: int
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The trained arrays by name."""
+        return self.parameterization.map(self.problem.d, self.problem.d_z).unpack(self.theta)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(d, d_z) the attention weights, or (d,) the diagonal of diagonal ones."""
+        return self.parameterization.map(self.problem.d, self.problem.d_z).weights(self.theta[None])[0]
+
+    @cached_property
+    def W(self) -> Floats:
+        """(d, d_z) the attention weights; the full matrix also for diagonal ones."""
+        return np.diag(self.weights) if self.weights.ndim == 1 else self.weights
+
+    @property
+    def constraints(self) -> Constraints:
+        """Those of the optimal tokens."""
+        return self.problem.constraints()
+
+    @cached_property
+    def dual(self) -> Floats:
+        """(C,) >= 0, the pull of `constraints`: multipliers up to a positive factor."""
+        c = self.constraints
+        return np.maximum(-self.f[c.sample, c.token], 0.0)
+
+    @cached_property
+    def margins(self) -> Floats:
+        """(C,) <A_c, W> of the weights as float64 holds them."""
+        return self.constraints.margins(self.W)
+
+    @cached_property
+    def margin(self) -> float:
+        """The least lead of an optimal token, from the carried logits; negative where some sample is wrong."""
+        c = self.constraints
+        high, low = self.s.high[0], self.s.low[0]
+        top = self.problem.optimal[c.sample]
+        lead = (high[c.sample, top] - high[c.sample, c.token]) + (low[c.sample, top] - low[c.sample, c.token])
+        return float(lead.min(initial=np.inf))
+
+    @cached_property
+    def force_matrix(self) -> Floats:
+        """(d, d_z) sum_il f_il x_il z_i', negative weights included, at the scale of `f`."""
+        pulled = np.einsum("it,itd->id", self.f, self.problem.X)
+        return np.asarray(pulled.T @ self.problem.z)
+
+    @cached_property
+    def descent(self) -> Arrays:
+        """Minus the gradient in each trained array, from the clipped multipliers `dual` (theory 3.2)."""
+        G = self.constraints.adjoint(self.dual)
+        pulled = np.ascontiguousarray(np.diagonal(G)) if self.parameterization.diagonal else G
+        return self.parameterization.map(self.problem.d, self.problem.d_z).descent(self.arrays, pulled)
+
+    @cached_property
+    def selected(self) -> Ints:
+        """(n,) the token of largest logit of each sample."""
+        return np.asarray((self.s.high[0] + self.s.low[0]).argmax(axis=1))
