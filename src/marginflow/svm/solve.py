@@ -38,6 +38,9 @@ _SOLVERS: Final = {
 }
 """One line per norm; the l_p norms between share one solver."""
 
+_BROKEN: Final = (np.linalg.LinAlgError, ArithmeticError)
+"""What a solver that breaks down on hopeless data raises."""
+
 _POWERS: Final = ("marginflow.svm.diagonal.lp", "solve_lp")
 
 
@@ -150,7 +153,7 @@ def _solve(
 ) -> Solution:
     try:
         candidate = _candidate(svm, tol, start, progress)
-    except np.linalg.LinAlgError:
+    except _BROKEN:
         # A solver that broke down has found nothing; what is known without it still gets its bounds.
         candidate = Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
     found = answer(svm, tol, candidate)
@@ -179,7 +182,7 @@ def _again(svm: Svm, tol: float, found: Answer, progress: Progress | None) -> An
         return found
     try:
         second = answer(svm, tol, _candidate(svm, tol, start, progress))
-    except np.linalg.LinAlgError:
+    except _BROKEN:
         return found
     return second if second.certified.certificate.gap < found.certified.certificate.gap else found
 

@@ -34,6 +34,10 @@ class Certificate:
     margin: float = field(default=math.inf)
     binding: int = field(default=-1)
 
+    def interval(self, digits: int) -> str:
+        """Both bounds in so many digits, rounded outwards: what is printed holds as well."""
+        return f"[{rounding.text_down(self.lower, digits)}, {rounding.text_up(self.upper, digits)}]"
+
     @property
     def gap(self) -> float:
         """(upper - lower) / lower, rounded up; 0 for no constraint, inf when either side proves nothing."""
