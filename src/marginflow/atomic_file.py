@@ -20,6 +20,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _drafts.add(draft)
     try:
         yield draft
         with open(draft, "rb+") as file:
@@ -32,6 +33,16 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         ) from None
     finally:
         draft.unlink(missing_ok=True)
+        _drafts.discard(draft)
+
+
+def discard_drafts() -> None:
+    """Remove what is being written, for a process that has to end at once."""
+    for draft in list(_drafts):
+        draft.unlink(missing_ok=True)
+
+
+_drafts: set[Path] = set()
 
 
 def _sync_folder(folder: Path) -> None:

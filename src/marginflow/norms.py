@@ -11,6 +11,7 @@ import numpy as np
 from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
+from marginflow.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 
 
 class AbstractNorm(ABC):
@@ -39,6 +40,16 @@ class AbstractNorm(ABC):
     def strictly_convex(self) -> bool:
         """True when the problem of least norm has one solution whatever the data."""
 
+    @property
+    def euclidean(self) -> bool:
+        """Whether N is the length of all entries, so that the optimum is a rational function of the data."""
+        return False
+
+    @property
+    def sparse(self) -> bool:
+        """Whether N is a sum over singular values or coordinates, so that optima have few of them."""
+        return False
+
     @abstractmethod
     def value(self, W: Floats) -> float:
         """N(W), to rounding error."""
@@ -55,6 +66,17 @@ class AbstractNorm(ABC):
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         """A number that N_d(M') does not exceed for any M' with |M' - M| <= error, entry by entry."""
 
+    def optimal_face(self, B: Floats, flat: float) -> AbstractFace | None:
+        """Where every optimal W lies that has the dual matrix `B`; None where it is a single one by convexity.
+
+        `flat` is the relative distance from the largest value, or from 0, that counts as none.
+        """
+        return None
+
+    def dual_face(self, W: Floats, flat: float) -> AbstractFace | None:
+        """Where every optimal dual matrix lies that has the optimum `W`; None for strictly convex norms."""
+        return None
+
 
 @dataclass(frozen=True)
 class Nuclear(AbstractNorm):
@@ -63,6 +85,7 @@ class Nuclear(AbstractNorm):
     name: str = field(default="nuclear", init=False)
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=False, init=False)
+    sparse: bool = field(default=True, init=False)
 
     def value(self, W: Floats) -> float:
         return float(_singular_values(W).sum())
@@ -77,6 +100,12 @@ class Nuclear(AbstractNorm):
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         scale, M, E = _scaled_pair(M, error)
         return _at_scale(rounding.up(rounding.spectral_up(M)[0] + _operator_of_error(E)), scale)
+
+    def optimal_face(self, B: Floats, flat: float) -> AbstractFace:
+        return AlignedMatrices.of(B, flat)
+
+    def dual_face(self, W: Floats, flat: float) -> AbstractFace:
+        return PinnedMatrices.of(W, flat)
 
 
 @dataclass(frozen=True)
@@ -103,6 +132,12 @@ class Operator(AbstractNorm):
         spread = math.sqrt(min(M.shape)) * rounding.frobenius_up(E)
         return _at_scale(rounding.up(rounding.spectral_up(M)[1] + spread, 4), scale)
 
+    def optimal_face(self, B: Floats, flat: float) -> AbstractFace:
+        return PinnedMatrices.of(B, flat)
+
+    def dual_face(self, W: Floats, flat: float) -> AbstractFace:
+        return AlignedMatrices.of(W, flat)
+
 
 @dataclass(frozen=True)
 class Frobenius(AbstractNorm):
@@ -112,6 +147,7 @@ class Frobenius(AbstractNorm):
     label: str = field(default="Frobenius", init=False)
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=True, init=False)
+    euclidean: bool = field(default=True, init=False)
 
     def value(self, W: Floats) -> float:
         scale, W = _scaled(W)
@@ -150,6 +186,14 @@ class Lp(AbstractNorm):
     def strictly_convex(self) -> bool:
         return 1.0 < self.p < math.inf
 
+    @property
+    def euclidean(self) -> bool:
+        return self.p == 2.0
+
+    @property
+    def sparse(self) -> bool:
+        return self.p == 1.0
+
     @cached_property
     def q(self) -> float:
         """The exponent of the dual norm."""
@@ -171,6 +215,16 @@ class Lp(AbstractNorm):
         # The q-norm falls as q grows, so a q rounded down gives an upper bound.
         q = self.q if self.q in (1.0, 2.0, math.inf) else max(1.0, self.q * (1.0 - 8 * rounding.U))
         return _vector_norm_up(size, q)
+
+    def optimal_face(self, B: Floats, flat: float) -> AbstractFace | None:
+        if self.p == 1.0:
+            return AlignedCoordinates.of(B, flat)
+        return PinnedCoordinates.of(B, flat) if self.p == math.inf else None
+
+    def dual_face(self, W: Floats, flat: float) -> AbstractFace | None:
+        if self.p == 1.0:
+            return PinnedCoordinates.of(W, flat)
+        return AlignedCoordinates.of(W, flat) if self.p == math.inf else None
 
 
 def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:

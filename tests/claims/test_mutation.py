@@ -54,13 +54,13 @@ def test_a_dropped_constraint_is_noticed(monkeypatch) -> None:
 @pytest.mark.parametrize("error", [1e-3, -1e-3])
 def test_a_wrong_force_is_noticed(monkeypatch, error) -> None:
     """One coordinate of the force on k and q, off by a thousandth: the mirror coordinate does not follow it."""
-    true = diagonal_key_query._Product.rate
+    true = diagonal_key_query._Product.vjp
 
     def wrong(self, theta, G):
         out = true(self, theta, G)
         out[:, 0, 0] *= 1.0 + error
         return out
 
-    monkeypatch.setattr(diagonal_key_query._Product, "rate", wrong)
+    monkeypatch.setattr(diagonal_key_query._Product, "vjp", wrong)
     (result,) = registry.run(["reparameterisation"])
     assert not result.holds and not result.failure

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from marginflow.diagnostics.ratio import final_ratio
-from marginflow.diagnostics.table import Table, diagnose, force_matrix
+from marginflow.diagnostics.table import Table, diagnose
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate
 from marginflow.model.registry import Combined, Diagonal, DiagonalKeyQuery, KeyQuery
@@ -107,7 +107,7 @@ def test_force_matrix_is_minus_the_gradient() -> None:
         E = np.zeros_like(W)
         E[index] = h
         G[index] = (loss(W - E) - loss(W + E)) / (2 * h)
-    found = force_matrix(run, 0)
+    found = run.at(0).force_matrix
     # Differences of order h^2 and eps/h.
     assert found / np.linalg.norm(found) == pytest.approx(G / np.linalg.norm(G), abs=1e-8)
 

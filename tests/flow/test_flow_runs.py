@@ -67,12 +67,14 @@ def test_ctrl_c_keeps_what_was_reached():
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    paths = mf.integrate_many(
-        named.load("sphere:n=4,T=4,d=5,seed=0"), mf.KeyQuery(5), seeds=[0, 1], until_margin=1e12, progress=stop
-    )
+    problem, options = named.load("sphere:n=4,T=4,d=5,seed=0"), {"seeds": [0, 1], "until_margin": 1e12}
+    paths = mf.integrate_many(problem, mf.KeyQuery(5), progress=stop, keep_partial=True, **options)
     assert [p.ended for p in paths] == ["interrupted", "interrupted"]
     assert all(p.steps == 30 for p in paths)
     assert calls[0].running == 2 and calls[-1].steps == 30
+    calls.clear()
+    with pytest.raises(KeyboardInterrupt):
+        mf.integrate_many(problem, mf.KeyQuery(5), progress=stop, **options)
 
 
 @pytest.mark.parametrize(

@@ -42,16 +42,17 @@ class Sums:
     queries: int
 
 
-def attention_statistics(head: Head, keys: Floats, queries: Floats, sees: Bools, mask: Bools) -> Sums:
+def attention_statistics(head: Head, keys: Floats, queries: Floats, sees: Bools, mask: Bools, asking: Bools) -> Sums:
     """The sums of a block.
 
     Args:
         keys, queries: (b, T, m) as handed to the dot product.
         sees: (b, T, T) whether the query, first, sees the token.
         mask: (b, T) which tokens exist.
+        asking: (b, T) which are queries for the rank on data.
     """
     mean = (keys * mask[..., None]).sum(axis=1) / mask.sum(axis=1)[:, None]
-    flat, asking = (keys - mean[:, None])[mask], queries[mask]
+    flat, asked = (keys - mean[:, None])[mask], queries[asking]
     length = keys.shape[1]
     step = max(1, _AT_ONCE // length**2)
     parts = [
@@ -61,7 +62,7 @@ def attention_statistics(head: Head, keys: Floats, queries: Floats, sees: Bools,
     entropy, entropy_share, top1, sink, count = np.array([p[0] for p in parts]).sum(axis=0).tolist()
     return Sums(
         key_gram=flat.T @ flat,
-        query_gram=asking.T @ asking,
+        query_gram=asked.T @ asked,
         entropy=entropy,
         entropy_share=entropy_share,
         top1=top1,

@@ -23,20 +23,25 @@ class LayerInputs:
     Attributes:
         layers: layer -> (n, T, D) float64 inputs of its key and query projections.
         mask: (n, T) which tokens exist.
+        asking: (n, T) which of them count as queries for the rank on data.
         samples: (n,) rows of the file that are here.
     """
 
     layers: Mapping[int, Floats]
     mask: Bools
+    asking: Bools
     samples: Any
 
 
-def read_inputs(path: str | os.PathLike[str], *, layers: int, samples: int, seed: int) -> LayerInputs:
+def read_inputs(
+    path: str | os.PathLike[str], *, layers: int, samples: int, seed: int, positions: int = 0
+) -> LayerInputs:
     """Read `layer0`, `layer3`, ... and `mask` from an .npz file.
 
     Args:
         layers: how many the model has.
         samples: at most so many rows, drawn with `seed` without replacement, in the file's order.
+        positions: so many random tokens of each sample are its queries for the rank on data; 0 for all.
 
     Raises:
         InputError: not such a file, a layer that the model lacks, shapes that do not fit, or numbers that are not
@@ -68,7 +73,14 @@ def read_inputs(path: str | os.PathLike[str], *, layers: int, samples: int, seed
     if shape[0] > samples:
         kept = np.sort(np.random.default_rng(seed).choice(shape[0], samples, replace=False))
     chosen = {layer: _finite(path, name, arrays[name][kept], mask[kept]) for layer, name in sorted(found.items())}
-    return LayerInputs(chosen, mask[kept], kept)
+    return LayerInputs(chosen, mask[kept], _asking(mask[kept], positions, seed), kept)
+
+
+def _asking(mask: Bools, positions: int, seed: int) -> Bools:
+    if not positions:
+        return mask
+    place = np.where(mask, np.random.default_rng([seed, 2]).random(mask.shape), 2.0).argsort(axis=1).argsort(axis=1)
+    return mask & (place < positions)
 
 
 def _finite(path: Any, name: str, array: Any, mask: Bools) -> Floats:

@@ -71,8 +71,8 @@ def measure_on_data(
 ) -> HeadOnData:
     """Figures of `head` on the inputs of its layer.
 
-    Rank on data: with keys centred within their sample (the softmax does not see the rest) and all queries, the
-    components that hold 90 % of the squared logits, sum over key-query pairs of all samples.
+    Rank on data: the components that hold 90 % of the squared logits between all tokens and all queries of all
+    samples (or `positions` queries a sample), keys centred within their sample: the softmax does not see the rest.
 
     Args:
         causal, window: which tokens a query sees.
@@ -83,17 +83,17 @@ def measure_on_data(
     sees = visible(X.shape[1], causal=causal, window=window) & data.mask[:, None, :] & data.mask[:, :, None]
     random = np.random.default_rng([seed, head.layer, head.head, 1])
     keys, rows = head.rows(0, X), head.rows(1, X)
-    blocks = _measured(head, keys, rows, sees, data.mask)
+    blocks = _measured(head, keys, rows, sees, data)
     values = joined(blocks)
     resampled = np.array(
         [joined([blocks[i] for i in random.integers(0, len(blocks), len(blocks))]) for _ in range(_RESAMPLES)]
     )
     turns = rotations(len(head.K), DRAWS, random)
-    rotation = [joined(_measured(head, keys, rows @ turn.T, sees, data.mask)) for turn in turns]
+    rotation = [joined(_measured(head, keys, rows @ turn.T, sees, data)) for turn in turns]
     iid = []
     for _ in range(DRAWS):
         drawn = _independent(head, random)
-        iid.append(joined(_measured(drawn, drawn.rows(0, X), drawn.rows(1, X), sees, data.mask)))
+        iid.append(joined(_measured(drawn, drawn.rows(0, X), drawn.rows(1, X), sees, data)))
     found = HeadOnData(
         layer=head.layer,
         head=head.head,
@@ -153,7 +153,7 @@ def _thrift_sentences(heads: Sequence[HeadOnData], seed: int) -> list[str]:
     return said
 
 
-def _measured(head: Head, keys: Floats, rows: Floats, sees: Bools, mask: Bools) -> list[Any]:
+def _measured(head: Head, keys: Floats, rows: Floats, sees: Bools, data: LayerInputs) -> list[Any]:
     """Blocks of samples, each with the sums that every figure needs."""
     positions = np.arange(keys.shape[1], dtype=np.float64)
     count = min(_BLOCKS, len(keys))
@@ -161,7 +161,7 @@ def _measured(head: Head, keys: Floats, rows: Floats, sees: Bools, mask: Bools) 
     for chosen in np.array_split(np.arange(len(keys)), count):
         k = head.placed(0, keys[chosen], positions)
         q = head.placed(1, rows[chosen], positions)
-        blocks.append(attention_statistics(head, k, q, sees[chosen], mask[chosen]))
+        blocks.append(attention_statistics(head, k, q, sees[chosen], data.mask[chosen], data.asking[chosen]))
     return blocks
 
 

@@ -22,7 +22,8 @@ def audit(
     heads: Sequence[int] | None = None,
     offsets: Sequence[float] = (1, 8, 64),
     samples: int = 256,
-    queries: int = 24,
+    positions: int = 0,
+    queries: int = 12,
     progress: Callable[[str], None] | None = None,
 ) -> Audit:
     """Measure the query-key matrices of a checkpoint, head by head, beside two controls.
@@ -39,13 +40,14 @@ def audit(
         layers, heads: which, from 0; all when None.
         offsets: distances at which W of rotary heads is measured as well.
         samples: at most so many samples of `inputs`, drawn with `seed`.
-        queries: of these so many give the SVM of the head's own top tokens; 0 for none.
+        positions: so many random tokens of each sample are its queries for the rank on data; 0 for all of them.
+        queries: of all queries so many give the SVM of the head's own top tokens; 0 for none.
         progress: called with a status text. Ctrl-C ends the audit with the heads measured until then.
 
     Raises:
         InputError: a path, file, layout or option that cannot be used.
     """
-    _check(controls, seed, samples, queries)
+    _check(controls, seed, samples, positions, queries)
     found = open_checkpoint(path)
     chosen = _chosen("layers", layers, found.shape.layers)
     wanted = set(_chosen("heads", heads, found.shape.heads))
@@ -53,7 +55,7 @@ def audit(
     if inputs is not None:
         from marginflow.audit.inputs import read_inputs
 
-        data = read_inputs(inputs, layers=found.shape.layers, samples=samples, seed=seed)
+        data = read_inputs(inputs, layers=found.shape.layers, samples=samples, seed=seed, positions=positions)
     measured: list[Any] = []
     on_data: list[Any] = []
     law = formula = ""
@@ -102,14 +104,15 @@ def _word(found: Checkpoint) -> str:
     return found.family
 
 
-def _check(controls: int, seed: int, samples: int, queries: int) -> None:
+def _check(controls: int, seed: int, samples: int, positions: int, queries: int) -> None:
     for name, value, least in (("controls", controls, 2), ("seed", seed, 0), ("samples", samples, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{name}: got {value!r}; expected an integer of at least {least}")
     if controls > 10_000:
         raise InputError(f"controls: got {controls}; expected at most 10000 draws")
-    if isinstance(queries, bool) or not isinstance(queries, int) or queries < 0:
-        raise InputError(f"queries: got {queries!r}; expected a count, 0 for none")
+    for name, value in (("positions", positions), ("queries", queries)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise InputError(f"{name}: got {value!r}; expected a count of at least 0")
 
 
 def _chosen(name: str, given: Sequence[int] | None, count: int) -> list[int]:

@@ -125,12 +125,7 @@ def sentences(audit: "Audit") -> tuple[str, ...]:
     heads = audit.heads
     if not heads:
         return ("No head was measured.",)
-    said = []
-    for figure in COMPARED:
-        said += _beyond_both(audit, figure)
-    for found in audit.comparisons:
-        if found.off and found.control == "rotation":
-            said.append(_against(found))
+    said = [_against(c, audit) for c in audit.comparisons if c.off and c.control == "rotation"]
     quiet = [LABELS[c.figure] for c in audit.comparisons if c.control == "rotation" and not c.off]
     if len(heads) < FEWEST:
         said.append(f"{len(heads)} heads are too few for an interval over heads: no average is compared.")
@@ -149,28 +144,21 @@ def sentences(audit: "Audit") -> tuple[str, ...]:
     return tuple(said)
 
 
-def _beyond_both(audit: "Audit", figure: str) -> list[str]:
-    """7 of 72 heads are below both controls in ...; nothing where no head is."""
-    column = FIGURES.index(figure)
-    below = above = 0
-    for h in audit.heads:
-        if not (len(h.rotation) and len(h.iid)):
-            return []
-        bounds = [np.quantile(h.draws(c)[:, column], [0.025, 0.975]) for c in CONTROLS]
-        below += bool(h.values[column] < min(b[0] for b in bounds))
-        above += bool(h.values[column] > max(b[1] for b in bounds))
-    count = len(audit.heads)
-    noun = "head is" if count == 1 else "heads are"
-    return [
-        f"{found} of {count} {noun} {side} both controls in {LABELS[figure]}."
-        for found, side in ((below, "below"), (above, "above"))
-        if found
-    ]
-
-
-def _against(c: Comparison) -> str:
+def _against(c: Comparison, audit: "Audit") -> str:
+    side = "below" if c.ratio < 1.0 else "above"
+    beyond = _beyond_both(audit, FIGURES.index(c.figure), side)
     return (
-        f"{LABELS[c.figure].capitalize()}: {c.trained:.4g} on average against {c.expected:.4g} with "
-        f"{SENTENCES[c.control]}, ratio {c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}] over heads, "
-        f"{'below' if c.ratio < 1.0 else 'above'} in {c.share:.0%} of heads."
+        f"{LABELS[c.figure].capitalize()}: {beyond} of {c.heads} heads are {side} both controls; {c.trained:.4g} on "
+        f"average against {c.expected:.4g} with {SENTENCES[c.control]}, ratio {c.ratio:.3f} "
+        f"[{c.low:.3f}, {c.high:.3f}] over heads, {side} in {c.share:.0%} of them."
     )
+
+
+def _beyond_both(audit: "Audit", column: int, side: str) -> int:
+    """Heads outside the central 95 % of their own draws of every control, on one side."""
+    count = 0
+    for h in audit.heads:
+        bounds = [np.quantile(h.draws(c)[:, column], [0.025, 0.975]) for c in CONTROLS]
+        low, high = min(b[0] for b in bounds), max(b[1] for b in bounds)
+        count += bool(h.values[column] < low if side == "below" else h.values[column] > high)
+    return count

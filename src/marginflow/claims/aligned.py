@@ -8,7 +8,7 @@ from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import orthogonal_limit
 from marginflow.claims.measure import cosine, final, limit_spectrum, off_support, window
 from marginflow.diagnostics.alignment import alignment
-from marginflow.diagnostics.table import diagnose, force_matrix
+from marginflow.diagnostics.table import diagnose
 from marginflow.model.registry import DiagonalKeyQuery, KeyQuery
 from marginflow.problem.planted import orthogonal, pairs
 from marginflow.problem.problem import Problem
@@ -108,7 +108,7 @@ def _rotated(details: dict[str, object]) -> list[Check]:
     start = {"K": (U * k) @ R, "Q": (V * q) @ R}
     path = runs.run_from(data, KeyQuery(width=3), start, margin=DEPTH, rtol=runs.RTOL)
     defects = [
-        alignment(p["K"], p["Q"], force_matrix(path, i)).worst for i in range(len(path)) if (p := path.parameters(i))
+        alignment(p["K"], p["Q"], path.at(i).force_matrix).worst for i in range(len(path)) if (p := path.parameters(i))
     ]
     target = np.diag(1 / strengths)
     details["rotated orthogonal"] = {"defect at the end": defects[-1]}

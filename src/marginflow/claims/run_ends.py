@@ -7,6 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.integrate import integrate_many
+from marginflow.model.loss import parse_loss
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
@@ -67,7 +68,7 @@ def run_ends(
     scale: float = 0.1,
     until_margin: float = 1e6,
     width: int | None = None,
-    loss: str = "exponential",
+    loss: str | None = None,
 ) -> RunEnds:
     """Integrate every problem from every seed and apply the rule to the tokens on top at the end.
 
@@ -79,7 +80,9 @@ def run_ends(
     out = []
     for problem in problems:
         model = parse_parameterization(word, width).sized(problem.d, problem.d_z)
-        paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
+        paths = integrate_many(
+            problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=parse_loss(loss)
+        )
         known = {}
         for path, seed in zip(paths, seeds, strict=True):
             selected = path.selected(-1)

@@ -27,6 +27,9 @@ def audit(
     controls: Annotated[int, typer.Option(help="Draws of each control.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the draws and samples.")] = 0,
     samples: Annotated[int, typer.Option(help="At most so many samples of the inputs, drawn with the seed.")] = 256,
+    positions: Annotated[
+        int, typer.Option(help="Random tokens of each sample that ask, for the rank on data; 0: all.")
+    ] = 0,
     queries: Annotated[
         int, typer.Option(help="Queries whose top tokens give the SVM of each head; 0 leaves it out.")
     ] = 12,
@@ -53,6 +56,7 @@ def audit(
             heads=_indices("--heads", heads),
             offsets=_numbers("--offsets", offsets),
             samples=samples,
+            positions=positions,
             queries=queries,
             progress=show,
         )

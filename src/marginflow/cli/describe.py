@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, print_json
+from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress
 
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ def describe(data: DataArgument, json: JsonFlag = False) -> int:
     from marginflow.svm.describe import describe_problem
 
     problem = load(data)
-    found = describe_problem(problem).to_dict() | {"ends": possible_ends(problem)}
+    with progress("describe", "nothing is said of it") as show:
+        found = describe_problem(problem).to_dict()
+        show("where training can end")
+        found |= {"ends": possible_ends(problem)}
     if json:
         print_json(found)
     else:

@@ -28,8 +28,8 @@ def flow(
         Literal["margin", "verdict"], typer.Option(help="verdict: stop as soon as the verdict is certain.")
     ] = "margin",
     loss: Annotated[
-        Literal["exponential", "logistic"], typer.Option(help="Of the output times the label.")
-    ] = "exponential",
+        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
+    ] = None,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
@@ -40,6 +40,7 @@ def flow(
     """
     from marginflow.attractors.sentence import known_ends
     from marginflow.flow.integrate import integrate
+    from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
@@ -48,7 +49,7 @@ def flow(
     start = None if init is None else _start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
-    with progress(f"flow {parameterization}") as show:
+    with progress(f"flow {parameterization}", "there is no verdict, and nothing is saved") as show:
         path = integrate(
             problem,
             model,
@@ -57,12 +58,15 @@ def flow(
             init=start,
             until_margin=until_margin,
             until=until,
-            loss=loss,
+            loss=parse_loss(loss),
             rtol=rtol,
+            keep_partial=save is not None,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     if save is not None:
         path.save(save)
+    if path.ended == "interrupted":
+        raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
     ends = known_ends(problem, path.parameterization)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
@@ -71,8 +75,6 @@ def flow(
         print(_text(found, path))
         if save is not None:
             print(f"saved            {save}")
-    if path.ended == "interrupted":
-        return 130
     return 1 if path.status.name == "undecided" else 0
 
 

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from marginflow.cli.output import JsonFlag, output_path, print_json, progress
+from marginflow.errors import InputError
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN.npz ...", help="Runs saved by `flow --save`.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN.npz ...", help="Runs saved by `flow --save`, or audits.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     json: JsonFlag = False,
 ) -> int:
@@ -17,11 +18,17 @@ def report(
 
     Example: marginflow report kq.npz w.npz -o report.html
     """
+    from marginflow.audit.files import is_audit
     from marginflow.report.build import build_report
     from marginflow.trajectory.trajectory import Trajectory
 
     output_path(output, *runs)
-    with progress("report") as show:
+    kinds = {is_audit(file) for file in runs}
+    if len(kinds) > 1:
+        raise InputError("report: got runs and audits together; expected one kind: make a page of each")
+    if kinds == {True}:
+        return _audits(runs, output, json)
+    with progress("report", f"{output} is not written") as show:
         paths = []
         for file in runs:
             show(f"reading {file}")
@@ -31,4 +38,17 @@ def report(
         print_json({"report": str(output), "runs": len(paths), "bytes": size})
     else:
         print(f"wrote {output} ({size / 1e6:.1f} MB, {len(paths)} runs)")
+    return 0
+
+
+def _audits(files: list[Path], output: Path, json: bool) -> int:
+    from marginflow.audit.files import load_audit
+    from marginflow.report.audit_page import build_audit_report
+
+    audits = [load_audit(file) for file in files]
+    size = build_audit_report(audits, output)
+    if json:
+        print_json({"report": str(output), "audits": len(audits), "bytes": size})
+    else:
+        print(f"wrote {output} ({size / 1e6:.1f} MB, {len(audits)} audits)")
     return 0

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,10 +9,7 @@ from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import weights_in
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
-
-
-if TYPE_CHECKING:
-    from marginflow.trajectory.trajectory import Trajectory
+from marginflow.trajectory.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -77,15 +73,11 @@ def factored_residual(
     )
 
 
-def run_residual(path: "Trajectory", i: int) -> FactoredResidual:
-    """The residuals of a run at snapshot `i`, in its own parameters, from the clipped weights that R uses."""
-    problem, model, dual = path.problem, path.parameterization, path.dual(i)
-    constraints = problem.constraints()
-    G = constraints.diagonal.T @ dual if model.diagonal else constraints.adjoint(dual)
-    arrays = path.parameters(i)
-    pulled = model.map(problem.d, problem.d_z).descent(arrays, G)
+def run_residual(seen: Snapshot) -> FactoredResidual:
+    """The residuals of a run at a snapshot, in its own parameters, from the clipped weights that R uses."""
+    arrays, pulled = seen.arrays, seen.descent
     theta, force = (np.concatenate([part[name].ravel() for name in arrays]) for part in (arrays, pulled))
-    return factored_residual(theta, force, constraints.margins(path.W(i)), dual, model.degree)
+    return factored_residual(theta, force, seen.margins, seen.dual, seen.parameterization.degree)
 
 
 def direct_residual(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> DirectResidual:

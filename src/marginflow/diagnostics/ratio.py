@@ -129,14 +129,12 @@ class Comparison:
 
 def comparison(path: "Trajectory") -> Comparison:
     """What the last snapshot of `path` is compared with."""
-    problem = path.problem
-    own = path.status.name == "trapped"
-    if not own:
-        return Comparison(problem.optimal, False, problem.constraints(), path.dual(-1), path.W(-1))
-    selection = path.selected(-1)
-    rows = problem.constraints(selection, against="worse")
-    dual = np.maximum(-path.snapshots.f[-1][rows.sample, rows.token], 0.0)
-    return Comparison(selection, True, rows, dual, path.W(-1))
+    problem, seen = path.problem, path.at(-1)
+    if path.status.name != "trapped":
+        return Comparison(problem.optimal, False, seen.constraints, seen.dual, seen.W)
+    rows = problem.constraints(seen.selected, against="worse")
+    dual = np.maximum(-seen.f[rows.sample, rows.token], 0.0)
+    return Comparison(seen.selected, True, rows, dual, seen.W)
 
 
 def final_ratio(path: "Trajectory") -> float:

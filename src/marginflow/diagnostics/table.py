@@ -24,6 +24,7 @@ from marginflow.norms import parse_norm
 from marginflow.notebook import card, grid
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -120,8 +121,9 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
     rows: list[dict[str, Any]] = []
     notes = []
     for i in range(len(path)):
-        row, note = _certificate(path, i, names)
-        rows.append({**_basic(path, i), **row, **_residuals(path, i), **_structure(path, i)})
+        seen = path.at(i)
+        row, note = _certificate(seen, names)
+        rows.append({**_basic(path, i), **row, **_residuals(seen, path.norm), **_structure(seen, path)})
         notes.append(note)
     warnings = []
     for solution in solutions:
@@ -131,16 +133,9 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
                 f"the {solution.norm.name} optimum is not known to be unique: its value is compared, not its direction"
             )
         for i, row in enumerate(rows):
-            row.update(_compared(path, i, solution))
+            row.update(_compared(path.at(i), solution))
     data = {name: frozen(np.array([row[name] for row in rows], dtype=np.float64)) for name in rows[0]}
     return Table(data, tuple(notes), tuple(warnings))
-
-
-def force_matrix(path: Trajectory, i: int) -> Floats:
-    """(d, d_z) G at snapshot `i`, negative weights included, at the scale of the trajectory's f."""
-    problem = path.problem
-    pulled = np.einsum("it,itd->id", path.snapshots.f[i], problem.X)
-    return np.asarray(pulled.T @ problem.z)
 
 
 def _basic(path: Trajectory, i: int) -> dict[str, Any]:
@@ -148,31 +143,28 @@ def _basic(path: Trajectory, i: int) -> dict[str, Any]:
         "log_time": path.log_time[i],
         "log_excess": path.log_excess[i],
         "margin": path.margin[i],
-        "attention_entropy": attention_entropy(path.problem, path.W(i)),
+        "attention_entropy": attention_entropy(path.problem, path.at(i).W),
     }
 
 
-def _certificate(path: Trajectory, i: int, names: Sequence[str]) -> tuple[dict[str, Any], str]:
-    W, dual, constraints = path.W(i), path.dual(i), path.problem.constraints()
+def _certificate(seen: Snapshot, names: Sequence[str]) -> tuple[dict[str, Any], str]:
+    W, margin, constraints = seen.W, seen.margin, seen.constraints
     row: dict[str, Any] = {}
     note = ""
     for name in names:
         norm = parse_norm(name)
-        found = certify_weights(W, dual, constraints, norm)
-        margin = float(path.margin[i])
+        found = certify_weights(W, seen.dual, constraints, norm)
         row[name] = norm.value(weights_in(norm, W)) / margin if margin > 0 else math.nan
         row[f"R_{name}"], row[f"duality_{name}"] = found.value, found.duality
         row["slack"], note = found.slack, found.reason
-    raw = -path.snapshots.f[i][constraints.sample, constraints.token]
+    raw = -seen.f[constraints.sample, constraints.token]
     row["negative_weights"] = float((raw < 0).sum())
     return row, note
 
 
-def _residuals(path: Trajectory, i: int) -> dict[str, Any]:
-    constraints, dual, W = path.problem.constraints(), path.dual(i), path.W(i)
-    norm = parse_norm(path.norm)
-    direct = direct_residual(W, dual, constraints, norm)
-    factored = run_residual(path, i)
+def _residuals(seen: Snapshot, norm: str) -> dict[str, Any]:
+    direct = direct_residual(seen.W, seen.dual, seen.constraints, norm)
+    factored = run_residual(seen)
     return {
         "epsilon": factored.epsilon,
         "delta": factored.delta,
@@ -181,8 +173,8 @@ def _residuals(path: Trajectory, i: int) -> dict[str, Any]:
     }
 
 
-def _structure(path: Trajectory, i: int) -> dict[str, Any]:
-    W, G, p, start = path.W(i), force_matrix(path, i), path.parameters(i), path.parameters(0)
+def _structure(seen: Snapshot, path: Trajectory) -> dict[str, Any]:
+    W, G, p, start = seen.W, seen.force_matrix, seen.arrays, path.parameters(0)
     s: Floats = np.asarray(np.linalg.svd(W, compute_uv=False), dtype=np.float64)
     error = path.rtol * float(s.max(initial=0.0))
     known = direction_errors(s, error, square=W.shape[0] == W.shape[1]) < RESOLVED_ANGLE
@@ -208,9 +200,8 @@ def _structure(path: Trajectory, i: int) -> dict[str, Any]:
     return row
 
 
-def _compared(path: Trajectory, i: int, solution: Solution) -> dict[str, Any]:
-    name, norm = solution.norm.name, solution.norm
-    W = path.W(i)
+def _compared(seen: Snapshot, solution: Solution) -> dict[str, Any]:
+    name, norm, W = solution.norm.name, solution.norm, seen.W
     margin = float(solution.constraints.margins(W).min(initial=math.inf))
     out = dict.fromkeys((f"value_ratio_{name}", f"cos_{name}", f"distance_{name}", f"angle_{name}"), math.nan)
     if margin > 0:

@@ -11,7 +11,7 @@ from marginflow.errors import InputError
 from marginflow.flow.loop import run
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, first_state, restored_state
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
@@ -36,10 +36,11 @@ def integrate(
     init: Any = None,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> Trajectory:
     """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
 
@@ -51,15 +52,17 @@ def integrate(
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
         until: "verdict" stops earlier, as soon as the verdict is certain.
-        loss: "exponential" exp(-u), "logistic" log(1 + exp(-u)), or an `AbstractLoss`, of the output times the label.
+        loss: of the output times the label: a word of `marginflow.losses.LOSSES` or an `AbstractLoss`.
         rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
         max_steps: steps after which to give up, undecided.
         progress: called now and then with a `Progress`.
+        keep_partial: on Ctrl-C return what was reached, `ended` as interrupted, instead of raising.
 
     Returns:
-        The trajectory with its verdict; interrupted by Ctrl-C, what was reached.
+        The trajectory with its verdict.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C, unless `keep_partial`.
         InputError: an option or a start that cannot be used.
         UndefinedError: diagonal weights for tokens and queries of different dimensions.
     """
@@ -75,6 +78,7 @@ def integrate(
         rtol=rtol,
         max_steps=max_steps,
         progress=progress,
+        keep_partial=keep_partial,
     )[0]
 
 
@@ -88,10 +92,11 @@ def integrate_many(
     scale: float = 0.1,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> list[Trajectory]:
     """Run many flows together: one problem from many starts, or one start for each of many problems.
 
@@ -99,7 +104,8 @@ def integrate_many(
         problem: one problem, or one for each run; problems of one shape share their steps' overhead.
         seeds: one per run; needed for one problem without `inits`. For many problems 0 for each by default.
         inits: one start per run, as `init` of `integrate`.
-        parameterization, scale, until_margin, until, loss, rtol, max_steps, progress: as for `integrate`.
+        parameterization, scale, until_margin, until, loss, rtol, max_steps, progress, keep_partial: as for
+            `integrate`.
 
     Returns:
         One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
@@ -133,6 +139,8 @@ def integrate_many(
         for b, record in enumerate(records):
             record.add(state, b)
         run(objective, state, settings, records, progress, until == "verdict")
+        if not keep_partial and any(record.ended == "interrupted" for record in records):
+            raise KeyboardInterrupt
         for i, record in zip(group, records, strict=True):
             snapshots = record.snapshots()
             method = flow_method(

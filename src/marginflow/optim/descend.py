@@ -7,7 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.problem.problem import Problem
@@ -33,7 +33,7 @@ def descend(
     seed: int = 0,
     scale: float = 0.1,
     init: Any = None,
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
 ) -> Trajectory:
     """Descend the mean loss with a fixed rate; the trajectory keeps the mean force between its snapshots.
 

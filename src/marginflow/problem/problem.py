@@ -204,7 +204,7 @@ class Problem:
 
     @cached_property
     def log_minimal_loss(self) -> float:
-        """log L*, with L* = (1/n) sum_i exp(-gamma_i,opt), the infimum of the exponential loss."""
+        """log L*, with L* = (1/n) sum_i exp(-gamma_i,opt), the infimum of the paper's loss (others: `model.loss`)."""
         top = -self.scores[np.arange(self.n), self.optimal]
         shift = top.max()
         return float(shift + np.log(np.exp(top - shift).sum()) - np.log(self.n))
@@ -225,7 +225,16 @@ class Problem:
         Raises:
             InputError: a selection of the wrong shape, or of a token that does not exist.
         """
-        selected = self.selection(selection)
+        if selection is None and against == "all":
+            return self._constraints
+        return self._rows(self.selection(selection), against)
+
+    @cached_property
+    def _constraints(self) -> Constraints:
+        """Those of the optimal tokens: every number of a run is made from them."""
+        return self._rows(self.optimal, "all")
+
+    def _rows(self, selected: Ints, against: Against) -> Constraints:
         rows = np.arange(self.n)
         own = self.scores[rows, selected][:, None]
         wanted = {"all": self.mask, "worse": self.scores < own, "better": self.scores > own}

@@ -10,9 +10,10 @@ from marginflow.diagnostics.balance import relative_drift
 from marginflow.diagnostics.kkt import run_residual
 from marginflow.diagnostics.late_law import LateLaw
 from marginflow.diagnostics.ratio import ratio, weights_in
-from marginflow.diagnostics.table import force_matrix
+from marginflow.model.parameterization import Arrays
 from marginflow.norms import parse_norm
 from marginflow.report.subject import Subject
+from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -26,7 +27,8 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     fifth of the time where there are a hundred seeds.
     """
     names = subject.norms_of(path)
-    rows = [_row(path, subject, names, int(i)) for i in at]
+    first = path.parameters(0)
+    rows = [_row(path.at(int(i)), names, first) for i in at]
     done = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     done["log10_time"] = path.log_time[at] / LN10
     done["margin"] = path.margin[at]
@@ -38,21 +40,26 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     return done
 
 
-def _row(path: Trajectory, subject: Subject, names: list[str], i: int) -> dict[str, float]:
+def _row(seen: Snapshot, names: list[str], first: Arrays) -> dict[str, float]:
     """The numbers of one snapshot; all nan where its weights or its force are not finite."""
     keys = [*(f"{kind}_{name}" for kind in ("gap", "norm") for name in names), "epsilon", "delta", "alignment", "drift"]
-    W, dual, margin = path.W(i), path.dual(i), float(path.margin[i])
+    W, dual, margin = seen.W, seen.dual, seen.margin
     if not (np.isfinite(W).all() and np.isfinite(dual).all()):
         return dict.fromkeys(keys, math.nan)
     row = {}
     for name in names:
         norm = parse_norm(name)
         shaped = weights_in(norm, W)
-        row[f"gap_{name}"] = ratio(shaped, dual, subject.constraints, norm) - 1.0
+        row[f"gap_{name}"] = ratio(shaped, dual, seen.constraints, norm) - 1.0
         row[f"norm_{name}"] = norm.value(shaped) / margin if margin > 0 else math.nan
-    residual = run_residual(path, i)
-    row |= {"epsilon": residual.epsilon, "delta": residual.delta, "alignment": _misalignment(path, i)}
-    return row | {"drift": _drift(path.parameters(0), path.parameters(i))}
+    residual = run_residual(seen)
+    aligned = math.nan if seen.parameterization.diagonal else shared_spaces(W, seen.force_matrix)
+    return row | {
+        "epsilon": residual.epsilon,
+        "delta": residual.delta,
+        "alignment": aligned,
+        "drift": _drift(first, seen.arrays),
+    }
 
 
 def leads(path: Trajectory, i: int) -> Floats:
@@ -63,13 +70,7 @@ def leads(path: Trajectory, i: int) -> Floats:
     return np.asarray((high[rows, top][:, None] - high) + (low[rows, top][:, None] - low))
 
 
-def _misalignment(path: Trajectory, i: int) -> float:
-    if path.parameterization.diagonal:
-        return math.nan
-    return shared_spaces(path.W(i), force_matrix(path, i))
-
-
-def _drift(first: dict[str, Floats], now: dict[str, Floats]) -> float:
+def _drift(first: Arrays, now: Arrays) -> float:
     if len(now) != 2:
         return math.nan
     (a, b), (c, d) = first.values(), now.values()

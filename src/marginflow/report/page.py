@@ -52,11 +52,10 @@ def render(
     data: Mapping[str, Any],
 ) -> str:
     """The whole page."""
-    script = "\n".join(_asset(name) for name in SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = "\n".join(asset(name) for name in SCRIPTS)
     parts = {
-        "script_hash": digest,
-        "style": _asset("page.css"),
+        "script_hash": script_hash(script),
+        "style": asset("page.css"),
         "answers": "".join(_answer(found, data["words"], data["norms"]) for found in answers),
         "limits": _limits(answers),
         "summary": html.escape(_summary(runs, answers)),
@@ -67,16 +66,22 @@ def render(
         "data": embed(data),
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _asset("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], asset("page.html"))
 
 
-def embed(data: Mapping[str, Any]) -> str:
+def script_hash(script: str) -> str:
+    """What the page's content policy allows to run: this script and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def embed(data: Any) -> str:
     """JSON for the inside of a script element: no text in it can close the element or open a comment."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the page, as text."""
     return (files("marginflow.report") / "assets").joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.solution import Solution
 
@@ -48,7 +48,9 @@ class OptimalMargins:
 
     def _bound(self, b: int, sign: float) -> float:
         pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
-        shift = self._shift(pull)
+        a, i = sign * self.others.a[b], int(self.others.sample[b])
+        z = self.solution.constraints.z[i]
+        shift = self._shift(*((pull[None],) if self.solution.norm.diagonal else (a[None], z[None])))
         if self.reach is None:
             start = self._start(pull, self.solution.certificate.gap)
             return max(self._certified(t, shift, pull, rounded) for t in (start, start / 30.0, start * 30.0))
@@ -112,63 +114,24 @@ class OptimalMargins:
             return np.asarray((np.abs(own.a) * dual[:, None]).T @ np.abs(own.queries))
         return own.adjoint(dual)
 
-    def _shift(self, pull: Floats) -> Floats:
-        """(C,) changes of the multipliers that make `pull` act alike on every optimum, if that can be."""
-        face = self._face
-        out = np.zeros(len(self.solution.dual))
-        if face.equations is not None:
-            out[face.active] = np.linalg.lstsq(face.equations, face.seen(pull), rcond=1e-10)[0][:-1]
-        return out
+    def _shift(self, *factors: Floats) -> Floats:
+        """(C,) changes of the multipliers that make a_b z_b' act alike on every optimum, if that can be.
 
-    @cached_property
-    def _face(self) -> "_Face":
+        On the optimal face all W agree on the known part; what A_b has in the free one is made up for by active
+        constraints, whose margins are 1 there, and by the dual matrix, whose product with W is the value.
+        """
         solution = self.solution
-        if solution.norm.strictly_convex:
-            return _Face(None, _Seen(), np.zeros(0, dtype=np.intp))
+        out = np.zeros(len(solution.dual))
+        face = solution.svm.norm.optimal_face(self._adjoint(solution.dual), _FLAT)
         active = np.flatnonzero(solution.dual > _ACTIVE * solution.dual.max(initial=0.0))
-        M = self._adjoint(solution.dual)
-        if solution.norm.diagonal:
-            seen = _Seen(coordinates=np.flatnonzero(np.abs(M) >= 1.0 - _FLAT), signs=M)
-            rows = [seen(r) for r in solution.constraints.diagonal[active]]
-        else:
-            U, s, Vt = np.linalg.svd(M, full_matrices=False)
-            r = int((s >= 1.0 - _FLAT).sum())
-            seen = _Seen(left=U[:, :r], right=Vt[:r])
-            own = solution.constraints
-            rows = [seen(np.outer(own.a[c], own.queries[c])) for c in active]
-        count = len(rows[0]) if rows else 0
-        ones = seen.identity(count)
-        return _Face(np.column_stack([*rows, -ones]) if rows else None, seen, active)
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """What the optimal face of the norm sees of a dual matrix."""
-
-    left: Floats | None = None
-    right: Floats | None = None
-    coordinates: Ints | None = None
-    signs: Floats | None = None
-
-    def __call__(self, M: Floats) -> Floats:
-        if self.coordinates is not None and self.signs is not None:
-            return np.asarray(np.sign(self.signs[self.coordinates]) * M[self.coordinates])
-        assert self.left is not None and self.right is not None
-        block = self.left.T @ M @ self.right.T
-        return np.asarray((block + block.T)[np.triu_indices(len(block))] / 2.0)
-
-    def identity(self, count: int) -> Floats:
-        """What it sees of the dual matrix itself."""
-        if self.left is None:
-            return np.ones(count)
-        return np.eye(self.left.shape[1])[np.triu_indices(self.left.shape[1])]
-
-
-@dataclass(frozen=True, eq=False)
-class _Face:
-    equations: Floats | None
-    seen: _Seen
-    active: Ints
+        if face is None or not len(active):
+            return out
+        own = solution.constraints
+        rows = (own.diagonal[active],) if solution.norm.diagonal else (own.a[active], own.queries[active])
+        free = face.free(*rows)
+        equations = np.column_stack([free.T, -(solution.dual[active] @ free)])
+        out[active] = np.linalg.lstsq(equations, face.free(*factors)[0], rcond=1e-10)[0][:-1]
+        return out
 
 
 _FLOOR: Final = 1e-15

@@ -20,6 +20,7 @@ from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
 
 
 if TYPE_CHECKING:
+    from marginflow.svm.optimum.optimum import Optimum
     from marginflow.svm.optimum.rank import Rank
     from marginflow.svm.optimum.uniqueness import Uniqueness
 
@@ -81,11 +82,18 @@ class Solution:
         return self.certificate.lower if self.status is SvmStatus.infeasible else None
 
     @cached_property
+    def optimum(self) -> "Optimum":
+        """What is certain of every optimum, not only of the weights found."""
+        from marginflow.svm.optimum.optimum import Optimum
+
+        return Optimum(self.svm, self.svm.weights(self.W), self.dual, self.certificate, self.tol)
+
+    @cached_property
     def uniqueness(self) -> "Uniqueness":
         """Whether other weights are as good, with the number that shows it."""
         from marginflow.svm.optimum.uniqueness import uniqueness
 
-        return uniqueness(self)
+        return uniqueness(self.optimum)
 
     @property
     def unique(self) -> bool | None:
@@ -94,14 +102,14 @@ class Solution:
 
     @cached_property
     def rank_evidence(self) -> "Rank":
-        """The rank of W with the gap in the spectrum that supports it."""
-        from marginflow.svm.optimum.rank import numerical_rank
+        """Bounds of the rank of every optimum, and what they rest on."""
+        from marginflow.svm.optimum.rank import rank_of
 
-        return numerical_rank(self)
+        return rank_of(self.optimum)
 
     @property
     def rank(self) -> int | None:
-        """The rank of the optimal W, None where the certificate does not support one."""
+        """The rank of every optimal W (of its diagonal, how many weights are not zero); None where it is not proved."""
         return self.rank_evidence.rank
 
     def save(self, path: str | os.PathLike[str]) -> None:

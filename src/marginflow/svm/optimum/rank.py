@@ -1,86 +1,110 @@
-"""The rank of the optimum, with the gap in its spectrum that supports it (docs/svm.md, Rank)."""
+"""The rank of every optimum: a lower and an upper bound that meet, or none (docs/svm.md, Rank)."""
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
-from marginflow.svm.optimum.radius import radius
-
-
-if TYPE_CHECKING:
-    from marginflow.svm.solution import Solution
+from marginflow.svm.optimum.coordinates import nonzero, vanishing
+from marginflow.svm.optimum.exact import exact_rank, exact_weights
+from marginflow.svm.optimum.linear import linear_optimum
+from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.optimum.radius import distance
 
 
 @dataclass(frozen=True)
 class Rank:
-    """How many singular values (or weights, for diagonal norms) are not zero, and how clear that is.
+    """How many singular values (weights, for diagonal norms) are not zero at the optimum, whichever it is.
 
     Attributes:
-        rank: the number; None where no gap stands out.
-        kept: the smallest singular value counted, over the largest; nan for rank 0.
-        dropped: a bound on those not counted, over the largest.
+        rank: the number; None where the two bounds do not meet.
+        at_least, at_most: bounds that hold for every optimum, in exact arithmetic.
+        kept: what the smallest value counted in `at_least` is not below, over the largest of W; nan for none.
+        dropped: what the values beyond do not exceed, over the largest of W: 0 where they are proved to vanish.
         sentence: what supports the number.
     """
 
     rank: int | None
+    at_least: int
+    at_most: int
     kept: float
     dropped: float
     sentence: str
 
 
-def numerical_rank(solution: "Solution") -> Rank:
-    """Place the rank at the widest gap between what is there and what the certificate still allows."""
-    if not np.isfinite(solution.value):
-        return Rank(None, np.nan, np.nan, "no separating weights, no rank")
-    s = spectrum(solution.W, solution.norm.diagonal)
-    if len(s) == 0 or s[0] == 0.0:
-        return Rank(0, np.nan, 0.0, "W = 0")
-    beyond, how = _beyond(solution, s)
-    kept, dropped = s / s[0], np.maximum(beyond, np.finfo(float).eps * s[0]) / s[0]
-    r = int(np.argmax(kept / dropped)) + 1
-    clear = kept[r - 1] > _CLEAR * dropped[r - 1]
-    return Rank(r if clear else None, float(kept[r - 1]), float(beyond[r - 1] / s[0]), how)
+def rank_of(optimum: Optimum) -> Rank:
+    """Bound the rank of every optimum from both sides."""
+    svm = optimum.svm
+    most = min(svm.constraints.shape)
+    if not math.isfinite(optimum.certificate.upper):
+        return Rank(None, 0, most, math.nan, math.nan, "no separating weights, no rank")
+    if optimum.certificate.upper == 0.0:
+        return Rank(0, 0, 0, math.nan, 0.0, "W = 0")
+    if not optimum.found:
+        return Rank(None, 0, most, math.nan, math.nan, "nothing bounds the optimum from below")
+    s = spectrum(optimum.weights)
+    least = np.sort(nonzero(optimum))[::-1] if svm.diagonal else _singular_down(optimum, s)
+    at_least = int((least > 0.0).sum())
+    at_most, how = _at_most(optimum, most)
+    kept = float(least[at_least - 1] / s[0]) if at_least else math.nan
+    beyond = float(s[at_least]) if at_least < len(s) else 0.0
+    dropped = 0.0 if at_least == at_most else (beyond + distance(optimum)) / float(s[0])
+    if at_least == at_most:
+        return Rank(at_least, at_least, at_most, kept, 0.0, how)
+    line = linear_optimum(optimum)
+    if line is not None and line.determined:
+        r = sum(x != 0 for x in line.beta)
+        return Rank(r, r, r, float(s[r - 1] / s[0]), 0.0, "the optimum in rational numbers")
+    W = exact_weights(optimum) if svm.norm.euclidean else None
+    if W is not None:
+        r = sum(x != 0 for x in W[0]) if svm.diagonal else exact_rank(W)
+        return Rank(r, r, r, float(s[r - 1] / s[0]), 0.0, "the optimum in rational numbers")
+    return Rank(None, at_least, at_most, kept, dropped, f"at least {at_least} and at most {at_most} are certain: {how}")
 
 
-def spectrum(M: Floats, diagonal: bool) -> Floats:
-    """Singular values of M (d, d_z), largest first; of its diagonal alone for diagonal norms."""
-    if diagonal:
-        return np.sort(np.abs(M.diagonal()))[::-1]
-    return np.asarray(np.linalg.svd(M, compute_uv=False))
+def spectrum(weights: Floats) -> Floats:
+    """The singular values of W (d, d_z), or the sizes of the weights (d,), largest first."""
+    if weights.ndim == 1:
+        return np.sort(np.abs(weights))[::-1]
+    return np.asarray(np.linalg.svd(weights, compute_uv=False))
 
 
-def _beyond(solution: "Solution", s: Floats) -> tuple[Floats, str]:
-    """For r = 1, 2, ...: a bound on sigma_{r+1} of the optimum, and where it comes from."""
-    certificate, norm = solution.certificate, solution.norm
-    after = np.append(s[1:], 0.0)
-    if norm.strictly_convex:
-        # Weyl: singular values of two matrices differ by no more than the matrices do.
-        spread = after + radius(solution)
-        spread[-1] = 0.0
-        return (
-            spread,
-            "the optimum lies within the certified radius of W, and singular values move no further",
-        )
-    if norm.name in ("nuclear", "l1"):
-        # sum_i (1 - b_i) sigma_i <= upper - lower for every optimum, b_i the values of the dual matrix.
-        M = solution.constraints.adjoint(solution.dual)
-        if norm.diagonal:
-            b = np.abs(solution.dual @ solution.constraints.diagonal)
-            b = b[np.argsort(-np.abs(solution.W.diagonal()), kind="stable")]
-            b = np.maximum.accumulate(b[::-1])[::-1]
-        else:
-            b = spectrum(M, False)
-        slack = np.maximum(1.0 - np.append(b[1:], 0.0), 1e-300)
-        bound = (certificate.upper - certificate.lower) / slack
-        bound[-1] = 0.0
-        return np.maximum(after, np.minimum(bound, s[0])), (
-            "what the dual matrix leaves to further singular values of any optimum"
-        )
-    # sigma_{r+1} of these weights alone; other optima may have other ranks.
-    return np.maximum(after, certificate.gap * s[0]), "the spectrum of the weights returned"
+def _singular_down(optimum: Optimum, s: Floats) -> Floats:
+    """What the singular values of every optimum are not below (Weyl), largest first; 0 where that is not shown."""
+    away = distance(optimum) + rounding.gamma(8 * sum(optimum.weights.shape) + 64) * float(s[0])
+    out = np.maximum(s - away, 0.0) if math.isfinite(away) else np.zeros(len(s))
+    # Any optimum is not zero.
+    out[0] = max(float(out[0]), optimum.certificate.lower / len(s))
+    return out
 
 
-_CLEAR: Final = 100.0
-"""How far the last value counted must stand above the bound on the rest."""
+def _at_most(optimum: Optimum, most: int) -> tuple[int, str]:
+    """What the rank of no optimum exceeds, and why."""
+    svm, norm = optimum.svm, optimum.svm.norm
+    bounds = [(most, "the size of W")]
+    if svm.diagonal:
+        if norm.sparse:
+            bounds.append((int((~vanishing(optimum)).sum()), "the dual leaves all other weights at zero"))
+        elif norm.strictly_convex:
+            touched = svm.constraints.diagonal[_perhaps_active(optimum)].any(axis=0)
+            bounds.append((int(touched.sum()), "no constraint that can bind sees the other weights"))
+    elif norm.sparse or norm.strictly_convex:
+        binding = _perhaps_active(optimum)
+        queries = len(np.unique(svm.constraints.queries[binding], axis=0))
+        bounds.append((queries, "the constraints that can bind have no more queries"))
+        spread = optimum.dual_spread
+        if norm.sparse and spread is not None:
+            values = np.linalg.svd(optimum.B, compute_uv=False)
+            room = spread.matrix + rounding.gamma(8 * sum(svm.constraints.shape) + 64)
+            bounds.append((int((values >= 1.0 - room).sum()), "all other dual singular values are certainly below 1"))
+    return min(bounds, key=lambda bound: bound[0])
+
+
+def _perhaps_active(optimum: Optimum) -> Floats:
+    """(C,) False where the margin exceeds 1 at every optimum, so that the multiplier is zero at each."""
+    away = distance(optimum)
+    if not math.isfinite(away):
+        return np.ones(len(optimum.svm), dtype=bool)
+    return np.asarray(optimum.margins - away * optimum.lengths * (1.0 + 1e-12) <= 1.0)

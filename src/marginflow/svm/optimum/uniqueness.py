@@ -1,25 +1,25 @@
 """Whether the optimum is the only one (derived in docs/svm.md, Uniqueness).
 
-Strictly convex norms have one optimum; the certified radius says how well it is known. For the others an
-optimal dual confines every optimum to a face: W = U1 S V1' (nuclear), the weights at |b_j| = 1 (l1), a free
-block beside a fixed one (operator, linf), with margin 1 wherever the multiplier is positive. If the equations
-of the face determine its coordinates the optimum is unique; else their kernel leads to another one.
+Strictly convex norms have one optimum; the certified radius says how well it is known. For the others an optimal
+dual confines every optimum to a face, with margin 1 wherever the multiplier is positive. If the equations of the face
+determine its coordinates, by more than the exact dual can differ from the one found, the optimum is unique; if not,
+their kernel may lead to another one.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats
+from marginflow.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 from marginflow.norms import Frobenius
+from marginflow.svm.optimum.linear import linear_optimum
+from marginflow.svm.optimum.optimum import Optimum
 from marginflow.svm.optimum.radius import radius
+from marginflow.svm.optimum.singular import least_singular_down
 from marginflow.svm.proof.certificate import certify
-
-
-if TYPE_CHECKING:
-    from marginflow.svm.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,9 @@ class Uniqueness:
 
     Attributes:
         unique: True, False, or None for undecided.
-        number: the radius around W that holds every optimum (strictly convex norms); the smallest singular
-            value of the face's equations (unique, undecided); the distance |W1 - W2|_F / |W|_F (not unique).
+        number: the radius around W that holds every optimum (strictly convex norms); a lower bound of the smallest
+            singular value of the equations of the face (unique, undecided); the distance |W1 - W2|_F / |W|_F (not
+            unique).
         sentence: what the number means.
         optima: two certified optima (d, d_z) when not unique, else ().
     """
@@ -45,139 +46,111 @@ class Uniqueness:
         return {True: "unique", False: "not unique", None: "undecided"}[self.unique]
 
 
-def uniqueness(solution: "Solution") -> Uniqueness:
-    """Decide from the weights and multipliers of `solution` alone."""
-    certificate = solution.certificate
-    if not np.isfinite(certificate.upper) or not np.isfinite(certificate.gap):
-        return Uniqueness(None, np.nan, "no optimum was found")
+def uniqueness(optimum: Optimum) -> Uniqueness:
+    """Decide from the weights and multipliers of `optimum` alone."""
+    certificate, norm = optimum.certificate, optimum.svm.norm
     if certificate.upper == 0.0:
         return Uniqueness(True, 0.0, "W = 0 is the only matrix of norm 0")
-    if solution.norm.strictly_convex:
+    if not optimum.found or not np.isfinite(certificate.gap):
+        return Uniqueness(None, np.nan, "no optimum was found")
+    if norm.strictly_convex:
         return Uniqueness(
             True,
-            radius(solution),
-            f"the {solution.norm.name} norm is strictly convex; "
-            "the optimum lies within this distance of W, in that norm",
+            radius(optimum),
+            f"the {norm.name} norm is strictly convex; the optimum lies within this distance of W, in that norm",
         )
+    if min(optimum.weights.shape) == 1 and optimum.weights.ndim == 2:
+        return Uniqueness(True, np.nan, "W is one row or column, on which the norm is Euclidean and strictly convex")
+    exact = linear_optimum(optimum)
+    if exact is not None and exact.determined:
+        return Uniqueness(True, np.inf, "the optimal face has one point, in rational numbers")
+    if exact is not None and exact.other is not None:
+        pair = [np.array([float(x) for x in beta]) for beta in (exact.beta, exact.other)]
+        distance = _size(pair[0] - pair[1]) / _size(pair[0])
+        sentence = "distance over |W|_F of two optima in rational numbers"
+        return Uniqueness(False, distance, sentence, (np.diag(pair[0]), np.diag(pair[1])))
     if certificate.gap > _SHARP:
         return Uniqueness(None, np.nan, f"the gap {certificate.gap:.1e} is too wide to see the optimal face")
-    theta = max(_FLAT, float(np.sqrt(certificate.gap)))
-    E, lift = _FACES[solution.norm.name](solution, theta)
-    rows, columns = E.shape
-    smallest = 0.0
-    if columns == 0:
-        return Uniqueness(True, np.inf, "the dual fixes every entry of W")
-    if columns <= rows:
-        length = np.sqrt((E * E).sum(axis=1))
-        unit = E / np.maximum(length, 1e-12 * length.max(initial=1e-300))[:, None]
-        smallest = float(np.linalg.svd(unit, compute_uv=False)[-1])
-        if smallest > max(_FULL, 10.0 * theta):
-            return Uniqueness(True, smallest, "smallest singular value of the equations that fix W on the optimal face")
-    other = _move(solution, E, lift)
-    return other or Uniqueness(
+    face = optimum.face
+    assert face is not None
+    least, needed = _determined(optimum, face)
+    if least > needed:
+        sentence = (
+            "smallest singular value (certified) of the equations that fix W on the optimal face"
+            if face.dimension
+            else "the dual fixes every entry of W"
+        )
+        return Uniqueness(True, least, sentence)
+    return _move(optimum, face) or Uniqueness(
         None,
-        smallest,
-        "the equations on the optimal face are nearly dependent and no second optimum was found",
+        least,
+        f"the equations on the optimal face have a smallest singular value of at least {least:.2g}, where {needed:.2g} "
+        "would be needed for a proof, and no second optimum was found",
     )
 
 
-Face = tuple[Floats, Callable[[Floats], Floats]]
-"""The equations (active rows) x (coordinates) and the map from coordinates to W."""
+def _determined(optimum: Optimum, face: AbstractFace) -> tuple[float, float]:
+    """A lower bound of the smallest singular value of the face's equations, and what it must exceed.
+
+    The equations count only where the multiplier of *every* optimal dual is positive; the bases of the face move by
+    no more than the dual matrix can, over the gap that separates the face.
+    """
+    spread = optimum.dual_spread
+    if spread is None:
+        return 0.0, math.inf
+    turned = _turned(face, spread.matrix)
+    if not face.dimension:
+        return (math.inf, 0.0) if turned < 1.0 else (0.0, math.inf)
+    sure = np.flatnonzero(optimum.dual * optimum.lengths > spread.rows * (1.0 + 1e-12))
+    sure = sure[np.isin(sure, optimum.active)]
+    if len(sure) * face.dimension > _ENTRIES:
+        return 0.0, math.inf
+    least = least_singular_down(face.free(*optimum.factors(sure)))
+    if not turned < 1.0:
+        return least, math.inf
+    return least, optimum.stretch(sure) * turned / (1.0 - turned) + face.skew
 
 
-def _active(solution: "Solution", theta: float) -> Ints:
-    """Constraints whose multiplier is positive for certain: every optimum has margin 1 there."""
-    constraints = solution.constraints
-    share = solution.dual * np.abs(constraints.a).max(axis=1) * np.abs(constraints.queries).max(axis=1)
-    return np.flatnonzero(share > 0.1 * theta * share.max())
+def _turned(face: AbstractFace, moved: float) -> float:
+    """What share of a difference of two optima can lie outside the free part of `face`, the dual being `moved` away.
+
+    Matrices, aligned: the eigenspace at 1 of [[0, B*], [B*', 0]] is within eta = moved / (1 - b_{r+1}) of the face's:
+    with [U; V] = (what the face has) + sqrt(2) Y, |Y| <= eta, D = U S V' is within 2 sqrt(2) eta + 2 eta^2 of it.
+    Pinned: B*'D = 0 and D B*' = 0 leave at most 2 moved / b_q of D. Coordinates: the face is exact as soon as no
+    coordinate can change sides.
+    """
+    if isinstance(face, AlignedMatrices):
+        # The other eigenvalues are b_{r+1}, ... and, where the face is all of a square matrix, -1.
+        square = face.r == len(face.left) == len(face.right)
+        gap = (2.0 if square else 1.0 - face.below) - 2.0 * moved
+        eta = moved / gap if gap > 0.0 else math.inf
+        return 2.0 * math.sqrt(2.0) * eta + 2.0 * eta * eta
+    if isinstance(face, PinnedMatrices):
+        least = float(face.values[face.r - 1]) if face.r else math.inf
+        return 2.0 * moved / least
+    assert isinstance(face, AlignedCoordinates | PinnedCoordinates)
+    return 0.0 if face.clear(moved) else math.inf
 
 
-def _unit(rows: Floats) -> Floats:
-    """Rows scaled to largest entry one, so that their products stay in range."""
-    return np.asarray(rows / np.maximum(np.abs(rows).max(axis=1, initial=0.0), 1e-300)[:, None])
-
-
-def _nuclear(solution: "Solution", theta: float) -> Face:
-    U, b, Vt = np.linalg.svd(solution.constraints.adjoint(solution.dual))
-    r = int((b >= 1.0 - theta).sum())
-    J = _active(solution, theta)
-    x, y = _unit(solution.constraints.a[J]) @ U[:, :r], _unit(solution.constraints.queries[J]) @ Vt[:r].T
-    i, j = np.triu_indices(r)
-    E = x[:, i] * y[:, j]
-    off = i != j
-    E[:, off] = (E[:, off] + x[:, j[off]] * y[:, i[off]]) / np.sqrt(2.0)
-
-    def lift(coordinates: Floats) -> Floats:
-        S = np.zeros((r, r))
-        S[i, j] = np.where(off, coordinates / np.sqrt(2.0), coordinates)
-        S[j, i] = S[i, j]
-        return np.asarray(U[:, :r] @ S @ Vt[:r])
-
-    return E, lift
-
-
-def _operator(solution: "Solution", theta: float) -> Face:
-    U, b, Vt = np.linalg.svd(solution.constraints.adjoint(solution.dual))
-    q = int((b > theta * b[0]).sum())
-    J = _active(solution, theta)
-    x, y = _unit(solution.constraints.a[J]) @ U[:, q:], _unit(solution.constraints.queries[J]) @ Vt[q:].T
-    E = (x[:, :, None] * y[:, None, :]).reshape(len(J), -1)
-
-    def lift(coordinates: Floats) -> Floats:
-        return np.asarray(U[:, q:] @ coordinates.reshape(x.shape[1], y.shape[1]) @ Vt[q:])
-
-    return E, lift
-
-
-def _l1(solution: "Solution", theta: float) -> Face:
-    b = np.abs(solution.dual @ solution.constraints.diagonal)
-    return _coordinates(solution, np.flatnonzero(b >= 1.0 - theta), theta)
-
-
-def _linf(solution: "Solution", theta: float) -> Face:
-    b = np.abs(solution.dual @ solution.constraints.diagonal)
-    return _coordinates(solution, np.flatnonzero(b <= theta * b.max()), theta)
-
-
-def _coordinates(solution: "Solution", free: Ints, theta: float) -> Face:
-    d = solution.W.shape[0]
-    E = _unit(solution.constraints.diagonal[_active(solution, theta)])[:, free]
-
-    def lift(coordinates: Floats) -> Floats:
-        W = np.zeros((d, d))
-        W[free, free] = coordinates
-        return W
-
-    return E, lift
-
-
-_FACES: Final[dict[str, Callable[["Solution", float], Face]]] = {
-    "nuclear": _nuclear,
-    "operator": _operator,
-    "l1": _l1,
-    "linf": _linf,
-}
-
-
-def _move(solution: "Solution", E: Floats, lift: Callable[[Floats], Floats]) -> Uniqueness | None:
-    """Walk from W along kernel directions of E, both ways, as far as the norm stays optimal."""
-    size = _size(solution.W)
+def _move(optimum: Optimum, face: AbstractFace) -> Uniqueness | None:
+    """Walk from W along kernel directions of the face's equations, both ways, as far as the norm stays optimal."""
+    size = _size(optimum.weights)
     best: tuple[float, Floats, Floats] | None = None
-    for direction in _kernel(E):
-        D = lift(direction)
+    for direction in _kernel(face.free(*optimum.factors(optimum.active))):
+        D = face.lift(direction)
         length = _size(D)
         if length == 0.0:
             continue
         D *= size / length
-        ends = [_end(solution, sign * D) for sign in (1.0, -1.0)]
+        ends = [_end(optimum, sign * D) for sign in (1.0, -1.0)]
         distance = _size(ends[0] - ends[1]) / size
         if best is None or distance > best[0]:
             best = (distance, ends[0], ends[1])
     if best is None:
         return None
     distance, first, second = best
-    gaps = [_gap(solution, W) for W in (first, second)]
-    if max(gaps) > max(solution.tol, 10 * solution.certificate.gap):
+    gaps = [_gap(optimum, W) for W in (first, second)]
+    if max(gaps) > max(optimum.tol, 10 * optimum.certificate.gap):
         return None
     if distance < max(1e-6, _APART * float(np.sqrt(max(gaps)))):
         return None
@@ -185,7 +158,7 @@ def _move(solution: "Solution", E: Floats, lift: Callable[[Floats], Floats]) -> 
         False,
         distance,
         f"distance over |W|_F of two optima, both certified to a gap of {max(gaps):.1e}",
-        (first, second),
+        (optimum.svm.matrix(first), optimum.svm.matrix(second)),
     )
 
 
@@ -197,47 +170,48 @@ def _kernel(E: Floats) -> list[Floats]:
     """A few unit directions x with E x = 0 as nearly as the equations allow."""
     rows, columns = E.shape
     generator = np.random.default_rng(0)
+    if columns == 0:
+        return []
     if columns <= rows:
         _, s, Vt = np.linalg.svd(E, full_matrices=False)
-        null = Vt[s <= 1e-7 * max(float(s[0]), 1e-300)]
+        null = Vt[s <= _NULL]
         if len(null) == 0:
-            null = Vt[-1:]
+            return []
         mixed = generator.standard_normal((3, len(null))) @ null
         return [*null[-3:], *(mixed / np.linalg.norm(mixed, axis=1)[:, None])]
     trials = generator.standard_normal((4, columns))
-    for _ in range(2):
-        trials -= np.linalg.lstsq(E, E @ trials.T, rcond=1e-12)[0].T
+    if rows:
+        for _ in range(2):
+            trials -= np.linalg.lstsq(E, E @ trials.T, rcond=1e-12)[0].T
     lengths = np.linalg.norm(trials, axis=1)
     return [trial / length for trial, length in zip(trials, lengths, strict=True) if length > 1e-8]
 
 
-def _end(solution: "Solution", D: Floats) -> Floats:
+def _end(optimum: Optimum, D: Floats) -> Floats:
     """The farthest of W + D, W + D/2, W + D/4, ... that is still optimal."""
-    allowed = 2.0 * solution.certificate.gap + 1e-13
+    svm, allowed = optimum.svm, 2.0 * optimum.certificate.gap + 1e-13
     step = 2.0
     for _ in range(40):
-        W = solution.W + step * D
-        worst = float(solution.constraints.margins(W).min())
-        value = solution.norm.value(W.diagonal() if solution.norm.diagonal else W)
-        if worst > 0.0 and value / worst <= solution.certificate.lower * (1.0 + allowed):
+        W = optimum.weights + step * D
+        worst = float(svm.margins(W).min())
+        if worst > 0.0 and svm.norm.value(W) / worst <= optimum.certificate.lower * (1.0 + allowed):
             return np.asarray(W / worst)
         step /= 2.0
-    return solution.W
+    return optimum.weights
 
 
-def _gap(solution: "Solution", W: Floats) -> float:
-    svm = solution.svm
-    return certify(svm, svm.weights(W), solution.dual).certificate.gap
+def _gap(optimum: Optimum, W: Floats) -> float:
+    return certify(optimum.svm, W, optimum.dual).certificate.gap
 
 
 _SHARP: Final = 1e-8
 """Certificates wider than this do not show the optimal face."""
 
-_FLAT: Final = 1e-6
-"""Distance from 1 (dual singular values) or from 0 (multipliers) that counts as none."""
+_NULL: Final = 1e-10
+"""Of unit rows: what the equations see of a direction that they do not determine is rounding, and the bases' error."""
 
-_FULL: Final = 1e-5
-"""Smallest singular value of the normalised equations that counts as full rank."""
+_ENTRIES: Final = 4_000_000
+"""Most entries of a system whose singular values are computed."""
 
 _APART: Final = 100.0
 """Optima must be this many times farther apart than the square root of their gap."""

@@ -134,7 +134,7 @@ def _lower(svm: Svm, dual: Floats, exact: bool) -> float:
         return 0.0
     dual = np.ldexp(dual, -rounding.exponent(dual))
     dual[dual < _NEGLIGIBLE] = 0.0
-    M, error = rational.dual_matrix(svm, dual) if exact else _dual_matrix(svm, dual)
+    M, error = rational.dual_matrix(svm, dual) if exact else dual_matrix(svm, dual)
     return rounding.down(rounding.sum_down(dual) / svm.norm.dual_upper(M, error))
 
 
@@ -221,7 +221,7 @@ def _abs_diagonal(constraints: Constraints, W: Floats) -> Floats:
     return out
 
 
-def _dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
+def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     """The dual matrix and a bound of the error of every entry."""
     constraints = svm.constraints
     support = np.flatnonzero(dual)

@@ -47,7 +47,7 @@ def slip(constraints: Constraints, problem: Problem | None, selection: Ints | No
 def margins_down(svm: Svm, W: Floats) -> Floats:
     """(C,) the exact margins of the weights `W`, rounded down."""
     constraints = svm.constraints
-    a, z, weights = _differences(constraints.a, svm.slip), _rational(constraints.z), _rational(W)
+    a, z, weights = differences(constraints.a, svm.slip), to_rational(constraints.z), to_rational(W)
     if W.ndim == 1:
         pulled = [[x * w for x, w in zip(query, weights[0], strict=True)] for query in z]
     else:
@@ -62,7 +62,7 @@ def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     d, d_z = constraints.shape
     support = np.flatnonzero(dual)
     part = None if svm.slip is None else svm.slip[support]
-    a, z = _differences(constraints.a[support], part), _rational(constraints.z)
+    a, z = differences(constraints.a[support], part), to_rational(constraints.z)
     pulled: dict[int, list[Fraction]] = {}
     for row, c in zip(a, support.tolist(), strict=True):
         i, weight = int(constraints.sample[c]), Fraction(float(dual[c]))
@@ -82,14 +82,18 @@ def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     return M, np.abs(M) * (2 * rounding.U) + rounding.TINY
 
 
-def _differences(a: Floats, slip: Floats | None) -> Rows:
-    rows = _rational(a)
+def differences(a: Floats, slip: Floats | None) -> Rows:
+    """(C, d) the rows a + slip, exactly."""
+    rows = to_rational(a)
     if slip is None:
         return rows
-    return [[x + e for x, e in zip(row, extra, strict=True)] for row, extra in zip(rows, _rational(slip), strict=True)]
+    return [
+        [x + e for x, e in zip(row, extra, strict=True)] for row, extra in zip(rows, to_rational(slip), strict=True)
+    ]
 
 
-def _rational(x: Floats) -> Rows:
+def to_rational(x: Floats) -> Rows:
+    """The rows of `x`, exactly; a vector is one row."""
     return [[Fraction(value) for value in row] for row in np.atleast_2d(x).tolist()]
 
 

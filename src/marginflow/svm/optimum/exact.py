@@ -1,0 +1,117 @@
+"""The Euclidean optimum in rational numbers, for small problems: its rank is then no matter of tolerance."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+from scipy.linalg import qr
+
+from marginflow.arrays import Ints
+from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.proof.elimination import solve_rational
+from marginflow.svm.proof.rational import Rows, differences, to_rational
+
+
+def exact_weights(optimum: Optimum) -> Rows | None:
+    """(d, d_z) the least Frobenius W, or (1, d) the least l2 beta, exactly; None where the guess fails or is too large.
+
+    The rows whose multipliers are positive are taken as the support: w = sum lambda r with margins 1 there. If the
+    solution in rational numbers has multipliers >= 0 and margins >= 1 everywhere it is the optimum (KKT).
+    """
+    svm, rows = optimum.svm, optimum.svm.constraints
+    d, d_z = rows.shape
+    width = d if svm.diagonal else d * d_z
+    if len(svm) * width > _TERMS:
+        return None
+    a, z = differences(rows.a, svm.slip), to_rational(rows.queries)
+    if svm.diagonal:
+        lines = [[x * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, z, strict=True)]
+    else:
+        lines = [[x * y for x in p for y in q] for p, q in zip(a, z, strict=True)]
+    for held in _HELD:
+        W = _least(lines, _independent(optimum, held))
+        if W is not None:
+            return [W] if svm.diagonal else [W[k * d_z : (k + 1) * d_z] for k in range(d)]
+    return None
+
+
+def _least(lines: Rows, support: Ints) -> list[Fraction] | None:
+    """The shortest w with margins 1 on `support`, where it is the optimum."""
+    if not 0 < len(support) <= _SUPPORT:
+        return None
+    chosen = [list(lines[c]) for c in support]
+    gram = [[_dot(p, q) for q in chosen] for p in chosen]
+    dual = solve_rational(gram, [Fraction(1)] * len(chosen))
+    if dual is None or min(dual) < 0:
+        return None
+    w = [sum((x * line[k] for x, line in zip(dual, chosen, strict=True)), Fraction(0)) for k in range(len(chosen[0]))]
+    return None if any(_dot(line, w) < 1 for line in lines) else w
+
+
+def exact_rank(W: Rows) -> int:
+    """The rank of a rational matrix, by elimination."""
+    rows, rank = [list(row) for row in W], 0
+    for column in range(len(rows[0]) if rows else 0):
+        pivot = next((i for i in range(rank, len(rows)) if rows[i][column]), None)
+        if pivot is None:
+            continue
+        rows[rank], rows[pivot] = rows[pivot], rows[rank]
+        for i in range(rank + 1, len(rows)):
+            if rows[i][column]:
+                factor = rows[i][column] / rows[rank][column]
+                rows[i] = [x - factor * y for x, y in zip(rows[i], rows[rank], strict=True)]
+        rank += 1
+    return rank
+
+
+def exact_kernel(rows: Rows, columns: int) -> list[list[Fraction]]:
+    """A basis of {x: rows x = 0} for rational rows of length `columns`."""
+    reduced: list[list[Fraction]] = []
+    pivots: list[int] = []
+    for row in rows:
+        rest = list(row)
+        for pivot, head in zip(pivots, reduced, strict=True):
+            if rest[pivot]:
+                factor = rest[pivot]
+                rest = [x - factor * y for x, y in zip(rest, head, strict=True)]
+        lead = next((j for j, x in enumerate(rest) if x), None)
+        if lead is None:
+            continue
+        rest = [x / rest[lead] for x in rest]
+        reduced = [[x - head[lead] * y for x, y in zip(head, rest, strict=True)] for head in reduced]
+        reduced.append(rest)
+        pivots.append(lead)
+    out = []
+    for j in (j for j in range(columns) if j not in pivots):
+        x = [Fraction(0)] * columns
+        x[j] = Fraction(1)
+        for pivot, head in zip(pivots, reduced, strict=True):
+            x[pivot] = -head[j]
+        out.append(x)
+    return out
+
+
+def _independent(optimum: Optimum, held: float) -> Ints:
+    """The rows with a multiplier, less those that depend on the others."""
+    share = optimum.dual * optimum.lengths
+    support = np.flatnonzero(share > held * share.max(initial=0.0))
+    factors = optimum.factors(support)
+    lines = (
+        factors[0] if len(factors) == 1 else (factors[0][:, :, None] * factors[1][:, None, :]).reshape(len(support), -1)
+    )
+    _, T, order = qr(lines.T, mode="economic", pivoting=True)
+    size = np.abs(T.diagonal())
+    return np.sort(support[order[: int((size > 1e-10 * size[0]).sum())]])
+
+
+def _dot(x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction:
+    return sum((p * q for p, q in zip(x, y, strict=True)), Fraction(0))
+
+
+_HELD: Final = (1e-14, 1e-9, 1e-6)
+"""Multipliers above this share of the largest are taken as positive; the next is tried where that was no optimum."""
+
+_SUPPORT: Final = 24
+_TERMS: Final = 20_000
+"""Most rows solved for, and most entries of all rows, in rational numbers: tenths of a second."""

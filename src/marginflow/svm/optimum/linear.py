@@ -1,0 +1,167 @@
+"""Optima of l1 and linf in rational numbers, for data simple enough: unique or not is then a matter of ranks.
+
+Two guesses: weights and multipliers rounded to ratios of small whole numbers, and the vertex of the active rows solved
+in rational numbers. Each is checked on both sides, nothing is believed.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from marginflow.svm.optimum.exact import exact_kernel
+from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.proof.elimination import solve_rational
+from marginflow.svm.proof.rational import differences, to_rational
+
+
+Vector = list[Fraction]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearOptimum:
+    """An exact optimum of a linear program and an exact dual.
+
+    Attributes:
+        rows: (C, d) the constraints.
+        beta: (d,) an optimum.
+        dual: (C,) multipliers of the same value.
+        free: the weights that an optimum may choose: those at |b_j| = 1 for l1, those at b_j = 0 for linf.
+        largest: what |beta_j| may not exceed (linf); None for l1, where no weight may change its sign.
+    """
+
+    rows: list[Vector]
+    beta: Vector
+    dual: Vector
+    free: list[int]
+    largest: Fraction | None
+
+    @cached_property
+    def other(self) -> Vector | None:
+        """Another exact optimum, or None where none was found; `determined` says when there is none."""
+        for direction in self._kernel:
+            for sign in (1, -1):
+                step = [sign * x for x in direction]
+                length = self._room(step)
+                if length > 0:
+                    return [x + length * y for x, y in zip(self.beta, step, strict=True)]
+        return None
+
+    @property
+    def determined(self) -> bool:
+        """Whether the constraints with positive multipliers leave no direction on the face."""
+        return not self._kernel
+
+    @cached_property
+    def _kernel(self) -> list[Vector]:
+        equations = [[row[j] for j in self.free] for row, x in zip(self.rows, self.dual, strict=True) if x]
+        out = []
+        for short in exact_kernel(equations, len(self.free)):
+            whole = [Fraction(0)] * len(self.beta)
+            for j, x in zip(self.free, short, strict=True):
+                whole[j] = x
+            out.append(whole)
+        return out
+
+    def _room(self, step: Vector) -> Fraction:
+        """How far `step` may be followed while the norm stays and no constraint is broken; at most 1."""
+        length = Fraction(1)
+        for row in self.rows:
+            fall = -sum((x * y for x, y in zip(row, step, strict=True)), Fraction(0))
+            if fall > 0:
+                slack = sum((x * y for x, y in zip(row, self.beta, strict=True)), Fraction(0)) - 1
+                length = min(length, slack / fall)
+        for x, y in zip(self.beta, step, strict=True):
+            if self.largest is not None and y:
+                length = min(length, (self.largest - (x if y > 0 else -x)) / abs(y))
+            elif self.largest is None and x * y < 0:
+                length = min(length, abs(x) / abs(y))
+            elif self.largest is None and x == 0 and y:
+                return Fraction(0)
+        return length
+
+
+def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
+    """The exact optimum and dual next to those found, for l1 and linf; None where neither guess below is one."""
+    svm, norm = optimum.svm, optimum.svm.norm
+    if not svm.diagonal or norm.strictly_convex or len(svm) * len(optimum.weights) > _TERMS:
+        return None
+    a, z = differences(svm.constraints.a, svm.slip), to_rational(svm.constraints.queries)
+    rows = [[x * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, z, strict=True)]
+    for pair in (_simple(optimum), _vertex(optimum, rows)):
+        found = None if pair is None else _checked(rows, *pair, sparse=norm.sparse)
+        if found is not None:
+            return found
+    return None
+
+
+def _checked(rows: list[Vector], beta: Vector, dual: Vector, *, sparse: bool) -> LinearOptimum | None:
+    """The pair, if it is feasible on both sides and of one value."""
+    if min(dual, default=Fraction(0)) < 0:
+        return None
+    if any(sum((x * y for x, y in zip(row, beta, strict=True)), Fraction(0)) < 1 for row in rows):
+        return None
+    b = [sum((x * row[j] for x, row in zip(dual, rows, strict=True)), Fraction(0)) for j in range(len(beta))]
+    sizes, pulls = [abs(x) for x in beta], [abs(x) for x in b]
+    total = sum(dual, Fraction(0))
+    if sparse:
+        if sum(sizes, Fraction(0)) != total or max(pulls) != 1:
+            return None
+        return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 1], None)
+    if max(sizes) != total or sum(pulls, Fraction(0)) != 1:
+        return None
+    return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 0], total)
+
+
+def _simple(optimum: Optimum) -> tuple[Vector, Vector]:
+    """Both rounded to ratios of small whole numbers, which they are for most integer data, vertex or not."""
+    beta, dual = (np.nan_to_num(x).tolist() for x in (optimum.weights, np.maximum(optimum.dual, 0.0)))
+    ratios = [[Fraction(x).limit_denominator(_DENOMINATOR) for x in values] for values in (beta, dual)]
+    return ratios[0], ratios[1]
+
+
+def _vertex(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector] | None:
+    """The vertex of the active rows and the weights that are not at a bound, and its dual, where they are as many."""
+    weights, share = optimum.weights, optimum.dual * optimum.lengths
+    size = np.abs(weights)
+    active = np.flatnonzero(share > _HELD * share.max(initial=0.0)).tolist()
+    signs = [1 if x > 0 else -1 for x in weights]
+    if optimum.svm.norm.sparse:
+        chosen = np.flatnonzero(size > _HELD * size.max()).tolist()
+        matrix = [[rows[c][j] for j in chosen] for c in active]
+        pull = [Fraction(signs[j]) for j in chosen]
+    else:
+        chosen = np.flatnonzero(size < (1.0 - _HELD) * size.max()).tolist()
+        fixed = [j for j in range(len(size)) if j not in chosen]
+        bound = [sum((signs[j] * rows[c][j] for j in fixed), Fraction(0)) for c in active]
+        matrix = [[t, *(rows[c][j] for j in chosen)] for t, c in zip(bound, active, strict=True)]
+        pull = [Fraction(1), *([Fraction(0)] * len(chosen))]
+    if not 0 < len(matrix) == len(pull) <= _SQUARE:
+        return None
+    found = solve_rational(matrix, [Fraction(1)] * len(matrix))
+    held = solve_rational([list(column) for column in zip(*matrix, strict=True)], pull)
+    if found is None or held is None:
+        return None
+    beta = [Fraction(0)] * len(size)
+    if not optimum.svm.norm.sparse:
+        beta = [signs[j] * found[0] for j in range(len(size))]
+        found = found[1:]
+    for j, x in zip(chosen, found, strict=True):
+        beta[j] = x
+    dual = [Fraction(0)] * len(rows)
+    for c, x in zip(active, held, strict=True):
+        dual[c] = x
+    return beta, dual
+
+
+_DENOMINATOR: Final = 100_000
+_TERMS: Final = 4_000
+"""The largest denominator tried, and most entries of the rows."""
+
+_HELD: Final = 1e-9
+"""What is below this share of the largest counts as zero in the guess of a vertex."""
+
+_SQUARE: Final = 24
+"""The largest system solved in rational numbers."""
