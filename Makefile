@@ -26,6 +26,7 @@ lint: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(PY) tools/parse_javascript.py
+	$(PY) benchmarks/mutants.py --check
 
 browsers:
 	command -v chromium >/dev/null && command -v firefox-esr >/dev/null || { \

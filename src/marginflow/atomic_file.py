@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marginflow.errors import InputError
@@ -32,7 +32,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
         ) from None
     finally:
-        draft.unlink(missing_ok=True)
+        # A read-only file system complains of the draft too, whose name the user never gave.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         _drafts.discard(draft)
 
 

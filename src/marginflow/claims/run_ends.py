@@ -22,7 +22,7 @@ class RunEnd:
         problem, seed, scale: which run.
         selected: (n,) the tokens on top.
         verdict, reason: of the rule.
-        pure: the largest weight of a token that is neither the selected one nor tied with it, over all
+        impurity: the largest weight of a token that is neither the selected one nor tied with it, over all
             samples: near 1/2 the run has selected nothing, and the rule does not speak of it.
         ratio: norm over least worse margin, relative to the SVM value: 1 at the SVM solution, larger at other
             KKT points and on the way; inf when a worse margin is not positive.
@@ -34,7 +34,7 @@ class RunEnd:
     selected: Ints
     verdict: Verdict
     reason: str
-    pure: float
+    impurity: float
     ratio: float
 
 

@@ -34,7 +34,6 @@ app = typer.Typer(
     help="Which solution does training a softmax attention layer pick, and can we prove it?",
     epilog="Exit codes: 0 answered, 1 not to the tolerance asked, 2 bad input or usage, 130 interrupted.",
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 VERBS: dict[str, Callable[..., int]] = {

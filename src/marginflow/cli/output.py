@@ -16,15 +16,13 @@ from marginflow.errors import InputError
 
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DataArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A file.npz (X, z and either scores or y and v; optional mask) or a named problem: digits, "
-        "sphere:n=6,T=8,d=10,seed=0, angle:c=0.5, spiked:n=8,c=0.25, sign-orbit, orthogonal:n=2, "
-        "rank-infeasible, trap:finite, trap:infinity.",
-    ),
-]
+DATA_HELP = (
+    "A file.npz (X, z and either scores or y and v; optional mask), a saved run or solution, or a named "
+    "problem: digits, sentences, sphere:n=6,T=8,d=10,seed=0, gaussian, equal, single, angle:c=0.5, "
+    "spiked:n=8,c=0.25, sign-orbit, hadamard, orthogonal:n=2, rank-infeasible, trap:finite, trap:infinity, "
+    "nearly-infeasible."
+)
+DataArgument = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)]
 
 
 def plain(value: Any) -> Any:
