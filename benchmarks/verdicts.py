@@ -46,7 +46,7 @@ def batch(word: str, size: str, seed: int, scale: float) -> tuple[Counter[str], 
     problem = named.load(f"sphere:{size},seed={seed}")
     starts: dict[str, Any] = {"seeds": range(SEEDS), "scale": scale}
     late = mf.integrate_many(problem, model(word, problem), **starts, until_margin=LATE)
-    found: Counter[str] = Counter(runs=len(late), reached=sum(p.ended == "margin" for p in late))
+    found: Counter[str] = Counter(runs=len(late), reached=sum(p.ended.name == "margin" for p in late))
     against = []
     for margin in MARGINS:
         early = mf.integrate_many(problem, model(word, problem), **starts, until_margin=margin)
@@ -58,7 +58,7 @@ def batch(word: str, size: str, seed: int, scale: float) -> tuple[Counter[str], 
                 against.append(
                     f"{word} sphere:{size},seed={seed} scale {scale:g} start {k}: {path.status.name} at {margin:g}"
                 )
-            if path.ended == end.ended == "margin" and wrong(path) and same:
+            if path.ended.name == end.ended.name == "margin" and wrong(path) and same:
                 found[f"sits {margin:g}"] += 1
                 found[f"told {margin:g}"] += path.status.name == "trapped"
     return found, against

@@ -162,7 +162,7 @@ def test_flow_keeps_the_partial_run_where_a_file_is_asked_for(tmp_path, capsys, 
     out, err = capsys.readouterr()
     assert out == "" and "holds it as interrupted" in err
     path = mf.Trajectory.load(tmp_path / "run.npz")
-    assert path.ended == "interrupted" and path.status is mf.FlowStatus.undecided and "interrupted" in path.reason
+    assert path.ended.name == "interrupted" and path.status is mf.FlowStatus.undecided and "interrupted" in path.reason
     assert main(["report", str(tmp_path / "run.npz"), "-o", str(tmp_path / "page.html")]) == 0
     assert "interrupted" in (tmp_path / "page.html").read_text()
     calls.clear()

@@ -48,6 +48,7 @@ def flow(
     from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
+    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
@@ -75,7 +76,7 @@ def flow(
         )
     if save is not None:
         path.save(save)
-    if path.ended == "interrupted":
+    if path.ended is Ended.interrupted:
         raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
     ends = known_ends(problem, path.parameterization)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}

@@ -9,16 +9,20 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.flow.loop import run
+from marginflow.flow.neighbours import settled
 from marginflow.flow.record import Record
-from marginflow.flow.state import Progress, Settings, first_state, restored_state
+from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
 from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.selection.judge import Judge
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import flow_method
+from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
+from marginflow.trajectory.verdict import FlowStatus, Verdict
 
 
 Until = Literal["margin", "verdict"]
@@ -105,7 +109,7 @@ def integrate_many(
         seeds: one per run; needed for one problem without `inits`. For many problems 0 for each by default.
         inits: one start per run, as `init` of `integrate`.
         parameterization, scale, until_margin, until, loss, rtol, max_steps, progress, keep_partial: as for
-            `integrate`.
+            `integrate`; interrupted, runs that had not begun hold their start.
 
     Returns:
         One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
@@ -130,6 +134,7 @@ def integrate_many(
         starts.append(model.map(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
     settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
+    stopped = False
     for group in _groups(problems, models):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
@@ -138,10 +143,9 @@ def integrate_many(
         records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
             record.add(state, b)
-        run(objective, state, settings, records, progress, until == "verdict")
-        if not keep_partial and any(record.ended == "interrupted" for record in records):
-            raise KeyboardInterrupt
+        stopped = stopped or _run(objective, state, settings, records, progress, until, keep_partial)
         for i, record in zip(group, records, strict=True):
+            record.ended = record.ended or Ended.interrupted
             snapshots = record.snapshots()
             method = flow_method(
                 problems[i],
@@ -153,7 +157,7 @@ def integrate_many(
                 until_margin=until_margin,
                 until=until,
             )
-            verdict = record.judge(snapshots, record.ended)
+            verdict = _verdict(problems[i], record, snapshots, settings, keep_partial)
             out[i] = Trajectory(
                 problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
@@ -169,6 +173,7 @@ def resume(
     until: Until = "margin",
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> Trajectory:
     """Go on with a single run from one of its snapshots, to the same bits that a run without a stop has.
 
@@ -176,7 +181,7 @@ def resume(
         path: the run, perhaps loaded from a file.
         snapshot: where to go on; later snapshots are dropped. The last one of a run that reached its margin was
             made to land there, by a shortened step: such a run goes on from the one before.
-        until_margin, until, progress: as for `integrate`.
+        until_margin, until, progress, keep_partial: as for `integrate`.
         max_steps: in all, with those that the run has taken.
 
     Returns:
@@ -192,16 +197,19 @@ def resume(
         raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
     problem = path.problem
     keep = range(len(path))[snapshot] + 1
-    if keep == len(path) > 1 and path.ended == "margin":
+    if keep == len(path) > 1 and path.ended is Ended.margin:
         keep -= 1
     objective = Objective.of([problem], path.parameterization, path.loss)
     state = restored_state(objective, path.snapshots, path.restart, keep - 1)
     record = Record(Judge(problem, path.parameterization, path.loss))
     record.add(state, 0)
     settings = Settings(until_margin, path.rtol, max_steps)
-    run(objective, state, settings, [record], progress, until == "verdict")
+    _run(objective, state, settings, [record], progress, until, keep_partial)
+    record.ended = record.ended or Ended.interrupted
     snapshots = path.snapshots.first(keep).then(record.snapshots())
-    verdict = record.judge(snapshots, record.ended)
+    if path.status is FlowStatus.minimal_loss and path.log_excess[keep - 1] < record.log_barrier:
+        record.growth = 0.0
+    verdict = _verdict(problem, record, snapshots, settings, keep_partial)
     method = flow_method(
         problem,
         path.parameterization,
@@ -214,6 +222,38 @@ def resume(
     )
     restart = path.restart.first(keep).then(record.restart())
     return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, method=method, restart=restart)
+
+
+def _run(
+    objective: Objective,
+    state: State,
+    settings: Settings,
+    records: list[Record],
+    progress: Callable[[Progress], None] | None,
+    until: Until,
+    keep_partial: bool,
+) -> bool:
+    """Run the batch; whether it was interrupted and what it holds is to be kept."""
+    try:
+        run(objective, state, settings, records, progress, until == "verdict")
+    except KeyboardInterrupt:
+        if not keep_partial:
+            raise
+        return True
+    return False
+
+
+def _verdict(problem: Problem, record: Record, snapshots: Snapshots, settings: Settings, keep_partial: bool) -> Verdict:
+    """The verdict on a run that has ended, as far as it is known to be the flow from its start."""
+    judge = record.judge
+    try:
+        objective = Objective.of([problem], judge.parameterization, judge.loss)
+        return settled(judge(snapshots, record.ended), objective, record, settings)
+    except KeyboardInterrupt:
+        if not keep_partial:
+            raise
+        record.ended = Ended.interrupted
+        return Verdict(FlowStatus.undecided, Ended.interrupted.value)
 
 
 def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:

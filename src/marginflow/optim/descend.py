@@ -11,6 +11,7 @@ from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.problem.problem import Problem
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import Method
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
@@ -91,7 +92,7 @@ def descend(
     why = f"{rule} descent follows the flow of {parameterization.label} in the limit of small steps"
     method = Method("descend", norm, why, f"{rule} descent, rate {rate:g}", "", options)
     verdict = Verdict(FlowStatus.undecided, "where a discrete method ends is not judged yet")
-    return Trajectory(problem, parameterization, loss, method, snapshots, verdict, "steps")
+    return Trajectory(problem, parameterization, loss, method, snapshots, verdict, Ended.steps)
 
 
 def _plain(pull: Arrays, log_norm: float) -> tuple[Arrays, float]:
