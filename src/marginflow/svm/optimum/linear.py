@@ -13,7 +13,7 @@ import numpy as np
 
 from marginflow.svm.optimum.exact import exact_kernel
 from marginflow.svm.optimum.optimum import Optimum
-from marginflow.svm.proof.farkas import solve_rational
+from marginflow.svm.proof.elimination import solve_rational
 from marginflow.svm.proof.rational import differences, to_rational
 
 
