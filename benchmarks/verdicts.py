@@ -76,12 +76,14 @@ def main() -> None:
     table: dict[tuple[str, float], Counter[str]] = {cell: Counter() for cell in cells}
     against: list[str] = []
     begun = time.process_time()
-    for i in range(-(-asked.runs // SEEDS)):
-        cell = cells[i % len(cells)]
-        turn = i // len(cells)
-        counts, names = batch(cell[0], SIZES[turn % len(SIZES)], 100 + turn, cell[1])
-        table[cell] += counts
-        against += names
+    try:
+        for i in range(-(-asked.runs // SEEDS)):
+            cell, turn = cells[i % len(cells)], i // len(cells)
+            counts, names = batch(cell[0], SIZES[turn % len(SIZES)], 100 + turn, cell[1])
+            table[cell] += counts
+            against += names
+    except KeyboardInterrupt:
+        print("interrupted: what was finished")
     print("| flow | scale | runs | reached 1e12 | sits in a trap at 1e3, 1e4, 1e6 | told there | minimal loss at 1e6 |")
     print("|---|---|---|---|---|---|---|")
     total: Counter[str] = Counter()
