@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         KeyQuery as KeyQuery,
         register as register,
     )
+    from marginflow.optim.descend import descend as descend, descend_many as descend_many
     from marginflow.problem.constraints import Constraints as Constraints
     from marginflow.problem.named import load as load
     from marginflow.problem.problem import Problem as Problem
@@ -52,6 +53,8 @@ _HOMES = {
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
     "register": "marginflow.model.registry",
+    "descend": "marginflow.optim.descend",
+    "descend_many": "marginflow.optim.descend",
     "against_svm": "marginflow.diagnostics.against_svm",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
@@ -64,6 +67,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "optim":
+        return import_module("marginflow.optim")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'marginflow' has no attribute {name!r}")

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress
-from marginflow.errors import InputError
+from marginflow.cli.start import read_start
 
 
 if TYPE_CHECKING:
-    from marginflow.model.parameterization import AbstractParameterization
     from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -45,7 +44,7 @@ def flow(
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
-    start = None if init is None else _start(init, model)
+    start = None if init is None else read_start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
     with progress(f"flow {parameterization}") as show:
@@ -129,14 +128,3 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     if f["ends"]:
         lines.append(f"possible ends    {f['ends']}")
     return "\n".join(lines)
-
-
-def _start(file: Path, model: "AbstractParameterization") -> dict[str, Any]:
-    """The arrays of a start; the parameterisation itself checks their shapes."""
-    from marginflow.npz import read_npz
-
-    arrays = read_npz(file)
-    wanted = set(model.shapes(1, 1))
-    if set(arrays) != wanted:
-        raise InputError(f"{file}: got arrays {sorted(arrays)}; expected exactly {sorted(wanted)} for {model.word}")
-    return arrays

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.exceptions import TyperException
 
-from marginflow.cli import attractors, audit, claims, demo, describe, figure, flow, report, study, svm
+from marginflow.cli import attractors, audit, claims, demo, descend, describe, figure, flow, report, study, svm
 from marginflow.errors import InputError, UndefinedError
 
 
@@ -26,6 +26,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "describe": describe.describe,
     "svm": svm.svm,
     "flow": flow.flow,
+    "descend": descend.descend,
     "attractors": attractors.attractors,
     "audit": audit.audit,
     "claims": claims.claims,
