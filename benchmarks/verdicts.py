@@ -46,7 +46,7 @@ def batch(word: str, size: str, seed: int, scale: float) -> tuple[Counter[str], 
     problem = named.load(f"sphere:{size},seed={seed}")
     starts: dict[str, Any] = {"seeds": range(SEEDS), "scale": scale}
     late = mf.integrate_many(problem, model(word, problem), **starts, until_margin=LATE)
-    found: Counter[str] = Counter(runs=len(late), reached=sum(p.ended == "margin" for p in late))
+    found: Counter[str] = Counter(runs=len(late), reached=sum(p.ended.name == "margin" for p in late))
     against = []
     for margin in MARGINS:
         early = mf.integrate_many(problem, model(word, problem), **starts, until_margin=margin)
@@ -58,7 +58,7 @@ def batch(word: str, size: str, seed: int, scale: float) -> tuple[Counter[str], 
                 against.append(
                     f"{word} sphere:{size},seed={seed} scale {scale:g} start {k}: {path.status.name} at {margin:g}"
                 )
-            if path.ended == end.ended == "margin" and wrong(path) and same:
+            if path.ended.name == end.ended.name == "margin" and wrong(path) and same:
                 found[f"sits {margin:g}"] += 1
                 found[f"told {margin:g}"] += path.status.name == "trapped"
     return found, against
@@ -76,12 +76,14 @@ def main() -> None:
     table: dict[tuple[str, float], Counter[str]] = {cell: Counter() for cell in cells}
     against: list[str] = []
     begun = time.process_time()
-    for i in range(-(-asked.runs // SEEDS)):
-        cell = cells[i % len(cells)]
-        turn = i // len(cells)
-        counts, names = batch(cell[0], SIZES[turn % len(SIZES)], 100 + turn, cell[1])
-        table[cell] += counts
-        against += names
+    try:
+        for i in range(-(-asked.runs // SEEDS)):
+            cell, turn = cells[i % len(cells)], i // len(cells)
+            counts, names = batch(cell[0], SIZES[turn % len(SIZES)], 100 + turn, cell[1])
+            table[cell] += counts
+            against += names
+    except KeyboardInterrupt:
+        print("interrupted: what was finished")
     print("| flow | scale | runs | reached 1e12 | sits in a trap at 1e3, 1e4, 1e6 | told there | minimal loss at 1e6 |")
     print("|---|---|---|---|---|---|---|")
     total: Counter[str] = Counter()

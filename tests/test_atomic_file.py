@@ -1,6 +1,7 @@
 """A file appears whole or not at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +24,18 @@ def test_a_failed_block_leaves_the_old_file(tmp_path, error):
         draft.write_text("half")
         raise error
     assert (tmp_path / "a").read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_read_only_file_system_is_named_by_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    """There even removing the draft, which was never made, is refused."""
+
+    def refuse(self, missing_ok=False):
+        raise OSError(30, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with (
+        pytest.raises(InputError, match=r"a\.npz: cannot be written .Read-only") as caught,
+        whole_file(tmp_path / "a.npz"),
+    ):
+        raise OSError(30, "Read-only file system")
+    assert ".part" not in str(caught.value)

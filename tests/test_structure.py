@@ -34,6 +34,7 @@ FLOORS = {
     "flow": 5,
     "optim": 5,
     "attractors": 6,
+    "extensions": 6,
     "audit": 6,
     "report": 7,
     "study": 7,

@@ -3,8 +3,8 @@
     python tools/parse_javascript.py
 
 QuickJS reads ECMAScript 2020 and later, which is what the pages use; a parser for an older language (esprima: 2017)
-stops at object spread and `?.`. The run report's scripts share one scope on the page, so they are also parsed
-joined, in its order: a name declared in two of them is an error there.
+stops at object spread and `?.`. The scripts of a report page share one scope, so they are also parsed joined, in
+its order: a name declared in two of them is an error there.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import quickjs
 
-from marginflow.report.page import SCRIPTS
+from marginflow.report import audit_page, page
 
 
 ROOT = Path(__file__).parents[1] / "src" / "marginflow"
@@ -31,10 +31,14 @@ def main() -> int:
     """Parse the files and the page's script; the number of errors decides the exit code."""
     files = sorted(ROOT.rglob("*.js"))
     report = ROOT / "report" / "assets"
-    listed = [report / name for name in SCRIPTS]
+    pages = {"run report": page.SCRIPTS, "audit page": audit_page.SCRIPTS}
+    listed = {name: [report / script for script in scripts] for name, scripts in pages.items()}
     found = [(str(file.relative_to(ROOT)), error_in(file.read_text(encoding="utf-8"))) for file in files]
-    found.append(("the run report, joined", error_in("\n".join(file.read_text(encoding="utf-8") for file in listed))))
-    found += [(str(file), "is in no page") for file in report.rglob("*.js") if file not in listed]
+    for name, scripts in listed.items():
+        joined = "\n".join(file.read_text(encoding="utf-8") for file in scripts)
+        found.append((f"the {name}, joined", error_in(joined)))
+    known = {file for scripts in listed.values() for file in scripts}
+    found += [(str(file), "is in no page") for file in report.rglob("*.js") if file not in known]
     wrong = [f"{name}: {error}" for name, error in found if error]
     print("\n".join(wrong) if wrong else f"{len(files)} scripts parse")
     return 1 if wrong else 0

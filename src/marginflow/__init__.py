@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from marginflow.audit.run import audit as audit
     from marginflow.diagnostics.against_svm import against_svm as against_svm
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
+    from marginflow.extensions import register as register
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
     from marginflow.heads.head import Head as Head
     from marginflow.model.registry import (
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
         Diagonal as Diagonal,
         DiagonalKeyQuery as DiagonalKeyQuery,
         KeyQuery as KeyQuery,
-        register as register,
     )
     from marginflow.optim.descend import descend as descend, descend_many as descend_many
     from marginflow.problem.constraints import Constraints as Constraints
@@ -52,7 +52,7 @@ _HOMES = {
     "Combined": "marginflow.model.registry",
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
-    "register": "marginflow.model.registry",
+    "register": "marginflow.extensions",
     "descend": "marginflow.optim.descend",
     "descend_many": "marginflow.optim.descend",
     "against_svm": "marginflow.diagnostics.against_svm",
@@ -66,13 +66,16 @@ _HOMES = {
 }
 
 
+_MODULES = {"losses": "marginflow.model.loss", "optim": "marginflow.optim"}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "optim":
-        return import_module("marginflow.optim")
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'marginflow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from marginflow.errors import InputError
@@ -20,6 +20,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _drafts.add(draft)
     try:
         yield draft
         with open(draft, "rb+") as file:
@@ -31,7 +32,19 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             f"{path}: cannot be written ({error.strerror or error}); choose a folder that exists and is writable"
         ) from None
     finally:
+        # A read-only file system complains of the draft too, whose name the user never gave.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        _drafts.discard(draft)
+
+
+def discard_drafts() -> None:
+    """Remove what is being written, for a process that has to end at once."""
+    for draft in list(_drafts):
         draft.unlink(missing_ok=True)
+
+
+_drafts: set[Path] = set()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,6 +19,7 @@ MOVED: Final = {
     "marginflow.attractors.balls": "marginflow.attractors.batched_norms",
     "marginflow.attractors.partial": "marginflow.attractors.inseparable",
     "marginflow.attractors.ends_met": "marginflow.attractors.sampled_ends",
+    "marginflow.attractors.pairs": "marginflow.attractors.spectral",
     "marginflow.attractors.ends": "marginflow.claims.run_ends",
     "marginflow.attractors.rule": "marginflow.selection.rule",
     "marginflow.attractors.pictures": "marginflow.figures.attractors",

@@ -259,6 +259,23 @@ _NAMED: Final[dict[str, AbstractNorm]] = {
     "linf": Lp(math.inf),
 }
 
+_OURS: Final = frozenset(_NAMED)
+
+
+def register_norm(norm: AbstractNorm) -> None:
+    """Let `norm` be found by its name.
+
+    Raises:
+        InputError: its name is none, or that of a norm of this library.
+    """
+    name = norm.name
+    if not name.isprintable() or name != name.strip().lower() or not name or name in _OURS or name.startswith("lp:"):
+        raise InputError(
+            f"register: got a norm with the name {name!r}; expected small letters, not those of {', '.join(_OURS)}"
+        )
+    _NAMED[name] = norm
+
+
 _POWER_ULPS: Final = 16
 """Roundings charged for one power x**p: the C library's pow and NumPy's vector code stay below 4 ulp."""
 

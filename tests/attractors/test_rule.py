@@ -143,15 +143,16 @@ def test_the_only_attractor_is_said_only_when_proved():
     assert not attractors(middle, "w").infinite
 
 
-def test_ctrl_c_returns_what_is_known_as_incomplete():
+def test_ctrl_c_ends_the_search_and_makes_no_list():
     calls = []
 
     def interrupt(text):
         calls.append(text)
         raise KeyboardInterrupt
 
-    found = attractors(named.load("sphere:n=4,T=4,d=8,seed=2"), "w", progress=interrupt)
-    assert calls and found.interrupted and not found.complete
+    with pytest.raises(KeyboardInterrupt):
+        attractors(named.load("sphere:n=4,T=4,d=8,seed=2"), "w", progress=interrupt)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("options", [{"sample": 0}, {"seed": -1}, {"processes": 0}, {"sample": 2, "scales": (0.0,)}])
@@ -161,5 +162,5 @@ def test_bad_options_are_one_error(options):
 
 
 def test_unknown_word():
-    with pytest.raises(InputError, match="expected kq, w"):
+    with pytest.raises(InputError, match="expected one of kq, w"):
         attractors(named.load("trap:finite"), "qk")

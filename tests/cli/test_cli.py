@@ -1,11 +1,8 @@
 """The verbs: their FIXED fields, words and exit codes, and that --json prints one object and nothing else."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -161,15 +158,4 @@ def test_flow_of_a_users_file_saves_a_run(capsys, tmp_path):
 
 def test_claims_list(capsys):
     code, found = run_json(capsys, "claims", "--list")
-    assert code == 0 and {"name", "source", "statement"} == set(found[0])
-
-
-def test_ctrl_c_is_130_and_silent(tmp_path):
-    """A long solve interrupted from outside: no traceback, exit 130 or the bounds reached so far (1)."""
-    words = [sys.executable, "-m", "marginflow", "svm", "sphere:n=400,T=30,d=150", "--norm", "nuclear"]
-    child = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
-    time.sleep(3)
-    os.kill(child.pid, signal.SIGINT)
-    _out, err = child.communicate(timeout=60)
-    assert child.returncode in (0, 1, 130)
-    assert "Traceback" not in err
+    assert code == 0 and {"name", "source", "statement"} == set(found["claims"][0])

@@ -27,7 +27,7 @@ def same_end(a, b, arrays, tokens, faster=0.0):
     """`b` ends where `a` does, its parameters being `arrays`, its tokens `tokens`, its log time less by `faster`."""
     assert (a.status, a.ended) == (b.status, b.ended)
     assert b.selected().tolist() == list(tokens)
-    if a.ended != "margin":
+    if a.ended.name != "margin":
         return
     # Runs stop at the lead asked for to 1e-6; what is left of that is measured, not an error of either.
     lead = [-np.partition(-path.snapshots.high[-1], 1, axis=1)[:, 1].max() for path in (a, b)]

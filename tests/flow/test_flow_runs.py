@@ -6,8 +6,9 @@ import pytest
 import marginflow as mf
 from marginflow.errors import InputError
 from marginflow.flow import integrate as door
-from marginflow.flow.control import crossing
+from marginflow.flow.control import switch_guard
 from marginflow.problem import named
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -38,7 +39,7 @@ def test_a_run_goes_on_to_the_same_bits(kind, tmp_path):
 def test_a_run_lands_on_the_margin_asked_for(kind, margin):
     path = mf.integrate(named.load("sphere:n=4,T=5,d=8,seed=6"), kind, until_margin=margin)
     reach = np.sort(-path.snapshots.high[-1], axis=1)[:, 1].min()
-    assert path.ended == "margin"
+    assert path.ended is Ended.margin
     assert margin <= reach <= margin * (1 + 2e-6)
     assert (np.diff(path.restart.tau) > 0).all()
 
@@ -59,20 +60,41 @@ def test_snapshots_lie_at_geometric_margins_and_at_every_change_of_a_token():
     assert path.dual().shape == (len(path.problem.constraints()),) and (path.dual() >= 0).all()
 
 
-def test_ctrl_c_keeps_what_was_reached():
-    calls = []
+def stopping(calls, at):
+    """A progress that is interrupted at its call number `at`."""
 
     def stop(progress):
         calls.append(progress)
-        if len(calls) == 3:
+        if len(calls) == at:
             raise KeyboardInterrupt
 
+    return stop
+
+
+def test_ctrl_c_keeps_what_was_reached_for_who_asks():
+    calls = []
     paths = mf.integrate_many(
-        named.load("sphere:n=4,T=4,d=5,seed=0"), mf.KeyQuery(5), seeds=[0, 1], until_margin=1e12, progress=stop
+        [named.load("sphere:n=4,T=4,d=5,seed=0")] * 2 + [named.load("sphere:n=3,T=4,d=5,seed=0")],
+        mf.KeyQuery(5),
+        seeds=[0, 1, 0],
+        until_margin=1e12,
+        progress=stopping(calls, 3),
+        keep_partial=True,
     )
-    assert [p.ended for p in paths] == ["interrupted", "interrupted"]
-    assert all(p.steps == 30 for p in paths)
+    assert [p.ended for p in paths] == [Ended.interrupted] * 3
+    assert [p.steps for p in paths] == [30, 30, 0]
     assert calls[0].running == 2 and calls[-1].steps == 30
+
+
+def test_ctrl_c_is_raised_to_who_does_not():
+    problem = named.load("sphere:n=4,T=4,d=5,seed=0")
+    with pytest.raises(KeyboardInterrupt):
+        mf.integrate(problem, mf.KeyQuery(5), until_margin=1e12, progress=stopping([], 2))
+    half = mf.integrate(problem, mf.KeyQuery(5), until_margin=10.0)
+    with pytest.raises(KeyboardInterrupt):
+        door.resume(half, until_margin=1e12, progress=stopping([], 2))
+    kept = door.resume(half, until_margin=1e12, progress=stopping([], 2), keep_partial=True)
+    assert kept.ended is Ended.interrupted and len(kept) >= len(half) - 1
 
 
 @pytest.mark.parametrize(
@@ -105,7 +127,7 @@ def test_runs_must_be_as_many_as_problems():
 
 
 class Leads:
-    """A point with only what `crossing` looks at."""
+    """A point with only what `switch_guard` looks at."""
 
     def __init__(self, top, gap):
         self.force = type("F", (), {"top": np.array([top]), "gap": np.array([gap])})
@@ -116,15 +138,15 @@ def test_a_barrier_is_never_jumped():
     scores = np.array([[[1.0, 0.0], [1.0, 0.0]]])
     calm = Leads([0, 0], [100.0, 90.0])
     # To the better token with the pair in the force before or after; not from far to far.
-    assert crossing(Leads([1, 0], [90.0, 92.0]), Leads([0, 0], [300.0, 100.0]), scores)[0] == 1.0
-    assert crossing(Leads([1, 0], [500.0, 90.0]), Leads([0, 0], [3.0, 100.0]), scores)[0] == 1.0
-    assert crossing(Leads([1, 0], [500.0, 90.0]), Leads([0, 0], [500.0, 100.0]), scores)[0] == pytest.approx(0.5)
+    assert switch_guard(Leads([1, 0], [90.0, 92.0]), Leads([0, 0], [300.0, 100.0]), scores)[0] == 1.0
+    assert switch_guard(Leads([1, 0], [500.0, 90.0]), Leads([0, 0], [3.0, 100.0]), scores)[0] == 1.0
+    assert switch_guard(Leads([1, 0], [500.0, 90.0]), Leads([0, 0], [500.0, 100.0]), scores)[0] == pytest.approx(0.5)
     # To the worse token only while the leads are of order 1 on both sides.
-    assert crossing(Leads([0, 0], [90.0, 92.0]), Leads([1, 0], [95.0, 100.0]), scores)[0] < 1.0
-    assert crossing(Leads([0, 0], [3.0, 92.0]), Leads([1, 0], [2.0, 100.0]), scores)[0] == 1.0
-    assert crossing(calm, calm, scores)[0] == 1.0
+    assert switch_guard(Leads([0, 0], [90.0, 92.0]), Leads([1, 0], [95.0, 100.0]), scores)[0] < 1.0
+    assert switch_guard(Leads([0, 0], [3.0, 92.0]), Leads([1, 0], [2.0, 100.0]), scores)[0] == 1.0
+    assert switch_guard(calm, calm, scores)[0] == 1.0
     # Ties exert no force on each other.
-    assert crossing(Leads([1, 0], [500.0, 90.0]), Leads([0, 0], [500.0, 100.0]), 0 * scores)[0] == 1.0
+    assert switch_guard(Leads([1, 0], [500.0, 90.0]), Leads([0, 0], [500.0, 100.0]), 0 * scores)[0] == 1.0
 
 
 @pytest.mark.long
@@ -149,7 +171,7 @@ def test_tokens_of_very_different_length_do_not_use_up_the_steps(kind):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2, 4, 3)) * np.array([1e-2, 30.0])[:, None, None]
     path = mf.integrate(mf.Problem(X, rng.standard_normal((2, 3)), rng.standard_normal((2, 4))), kind, until_margin=1e8)
-    assert path.ended == "margin" and path.steps < 2500
+    assert path.ended is Ended.margin and path.steps < 2500
     assert path.status is not mf.FlowStatus.undecided
 
 
@@ -157,5 +179,5 @@ def test_a_run_in_perfect_balance_ends_without_a_step_of_infinite_length():
     # One coordinate cannot serve two samples that want opposite signs: the forces balance at a finite lead.
     problem = mf.Problem([[[1.0], [0.0]], [[-1.0], [0.0]]], [[1.0], [1.0]], [[1.0, 0.0], [1.0, 0.0]])
     path = mf.integrate(problem, mf.Combined(), until_margin=1e6)
-    assert path.ended == "balanced" and path.status is mf.FlowStatus.undecided
+    assert path.ended is Ended.balanced and path.status is mf.FlowStatus.undecided
     assert np.isfinite(path.restart.tau).all() and np.isfinite(path.restart.h).all()

@@ -119,7 +119,7 @@ def test_non_unique_optima_have_the_least_norm_all_the_same():
 def test_a_width_below_the_rank_needed_is_never_called_minimal_loss():
     problem = planted.rank_infeasible().problem
     narrow = mf.integrate(problem, mf.KeyQuery(1), seed=0, scale=0.3)
-    assert narrow.status is mf.FlowStatus.undecided and narrow.ended == "balanced"
+    assert narrow.status is mf.FlowStatus.undecided and narrow.ended.name == "balanced"
     assert "width" in narrow.reason
     wide = mf.integrate(problem, mf.KeyQuery(2), seed=0, scale=0.3)
     assert wide.status is mf.FlowStatus.minimal_loss

@@ -1,5 +1,8 @@
 """Every family of the table against logits stored from the model's own code, in each way of storing weights."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from own_logits import differences, write_stored
@@ -53,6 +56,13 @@ def test_types_and_shards_give_the_same_heads(tmp_path, kind, shards):
     other = open_checkpoint(write_stored(arrays, tmp_path / "b", kind=kind, shards=shards))
     for one, two in zip(plain.layer(1), other.layer(1)):
         assert np.array_equal(one.K, two.K) and np.array_equal(one.Q, two.Q)
+
+
+def test_bfloat16_is_read_by_a_process_that_imported_nothing_else(tmp_path):
+    folder = write_stored(stored("llama"), tmp_path, kind="bfloat16")
+    code = f"from marginflow.heads.checkpoint import open_checkpoint as o; print(o({str(folder)!r}).head(0, 1).K.shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "(8, 32)", done.stderr
 
 
 def test_names_decide_where_the_family_is_not_written(tmp_path):

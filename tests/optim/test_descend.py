@@ -106,7 +106,7 @@ def test_the_command_repeats_the_run_to_the_same_bits(tmp_path, capsys):
         again = mf.Trajectory.load(tmp_path / "again.npz")
         assert np.array_equal(again.snapshots.theta, path.snapshots.theta)
         assert again.method == path.method and again.ended == path.ended
-    assert path.ended == "margin" and path.margin[-1] >= 2.5 > path.margin[-2]
+    assert path.ended.name == "margin" and path.margin[-1] >= 2.5 > path.margin[-2]
 
 
 def test_mini_batches_come_from_the_seed_and_keep_the_mean():
@@ -124,14 +124,14 @@ def test_mini_batches_come_from_the_seed_and_keep_the_mean():
 
 def test_runs_end_where_float64_does():
     path = mf.descend(PROBLEM, "w", "sign", rate=mf.optim.Speed(1e11), iterations=300)
-    assert path.ended == "floor" and 1e11 < path.margin[-1] < 1e14
+    assert path.ended.name == "floor" and 1e11 < path.margin[-1] < 1e14
     assert "float64" in path.reason or path.status.name == "minimal_loss"
     assert np.isfinite(path.snapshots.theta).all()
 
 
 def test_a_run_that_stands_still_ends():
     path = mf.descend(PROBLEM, "w", "gd", rate=1e-30, iterations=10_000)
-    assert path.ended == "stalled" and path.steps < 3000
+    assert path.ended.name == "stalled" and path.steps < 3000
     assert np.array_equal(path.W(0), path.W(-1))
 
 
@@ -143,7 +143,7 @@ def test_an_interrupt_is_raised_unless_the_part_is_wanted():
     with pytest.raises(KeyboardInterrupt):
         mf.descend(PROBLEM, "w", "ngd", iterations=1000, progress=stop)
     path = mf.descend(PROBLEM, "w", "ngd", iterations=1000, progress=stop, keep_partial=True)
-    assert path.ended == "interrupted" and path.steps == 100
+    assert path.ended.name == "interrupted" and path.steps == 100
     whole = mf.descend(PROBLEM, "w", "ngd", iterations=100)
     assert np.array_equal(whole.W(), path.W())
 

@@ -118,7 +118,7 @@ def test_spectral_and_nuclear_steps_are_those_of_the_singular_vectors(kind):
 def test_nothing_underflows_at_margin_a_million(word, kind):
     """With Speed the rate of gradient descent itself is e^1000000."""
     path = mf.descend(PROBLEM, kind, word, rate=mf.optim.Speed(0.2), iterations=500, init=start(kind, 1e6))
-    assert path.ended == "steps" and np.isfinite(path.snapshots.theta).all()
+    assert path.ended.name == "steps" and np.isfinite(path.snapshots.theta).all()
     late = path.iteration >= 100
     speeds = np.diff(path.margin[late]) / np.diff(path.iteration[late])
     assert np.abs(speeds / 0.2 - 1).max() < 0.05

@@ -63,3 +63,11 @@ def test_restrict_keeps_tokens_and_queries():
 def test_bad_constraints(a, sample, z, words):
     with pytest.raises(mf.InputError, match=words):
         mf.Constraints(a, sample, z)
+
+
+def test_rows_given_in_any_order_keep_their_tokens():
+    """Rows are sorted by sample; a row, its sample and its token stay together."""
+    a = np.arange(8.0).reshape(4, 2)
+    rows = mf.Constraints(a, [2, 0, 2, 1], np.ones((3, 2)), [7, 8, 9, 5])
+    assert rows.sample.tolist() == [0, 1, 2, 2] and rows.token.tolist() == [8, 5, 7, 9]
+    assert rows.a.tolist() == a[[1, 3, 0, 2]].tolist()

@@ -10,6 +10,7 @@ from marginflow.diagnostics.ratio import comparison, final_ratio
 from marginflow.report.answer import answer
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 from saved_runs import asked
 
@@ -91,7 +92,7 @@ def test_what_the_reason_says_is_not_said_again(trained):
 
 
 def test_an_interrupted_run_is_called_that(orbit):
-    cut = dataclasses.replace(orbit[0], ended="interrupted")
+    cut = dataclasses.replace(orbit[0], ended=Ended.interrupted)
     found = answer_of(cut)
     assert "The run was interrupted at log₁₀ t" in found.found[0][2]
     assert any("1 run was interrupted" in limit for limit in found.limits)

@@ -12,6 +12,7 @@ from marginflow.errors import InputError
 from marginflow.figures.runs import KINDS, save_figure
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
+from marginflow.trajectory.ended import Ended
 
 
 FIELDS = ("log_time", "theta", "high", "low", "f", "drift")
@@ -70,7 +71,7 @@ def test_nothing_positive_on_a_log_axis(tmp_path):
 
 
 def test_an_interrupted_run_says_so_in_every_table(tmp_path, orbit):
-    cut = dataclasses.replace(orbit[0], ended="interrupted")
+    cut = dataclasses.replace(orbit[0], ended=Ended.interrupted)
     build_report([cut, orbit[1]], tmp_path / "r.html")
     data = data_of(tmp_path / "r.html")
     assert [run["word_of_status"] for run in data["runs"]] == ["minimal loss, interrupted", "minimal loss"]
@@ -84,6 +85,6 @@ def test_an_interrupted_run_says_so_in_the_legend(tmp_path, orbit, kind, monkeyp
 
     drawn, legend = [], Axes.legend
     monkeypatch.setattr(Axes, "legend", lambda axes, **options: drawn.append(legend(axes, **options)))
-    save_figure([dataclasses.replace(orbit[0], ended="interrupted"), orbit[1]], kind, tmp_path / "a.svg")
+    save_figure([dataclasses.replace(orbit[0], ended=Ended.interrupted), orbit[1]], kind, tmp_path / "a.svg")
     names = {text.get_text() for text in drawn[0].get_texts()}
     assert {"K, Q, interrupted", "W"} <= names

@@ -198,6 +198,14 @@ def test_the_token_that_takes_over_is_named_also_where_it_is_a_tie():
     assert mf.integrate(problem, mf.Combined(), init=start, until_margin=1e6).selected(-1).tolist() != [0]
 
 
+def test_nothing_is_called_a_trap_before_a_lead_of_a_thousand():
+    for until, word in ((500.0, "undecided"), (2e3, "trapped")):
+        path = mf.integrate(
+            named.load("trap:infinity"), mf.Combined(), init=np.array([[5.0], [0.0]]), until_margin=until
+        )
+        assert path.status.name == word, path.reason
+
+
 def test_under_a_rank_cap_the_same_bound_decides_and_a_kkt_point_does_not():
     problem = named.load("sphere:n=6,T=8,d=10,seed=0")
     path = mf.integrate(problem, mf.KeyQuery(2), seed=0, scale=0.1, until_margin=1e4)

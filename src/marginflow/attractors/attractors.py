@@ -7,6 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Ints
 from marginflow.attractors.shares import Share
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, log_minimal_loss
 from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Decision
@@ -98,7 +99,6 @@ class Attractors:
         visited: selections and partial selections looked at.
         elsewhere: sampled runs that ended in no attractor, with the rule's reason.
         missing: with sampled runs, a 95 % bound of the share of starts whose end they did not show.
-        interrupted: Ctrl-C ended the search.
     """
 
     problem: Problem
@@ -112,8 +112,8 @@ class Attractors:
     visited: int
     elsewhere: tuple[Decision, ...] = ()
     missing: float | None = None
-    interrupted: bool = False
     scales: tuple[float, ...] = field(default=())
+    loss: AbstractLoss = EXPONENTIAL
 
     def __len__(self) -> int:
         return len(self.attractors)
@@ -130,13 +130,13 @@ class Attractors:
 
     @property
     def zero_loss(self) -> float:
-        """The exponential loss at W = 0, where small starts begin."""
+        """The loss at W = 0, where small starts begin."""
         weight = self.problem.mask / self.problem.lengths[:, None]
-        return float(np.exp(-(weight * self.problem.scores).sum(axis=1)).mean())
+        return float(np.exp(self.loss.log_value((weight * self.problem.scores).sum(axis=1))).mean())
 
     def below(self, loss: float) -> tuple[Attractor, ...]:
         """The ends below `loss`: a run that starts at that loss can meet no other, for loss only falls."""
-        least = float(np.exp(self.problem.log_minimal_loss))
+        least = float(np.exp(log_minimal_loss(self.problem, self.loss)))
         return tuple(a for a in self.attractors if least + a.excess < loss)
 
     @property
@@ -179,11 +179,13 @@ def score_class(problem: Problem, selected: Ints) -> tuple[float, ...]:
     return tuple(problem.scores[np.arange(problem.n), selected].tolist())
 
 
-def excess(problem: Problem, selected: Ints) -> float:
-    """(1/n) sum_i exp(-gamma_selected) - exp(-gamma_optimal): the exponential loss in the limit, above L*."""
+def excess(problem: Problem, selected: Ints, loss: AbstractLoss = EXPONENTIAL) -> float:
+    """(1/n) sum_i l(gamma_selected) - l(gamma_optimal): the loss in the limit, above L*."""
     rows = np.arange(problem.n)
     best, own = problem.scores[rows, problem.optimal], problem.scores[rows, selected]
-    return float((np.exp(-best) * np.expm1(best - own)).mean())
+    with np.errstate(divide="ignore"):
+        behind = np.log(np.expm1(best - own))
+    return float(np.exp(loss.log_gain(best, behind, np.zeros_like(best))).mean())
 
 
 _RESIDUALS: Final = ("epsilon", "delta", "curvature", "spectral")

@@ -1,8 +1,11 @@
 """The door: every place where training can end, before any training."""
 
 import itertools
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from typing import Final
 
 import numpy as np
@@ -13,6 +16,7 @@ from marginflow.attractors.sampled_ends import EndsMet
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.registry import AbstractParameterization, KeyQuery, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
@@ -38,6 +42,7 @@ def attractors(
     tol: float = 1e-9,
     limit: int | None = None,
     until_margin: float = 1e8,
+    loss: str | AbstractLoss = EXPONENTIAL,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Attractors:
@@ -51,11 +56,12 @@ def attractors(
         scales, seed: standard deviations and first seed of the sampled starts.
         tol: certified relative gap of each SVM.
         until_margin: where the tokens of a sampled run are read; factored weights leave bad ones slowly.
+        loss: of which the ends' excess is told and with which sampled runs are trained.
         limit: partial selections to look at before the search is given up as incomplete; by default 3e7
             for the Euclidean norms and 5e5 for the others, whose steps cost more (1e5 for l2 where constraints
             are dependent: each costs a proof of separability). No search is begun that has no chance.
         processes: share the search for the Euclidean norms among this many processes.
-        progress: called with a text. Ctrl-C ends the search with what is known, as incomplete.
+        progress: called with a text.
 
     Returns:
         The ends, what could not be decided, and why the list may be incomplete.
@@ -67,6 +73,7 @@ def attractors(
     problem = as_problem(problem)
     parameterization = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     _check(sample, scales, seed, processes)
+    loss = parse_loss(loss)
     candidates = Candidates.of(problem, parameterization.diagonal)
     norm = parameterization.flow_norm
     euclidean = norm in EUCLIDEAN
@@ -80,15 +87,11 @@ def attractors(
     if not screened.complete:
         screened.selections.append(problem.optimal)
     decisions = dict[tuple[int, ...], Decision]()
-    try:
-        for i, selected in enumerate(screened.selections):
-            decisions.setdefault(tuple(selected.tolist()), judge(problem, parameterization, selected, tol))
-            if progress is not None:
-                progress(f"solved {i + 1} of {len(screened.selections)}")
-    except KeyboardInterrupt:
-        screened.interrupted = True
-        why.append("interrupted")
-    ends = EndsMet(problem, parameterization, tol, decisions)
+    for i, selected in enumerate(screened.selections):
+        decisions.setdefault(tuple(selected.tolist()), judge(problem, parameterization, selected, tol))
+        if progress is not None:
+            progress(f"solved {i + 1} of {len(screened.selections)}")
+    ends = EndsMet(problem, parameterization, loss, tol, decisions)
     if sample:
         ends.run(sample, scales, seed, until_margin, progress)
     undecided = tuple(d for d in ends.decisions.values() if d.verdict is Verdict.undecided)
@@ -107,8 +110,8 @@ def attractors(
         visited=screened.total,
         elsewhere=ends.elsewhere,
         missing=missing(ends.met) if ends.met else None,
-        interrupted=screened.interrupted,
         scales=tuple(float(s) for s in scales) if sample else (),
+        loss=loss,
     )
 
 
@@ -137,20 +140,32 @@ def _screen(candidates: Candidates, euclidean: bool, limit: int, processes: int,
         return screen(candidates, euclidean, limit, show)
     parts = [(r, 8 * processes) for r in range(8 * processes)]
     out = Screened()
-    with ProcessPoolExecutor(processes) as pool:
+    with _workers(processes) as pool:
         futures = [pool.submit(screen, candidates, euclidean, limit, None, part) for part in parts]
-        try:
-            for future in futures:
-                out.add(future.result())
-                show(out.total, len(out.selections))
-                if out.total > limit:
-                    out.complete = False
-                    break
-        except KeyboardInterrupt:
-            out.complete, out.interrupted = False, True
+        for future in futures:
+            out.add(future.result())
+            show(out.total, len(out.selections))
+            if out.total > limit:
+                out.complete = False
+                break
         for future in futures:
             future.cancel()
     return out
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that leave Ctrl-C to this one, which ends them by it."""
+    before = set(active_children())
+    pool = ProcessPoolExecutor(count, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield pool
+    except BaseException:
+        for child in set(active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _every(candidates: Candidates) -> Screened:
@@ -164,9 +179,7 @@ def _every(candidates: Candidates) -> Screened:
 
 def _reasons(problem: Problem, parameterization: AbstractParameterization, screened: Screened, limit: int) -> list[str]:
     why = []
-    if screened.interrupted:
-        why.append("interrupted")
-    elif not screened.complete:
+    if not screened.complete:
         why.append(
             f"the search stopped after {limit} partial selections"
             if screened.total

@@ -7,6 +7,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.attractors import Attractor, excess, score_class
 from marginflow.attractors.shares import Share
+from marginflow.model.loss import AbstractLoss
 from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.rule import judge
@@ -20,11 +21,13 @@ class EndsMet:
         self,
         problem: Problem,
         parameterization: AbstractParameterization,
+        loss: AbstractLoss,
         tol: float,
         decisions: dict[tuple[int, ...], Decision],
     ) -> None:
         self.problem = problem
         self.parameterization = parameterization
+        self.loss = loss
         self.tol = tol
         self.decisions = decisions
         self.met: list[tuple[Ints, bool]] = []
@@ -51,6 +54,7 @@ class EndsMet:
                 seeds=list(range(seed, seed + sample)),
                 scale=float(scale),
                 until_margin=until_margin,
+                loss=self.loss,
             )
             if progress is not None:
                 progress(f"{sample} runs from scale {scale:g} done")
@@ -85,7 +89,7 @@ class EndsMet:
             shares = tuple(
                 Share(float(s), self.counts.get((float(s), key), 0), self.total) for s in scales if self.total
             )
-            loss = excess(self.problem, members[0].selected)
+            loss = excess(self.problem, members[0].selected, self.loss)
             out.append(Attractor(members[0], key == best, loss, tuple(members[1:]), shares))
         return tuple(sorted(out, key=lambda a: (a.excess, a.value)))
 

@@ -28,13 +28,11 @@ class Screened:
         selections: (n,) tokens each, samples in the problem's order.
         visited: partial and whole selections looked at, by depth.
         complete: every other selection was rejected by a bound.
-        interrupted: Ctrl-C ended the search.
     """
 
     selections: list[Ints] = field(default_factory=list)
     visited: dict[int, int] = field(default_factory=dict)
     complete: bool = True
-    interrupted: bool = False
 
     @property
     def total(self) -> int:
@@ -47,7 +45,6 @@ class Screened:
         for depth, count in other.visited.items():
             self.visited[depth] = self.visited.get(depth, 0) + count
         self.complete &= other.complete
-        self.interrupted |= other.interrupted
 
 
 @one_thread()
@@ -79,32 +76,27 @@ def screen(
     out = Screened()
     stack = _share(bounds, subtree, n)
     late = _Late(bounds)
-    try:
-        while stack:
-            nodes = stack.pop()
-            k = nodes.depth + 1
-            out.visited[k] = out.visited.get(k, 0) + int(nodes.children.sum())
-            children = bounds.expand(nodes)
-            if out.total > limit:
-                out.complete = False
-                break
-            if k == n:
-                late.add(bounds.relax(children, _EARLY) if n > 1 else children)
-                if progress is not None:
-                    progress(out.total, late.passed)
-                continue
-            if k > 1:
-                children = bounds.relax(children, _ABOVE if k == n - 1 else _TOP)
-            if not candidates.independent and 1 < k < n:
-                pairs = zip(children.known_separated, children.alpha, strict=True)
-                children = children.part(
-                    np.flatnonzero([known or not inseparable(candidates, a) for known, a in pairs])
-                )
-            chunk = max(1, _CHUNK // candidates.possible.shape[1])
-            stack.extend(children.part(slice(a, a + chunk)) for a in range(0, len(children), chunk))
-    except KeyboardInterrupt:
-        out.complete, out.interrupted = False, True
-    for alpha in late.finish(relax=not out.interrupted):
+    while stack:
+        nodes = stack.pop()
+        k = nodes.depth + 1
+        out.visited[k] = out.visited.get(k, 0) + int(nodes.children.sum())
+        children = bounds.expand(nodes)
+        if out.total > limit:
+            out.complete = False
+            break
+        if k == n:
+            late.add(bounds.relax(children, _EARLY) if n > 1 else children)
+            if progress is not None:
+                progress(out.total, late.passed)
+            continue
+        if k > 1:
+            children = bounds.relax(children, _ABOVE if k == n - 1 else _TOP)
+        if not candidates.independent and 1 < k < n:
+            pairs = zip(children.known_separated, children.alpha, strict=True)
+            children = children.part(np.flatnonzero([known or not inseparable(candidates, a) for known, a in pairs]))
+        chunk = max(1, _CHUNK // candidates.possible.shape[1])
+        stack.extend(children.part(slice(a, a + chunk)) for a in range(0, len(children), chunk))
+    for alpha in late.finish():
         back = np.empty_like(alpha)
         back[:, candidates.order] = alpha
         out.selections.extend(back)
@@ -131,11 +123,11 @@ class _Late:
         if sum(map(len, self.waiting)) >= _CHUNK:
             self._look()
 
-    def finish(self, *, relax: bool) -> list[Ints]:
+    def finish(self) -> list[Ints]:
         """(B, n) each: the selections that no bound rejected."""
-        if relax and self.waiting:
+        if self.waiting:
             self._look()
-        return self.done + [nodes.alpha for nodes in self.waiting]
+        return self.done
 
     def _look(self) -> None:
         nodes = self.bounds.relax(self.waiting[0].joined(self.waiting[1:]), self.bounds.patience)

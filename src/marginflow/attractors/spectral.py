@@ -11,17 +11,40 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints, Singles
+from marginflow.arrays import Bools, Floats, Ints, Singles
 from marginflow.attractors.batched_norms import AbstractBall, L1Ball, NuclearBall
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.euclidean import curvature, forces, owners
 from marginflow.attractors.growth import Growth
-from marginflow.attractors.pairs import PairedNodes
-from marginflow.attractors.screen import AbstractScreen, precision
+from marginflow.attractors.screen import AbstractNodes, AbstractScreen, precision
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralScreen(AbstractScreen[PairedNodes]):
+class PrimalDualNodes(AbstractNodes):
+    """Partial selections, with the bounds known of them.
+
+    Attributes:
+        weights: (2, B, p) weights of the two problems.
+        margin: (B,) weights[0] separate the worse tokens by this much; not positive when they do not.
+        lower: (B,) no weights with margins of 1 against worse and better tokens have a smaller norm.
+        upper: (B,) some weights with margins of 1 against the worse tokens have this norm.
+        separated: (B,) some weights separate the worse and the better tokens.
+    """
+
+    weights: Singles
+    margin: Floats
+    lower: Floats
+    upper: Floats
+    separated: Bools
+
+    @property
+    def known_separated(self) -> Bools:
+        """(B,) `separated`."""
+        return self.separated
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralScreen(AbstractScreen[PrimalDualNodes]):
     """Token matrices and step sizes of one problem, samples in the order of the search.
 
     Attributes:
@@ -58,11 +81,11 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         """Steps worth taking with whole selections before they are solved: eigenvectors make them dear."""
         return 2400 if self.candidates.diagonal else 600
 
-    def root(self) -> PairedNodes:
+    def root(self) -> PrimalDualNodes:
         """The empty selection."""
         n, T, p = self.rows.shape
         kind = self.rows.dtype
-        return PairedNodes(
+        return PrimalDualNodes(
             alpha=np.zeros((1, 0), dtype=np.intp),
             dual=np.zeros((2, 1, 0, T), dtype=kind),
             weights=np.zeros((2, 1, p), dtype=kind),
@@ -73,14 +96,14 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
             children=self.candidates.possible[:1].copy() if n else np.ones((1, T), dtype=bool),
         )
 
-    def expand(self, nodes: PairedNodes) -> PairedNodes:
+    def expand(self, nodes: PrimalDualNodes) -> PrimalDualNodes:
         """The children of `nodes` that the parents' own weights and multipliers do not reject."""
         parent, token, alpha, dual, following = self.grown(nodes)
         weights = nodes.weights[:, parent]
         if self.growth is not None:
             weights = weights.copy()
             weights[0] = self._extended(nodes, parent, token)
-        children = PairedNodes(
+        children = PrimalDualNodes(
             alpha=alpha,
             dual=dual,
             weights=weights,
@@ -99,7 +122,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
             children.part(~(children.lower > children.upper * _SLACK)) if children.depth == len(self.rows) else children
         )
 
-    def relax(self, nodes: PairedNodes, steps: int) -> PairedNodes:
+    def relax(self, nodes: PrimalDualNodes, steps: int) -> PrimalDualNodes:
         """Take at most `steps` primal-dual steps and drop the nodes that no attractor extends."""
         k = nodes.depth
         leaf = k == len(self.rows)
@@ -129,8 +152,8 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         return self._looked_ahead(nodes)
 
     def _stepped(
-        self, nodes: PairedNodes, weight: Singles, allowed: Singles, sums: tuple[Singles, Singles]
-    ) -> tuple[PairedNodes, tuple[Singles, Singles]]:
+        self, nodes: PrimalDualNodes, weight: Singles, allowed: Singles, sums: tuple[Singles, Singles]
+    ) -> tuple[PrimalDualNodes, tuple[Singles, Singles]]:
         """The nodes after `_CHECK` steps and their bounds there; `sums` of weights and multipliers on the way."""
         k, T, p = nodes.depth, *self.rows.shape[1:]
         rows = self.rows[:k].reshape(-1, p)
@@ -151,7 +174,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
             sums = (sums[0] + W, sums[1] + dual)
         return self._judged(replace(nodes, dual=dual, weights=W), norm[0], M[1], allowed), sums
 
-    def _judged(self, nodes: PairedNodes, norm: Singles, M: Singles, allowed: Singles) -> PairedNodes:
+    def _judged(self, nodes: PrimalDualNodes, norm: Singles, M: Singles, allowed: Singles) -> PrimalDualNodes:
         """The same with the bounds that its weights and multipliers give; `norm` bounds that of weights[0]."""
         kind = self.rows.dtype
         margin, whole = self._margins(nodes.alpha, nodes.weights, allowed)
@@ -169,7 +192,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
             separated=nodes.separated | (whole > 0.0),
         )
 
-    def _looked_ahead(self, nodes: PairedNodes) -> PairedNodes:
+    def _looked_ahead(self, nodes: PrimalDualNodes) -> PrimalDualNodes:
         """Without the children whose tokens, with any tokens after them, the node's own bounds reject."""
         if self.growth is None or nodes.depth == len(self.rows) or len(nodes) == 0:
             return nodes
@@ -181,7 +204,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         nodes = replace(nodes, children=nodes.children & alive)
         return nodes.part(np.asarray(nodes.children.any(axis=1), dtype=bool))
 
-    def _extended(self, nodes: PairedNodes, parent: Ints, token: Ints) -> Singles:
+    def _extended(self, nodes: PrimalDualNodes, parent: Ints, token: Ints) -> Singles:
         """(B, p) the parents' weights against the worse tokens, made to separate those of one more sample."""
         assert self.growth is not None
         d = self.candidates.problem.d
@@ -208,7 +231,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         length = np.sqrt(np.square(weights).sum(axis=2, dtype=np.float64))
         return least - (2 * p + 8) * float(np.finfo(self.rows.dtype).eps) * longest * length
 
-    def _balance(self, nodes: PairedNodes) -> Singles:
+    def _balance(self, nodes: PrimalDualNodes) -> Singles:
         """(2, B) the weight of the primal that makes both halves of the iteration move alike."""
         k = nodes.depth
         pull = np.sqrt((np.square(nodes.dual).sum(axis=3) / self.step[:k]).sum(axis=2))
@@ -219,7 +242,7 @@ class SpectralScreen(AbstractScreen[PairedNodes]):
         return np.asarray(np.clip(ratio, start / _FAR, start * _FAR), dtype=self.rows.dtype)
 
 
-def _scaled(nodes: PairedNodes) -> Floats:
+def _scaled(nodes: PrimalDualNodes) -> Floats:
     """(B, p) weights[0] at margin 1 where they separate, at least 1 where they nearly do not."""
     scale = np.where(nodes.margin > _TINY, nodes.margin, 1.0)
     return np.asarray(nodes.weights[0].astype(np.float64) / scale[:, None])

@@ -2,13 +2,18 @@
 
 from typing import Any, Final
 
+import numpy as np
+
+from marginflow.attractors.find import attractors
 from marginflow.claims.claim import Check, Claim, Evidence
-from marginflow.claims.run_ends import run_ends
+from marginflow.claims.run_ends import leave_rejected, run_ends
 from marginflow.problem.random import sphere
 
 
 PROBLEMS: Final = 4
 SEEDS: Final = 16
+REJECTED: Final = 6
+"""Rejected selections started from on each problem."""
 
 
 def ends_are_attractors() -> Evidence:
@@ -26,6 +31,32 @@ def ends_are_attractors() -> Evidence:
                 float(found.total - found.listed),
                 0.0,
                 "a count; at 1e9 a selection that will be left has been left (docs/attractors.md counts the late ones)",
+            )
+        )
+    # Two controls that a rule which accepts everything fails: how much it accepts, and that what it rejects is left.
+    listed = sum(len(attractors(problem, "w").attractors) for problem in problems)
+    selections = sum(int(np.prod(problem.lengths)) for problem in problems)
+    checks.append(
+        Check(
+            f"share of the {selections} selections that the rule accepts for w",
+            0.0,
+            listed / selections,
+            0.05,
+            "above one in twenty, 16 random starts on accepted selections would no longer say anything",
+            "<=",
+        )
+    )
+    for word in ("w", "diag"):
+        ends = [leave_rejected(problem, word, REJECTED) for problem in problems]
+        left, tried = sum(e[0] for e in ends), sum(e[1] for e in ends)
+        details[f"rejected {word}"] = f"{left} of {tried} left"
+        checks.append(
+            Check(
+                f"selections that the rule rejects for {word}, left by 1e9 by a run that starts at their SVM",
+                float(REJECTED * len(problems)),
+                float(left),
+                0.0,
+                "a count: the first of each problem; the better token's margin grows less than the others'",
             )
         )
     return Evidence(tuple(checks), details)

@@ -37,12 +37,18 @@ def listing(names: Sequence[str] | None = None) -> tuple[Claim, ...]:
     return tuple(known[name] for name in names) if names else tuple(known.values())
 
 
-def run(names: Sequence[str] | None = None, *, progress: Callable[[str], None] | None = None) -> list[ClaimResult]:
+def run(
+    names: Sequence[str] | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+    finished: Callable[[ClaimResult], None] | None = None,
+) -> list[ClaimResult]:
     """Run claims one after another; runs that several of them read are made once.
 
     Args:
         names: which; all when None.
         progress: called with a line before each claim.
+        finished: called with each result; Ctrl-C raises KeyboardInterrupt, and these are then all there are.
 
     Raises:
         InputError: an unknown name. A claim that cannot be evaluated is a result that does not hold.
@@ -53,6 +59,8 @@ def run(names: Sequence[str] | None = None, *, progress: Callable[[str], None] |
         if progress is not None:
             progress(f"{i + 1} of {len(claims)}: {claim.name}")
         results.append(claim.run())
+        if finished is not None:
+            finished(results[-1])
     return results
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Final
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.flow.integrate import integrate_many
+from marginflow.flow.integrate import integrate, integrate_many
+from marginflow.model.loss import parse_loss
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
@@ -21,7 +24,7 @@ class RunEnd:
         problem, seed, scale: which run.
         selected: (n,) the tokens on top.
         verdict, reason: of the rule.
-        pure: the largest weight of a token that is neither the selected one nor tied with it, over all
+        impurity: the largest weight of a token that is neither the selected one nor tied with it, over all
             samples: near 1/2 the run has selected nothing, and the rule does not speak of it.
         ratio: norm over least worse margin, relative to the SVM value: 1 at the SVM solution, larger at other
             KKT points and on the way; inf when a worse margin is not positive.
@@ -33,7 +36,7 @@ class RunEnd:
     selected: Ints
     verdict: Verdict
     reason: str
-    pure: float
+    impurity: float
     ratio: float
 
 
@@ -67,7 +70,7 @@ def run_ends(
     scale: float = 0.1,
     until_margin: float = 1e6,
     width: int | None = None,
-    loss: str = "exponential",
+    loss: str | None = None,
 ) -> RunEnds:
     """Integrate every problem from every seed and apply the rule to the tokens on top at the end.
 
@@ -79,7 +82,9 @@ def run_ends(
     out = []
     for problem in problems:
         model = parse_parameterization(word, width).sized(problem.d, problem.d_z)
-        paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
+        paths = integrate_many(
+            problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=parse_loss(loss)
+        )
         known = {}
         for path, seed in zip(paths, seeds, strict=True):
             selected = path.selected(-1)
@@ -115,6 +120,29 @@ def ends_are_attractors(
     return ends.listed, ends.total
 
 
+def leave_rejected(problem: Problem, word: str, count: int, until_margin: float = 1e9) -> tuple[int, int]:
+    """(runs that leave, runs) from the SVM of the first `count` selections that the rule says will be left.
+
+    Each starts in the direction of that SVM, with its worse tokens `_DEEP` units behind: where a run would be that
+    had come there by itself.
+    """
+    model = parse_parameterization(word, None).sized(problem.d, problem.d_z)
+    left, tried = 0, 0
+    for tokens in product(*(np.flatnonzero(exists).tolist() for exists in problem.mask)):
+        if tried == count:
+            break
+        selected = np.array(tokens, dtype=np.intp)
+        decision = decide(problem, model.flow_norm, selected)
+        if decision.verdict is not Verdict.left or decision.solution is None or decision.turns is None:
+            continue
+        tried += 1
+        solution = decision.solution
+        start = _DEEP * (solution.beta if model.diagonal else solution.W)
+        path = integrate(problem, model, init=start, until_margin=until_margin)
+        left += bool((path.selected(-1) != selected).any())
+    return left, tried
+
+
 def _impurity(problem: Problem, W: Floats, selected: Ints) -> float:
     logits = np.einsum("nld,de,ne->nl", problem.X, W, problem.z)
     logits = np.where(problem.mask, logits, -np.inf)
@@ -136,3 +164,7 @@ def _ratio(
     least = float(solution.constraints.margins(W).min())
     size = solution.norm.value(W.diagonal() if model.diagonal else W)
     return size / least / solution.value if least > 0 else float("inf")
+
+
+_DEEP: Final = 50.0
+"""Units of margin: other tokens weigh e^-50 of the selected ones at the start."""

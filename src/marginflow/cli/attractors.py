@@ -29,6 +29,7 @@ def attractors(
     limit: Annotated[
         int | None, typer.Option(help="Partial selections to look at before giving up as incomplete.")
     ] = None,
+    loss: Annotated[str | None, typer.Option(help="Of which the excess is told: exponential, logistic.")] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
     ] = None,
@@ -39,6 +40,7 @@ def attractors(
     Example: marginflow attractors sphere:n=4,T=4,d=8,seed=2 --parameterization w
     """
     from marginflow.attractors.find import attractors as find
+    from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
@@ -46,7 +48,7 @@ def attractors(
     model = parse_parameterization(parameterization, width)
     if figure is not None:
         output_path(figure, data)
-    with progress(f"attractors {parameterization}") as show:
+    with progress(f"attractors {parameterization}", "no list is complete, and nothing is saved") as show:
         found = find(
             problem,
             model,
@@ -56,6 +58,7 @@ def attractors(
             tol=tol,
             limit=limit,
             until_margin=until_margin,
+            loss=parse_loss(loss),
             processes=min(2, os.cpu_count() or 1),
             progress=show,
         )
@@ -69,8 +72,6 @@ def attractors(
         print(_text(found))
         if figure is not None:
             print(f"saved            {figure}")
-    if found.interrupted:
-        return 130
     return 0
 
 

@@ -46,14 +46,19 @@ def demo(
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     paths: list[Trajectory] = []
-    with progress("demo") as show:
-        for data, word in RUNS:
-            path, row = _run(data, word, show)
-            path.save(out / f"{re.sub('[^a-z0-9]+', '-', data)}-{word}.npz")
-            paths.append(path)
-            rows.append(row)
-        show("report")
-        build_report(paths, out / "report.html", progress=show)
+    try:
+        with progress("demo") as show:
+            for data, word in RUNS:
+                path, row = _run(data, word, show)
+                path.save(out / f"{re.sub('[^a-z0-9]+', '-', data)}-{word}.npz")
+                paths.append(path)
+                rows.append(row)
+            show("report")
+            build_report(paths, out / "report.html", progress=show)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{len(rows)} of {len(RUNS)} runs were finished and are saved in {out}; no table and no report are made"
+        ) from None
     if json:
         print_json({"runs": rows, "report": str(out / "report.html")})
     else:

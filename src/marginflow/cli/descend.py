@@ -36,7 +36,9 @@ def descend(
     init: Annotated[
         Path | None, typer.Option(help="Start from an .npz with arrays K, Q | W | k, q | beta instead.")
     ] = None,
-    loss: Annotated[str, typer.Option(help="exponential or logistic, of the output times the label.")] = "exponential",
+    loss: Annotated[
+        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
 ) -> int:
@@ -47,13 +49,14 @@ def descend(
     from marginflow.model.registry import parse_parameterization
     from marginflow.optim.descend import descend as run
     from marginflow.problem.named import load
+    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
     start = None if init is None else read_start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
-    with progress(f"descend {optimizer}") as show:
+    with progress(f"descend {optimizer}", "nothing is saved") as show:
         path = run(
             problem,
             model,
@@ -68,10 +71,12 @@ def descend(
             init=start,
             loss=loss,
             progress=lambda now: show(f"step {now.iteration} of {now.iterations}, margin {now.margin:.3g}"),
-            keep_partial=True,
+            keep_partial=save is not None,
         )
     if save is not None:
         path.save(save)
+    if path.ended is Ended.interrupted:
+        raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
     found = summary(path)
     if json:
         print_json(found)
@@ -79,8 +84,6 @@ def descend(
         print(_text(found, path))
         if save is not None:
             print(f"saved            {save}")
-    if path.ended == "interrupted":
-        return 130
     return 1 if path.status.name == "undecided" else 0
 
 
@@ -105,7 +108,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "margin": float(path.margin[-1]),
         "log_excess": float(path.log_excess[-1]),
         "iterations": path.steps,
-        "ended": path.ended,
+        "ended": path.ended.name,
         "nuclear": float(singular.sum()),
         "frobenius": float(np.linalg.norm(W)),
         "operator": float(singular.max(initial=0.0)),

@@ -1,28 +1,64 @@
 """`marginflow describe`: what can be said about a problem before anything is trained."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, print_json
+import typer
+
+from marginflow.cli.output import DATA_HELP, JsonFlag, number, print_json, progress
+from marginflow.errors import InputError
 
 
 if TYPE_CHECKING:
     from marginflow.problem.problem import Problem
 
 
-def describe(data: DataArgument, json: JsonFlag = False) -> int:
+def describe(
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the named problems and their parameters.")] = False,
+    json: JsonFlag = False,
+) -> int:
     """Sizes, score gaps, ties, and whether the tokens can be separated, with the proof.
 
     Example: marginflow describe digits
     """
     from marginflow.problem.named import load
+
+    if list_:
+        return _list(json)
+    if data is None:
+        raise InputError("describe: got no DATA; expected a file.npz or a named problem; --list lists those")
     from marginflow.svm.describe import describe_problem
 
     problem = load(data)
-    found = describe_problem(problem).to_dict() | {"ends": possible_ends(problem)}
+    with progress("describe", "nothing is said of it") as show:
+        found = describe_problem(problem).to_dict()
+        show("where training can end")
+        found |= {"ends": possible_ends(problem)}
     if json:
         print_json(found)
     else:
         print(_text(found))
+    return 0
+
+
+def _list(json: bool) -> int:
+    from marginflow.problem.named import FAMILIES, parameters
+
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "parameters": {key: default for key, (_, default) in parameters(make).items()},
+            "about": (make.__doc__ or "").strip().splitlines()[0],
+        }
+        for name, make in FAMILIES.items()
+    ]
+    if json:
+        print_json({"problems": found})
+    else:
+        for f in found:
+            print(f"{f['name']:18} {f['about']}")
+            if f["parameters"]:
+                print(f"{'':18} {','.join(f'{key}={default}' for key, default in f['parameters'].items())}")
     return 0
 
 

@@ -26,7 +26,7 @@ def figure(
     from marginflow.trajectory.trajectory import Trajectory
 
     output_path(output, *runs)
-    with progress("figure") as show:
+    with progress("figure", f"{output} is not written") as show:
         paths = []
         for file in runs:
             show(f"reading {file}")

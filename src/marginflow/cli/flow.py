@@ -1,15 +1,19 @@
 """`marginflow flow`: train to the end and say where the training went."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress
+from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
 from marginflow.cli.start import read_start
+from marginflow.errors import InputError
 
 
 if TYPE_CHECKING:
+    from marginflow.model.parameterization import AbstractParameterization
+    from marginflow.problem.problem import Problem
     from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -18,6 +22,9 @@ def flow(
     parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
     width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random start.")] = 0,
+    seeds: Annotated[
+        str | None, typer.Option(help="Many runs, one per seed, such as 0-19 or 0,3,5; instead of --seed.")
+    ] = None,
     scale: Annotated[float, typer.Option(help="Standard deviation of the random start.")] = 0.1,
     init: Annotated[
         Path | None, typer.Option(help="Start from an .npz with arrays K, Q | W | k, q | beta instead.")
@@ -27,8 +34,8 @@ def flow(
         Literal["margin", "verdict"], typer.Option(help="verdict: stop as soon as the verdict is certain.")
     ] = "margin",
     loss: Annotated[
-        Literal["exponential", "logistic"], typer.Option(help="Of the output times the label.")
-    ] = "exponential",
+        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
+    ] = None,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
@@ -39,15 +46,22 @@ def flow(
     """
     from marginflow.attractors.sentence import known_ends
     from marginflow.flow.integrate import integrate
+    from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
+    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
+    if seeds is not None:
+        if save is not None or init is not None:
+            raise InputError("--seeds: got it with --save or --init, which are of one run; give --seed")
+        options = {"scale": scale, "until_margin": until_margin, "until": until, "loss": loss, "rtol": rtol}
+        return _many(problem, model, _seeds(seeds), options, json)
     start = None if init is None else read_start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
-    with progress(f"flow {parameterization}") as show:
+    with progress(f"flow {parameterization}", "there is no verdict, and nothing is saved") as show:
         path = integrate(
             problem,
             model,
@@ -56,12 +70,15 @@ def flow(
             init=start,
             until_margin=until_margin,
             until=until,
-            loss=loss,
+            loss=parse_loss(loss),
             rtol=rtol,
+            keep_partial=save is not None,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     if save is not None:
         path.save(save)
+    if path.ended is Ended.interrupted:
+        raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
     ends = known_ends(problem, path.parameterization)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
@@ -70,9 +87,55 @@ def flow(
         print(_text(found, path))
         if save is not None:
             print(f"saved            {save}")
-    if path.ended == "interrupted":
-        return 130
     return 1 if path.status.name == "undecided" else 0
+
+
+def _many(
+    problem: "Problem", model: "AbstractParameterization", seeds: list[int], options: dict[str, Any], json: bool
+) -> int:
+    """Runs from many seeds, each with the fields of one; exit 1 if the verdict on any is open."""
+    from marginflow.flow.integrate import integrate_many
+
+    with progress(f"flow {model.word}", "there is no verdict on any") as show:
+        paths = integrate_many(
+            problem,
+            model,
+            seeds=seeds,
+            progress=lambda now: show(f"step {now.steps}, {now.running} of {len(seeds)} runs, margin {now.margin:.3g}"),
+            **options,
+        )
+    runs = [{"seed": seed, **summary(path)} for seed, path in zip(seeds, paths, strict=True)]
+    counts = {word: sum(run["status"] == word for run in runs) for word in ("minimal_loss", "trapped", "undecided")}
+    if json:
+        print_json({"runs": runs, **counts})
+    else:
+        header = ["seed", "verdict", "least margin", "log excess", "ratio R"]
+        rows = [
+            [str(r["seed"]), r["status"], number(r["margin"]), number(r["log_excess"]), number(r["ratio"], 7)]
+            for r in runs
+        ]
+        print(table(header, rows))
+        print(", ".join(f"{count} {word.replace('_', ' ')}" for word, count in counts.items()))
+    return 1 if counts["undecided"] else 0
+
+
+def _seeds(text: str) -> list[int]:
+    """0-19, 0,3,5 or both."""
+    out: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            raise InputError(f"--seeds: got {text!r}; expected seeds such as 0-19 or 0,3,5")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last - first >= _MOST_SEEDS:
+            raise InputError(f"--seeds: got {text!r}; expected at most {_MOST_SEEDS:,} runs; `study run` takes more")
+        out += range(first, last + 1)
+    if len(set(out)) != len(out) or len(out) > _MOST_SEEDS:
+        raise InputError(f"--seeds: got {text!r}; expected each seed once, at most {_MOST_SEEDS:,}")
+    return out
+
+
+_MOST_SEEDS = 10_000
 
 
 def summary(path: "Trajectory") -> dict[str, Any]:

@@ -5,20 +5,35 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from marginflow.cli import attractors, audit, claims, demo, descend, describe, figure, flow, report, study, svm
+from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C inside a verb, with the verb's words; typer would turn a KeyboardInterrupt into a bare exit code."""
+
+
+class _Verbs(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise _Interrupted(*stop.args) from None
 
 
 app = typer.Typer(
     name="marginflow",
+    cls=_Verbs,
     help="Which solution does training a softmax attention layer pick, and can we prove it?",
     epilog="Exit codes: 0 answered, 1 not to the tolerance asked, 2 bad input or usage, 130 interrupted.",
     rich_markup_mode=None,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 VERBS: dict[str, Callable[..., int]] = {
@@ -62,21 +77,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The doors warn of what they leave out; here that is a line of its own, not Python's two with a source line.
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_: _say(f"note: {message}")
-        return _main(given)
+        try:
+            with stops_within():
+                return _main(given)
+        except KeyboardInterrupt:
+            return 130  # pressed again while the first was answered
 
 
 def _main(given: list[str]) -> int:
     try:
         code = app(args=given or ["--help"], prog_name="marginflow", standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:
+            return _interrupted("")
         return code if isinstance(code, int) else 0
     except (InputError, UndefinedError) as error:
         return _complain(str(error))
     except TyperException as error:
         return _complain(f"{error.format_message()} (see marginflow --help)")
-    except (typer.Abort, KeyboardInterrupt):
-        _complain("interrupted; what was finished is saved")
-        return 130
+    except (typer.Abort, KeyboardInterrupt, _Interrupted) as stop:
+        return _interrupted(str(stop))
     except BrokenPipeError:
         # The reader went away (marginflow ... | head): leave without a traceback, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,6 +110,11 @@ def _main(given: list[str]) -> int:
 def _complain(message: str) -> int:
     _say(message)
     return 2
+
+
+def _interrupted(said: str) -> int:
+    _say(f"interrupted; {said or 'the answer was not printed'}")
+    return 130
 
 
 def _say(message: str) -> None:

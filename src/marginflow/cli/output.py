@@ -16,15 +16,13 @@ from marginflow.errors import InputError
 
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DataArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A file.npz (X, z and either scores or y and v; optional mask) or a named problem: digits, "
-        "sphere:n=6,T=8,d=10,seed=0, angle:c=0.5, spiked:n=8,c=0.25, sign-orbit, orthogonal:n=2, "
-        "rank-infeasible, trap:finite, trap:infinity.",
-    ),
-]
+DATA_HELP = (
+    "A file.npz (X, z and either scores or y and v; optional mask), a saved run or solution, or a named "
+    "problem: digits, sentences, sphere:n=6,T=8,d=10,seed=0, gaussian, equal, single, angle:c=0.5, "
+    "spiked:n=8,c=0.25, sign-orbit, hadamard, orthogonal:n=2, rank-infeasible, trap:finite, trap:infinity, "
+    "nearly-infeasible."
+)
+DataArgument = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)]
 
 
 def plain(value: Any) -> Any:
@@ -83,17 +81,22 @@ def output_path(path: Path, *inputs: str | Path) -> Path:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[str], None]]:
+def progress(label: str, unless_finished: str = "nothing is saved") -> Iterator[Callable[[str], None]]:
     """Yield a function that shows a status text on stderr: in place on a terminal, else a line every 10 s.
 
     Nothing is shown for work that ends within a second.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, with what was being done and `unless_finished` as its text.
     """
+    last = ""
     terminal = sys.stderr.isatty()
     start = time.monotonic()
     shown = start + (1.0 if terminal else 10.0) - (0.2 if terminal else 10.0)
 
     def show(text: str) -> None:
-        nonlocal shown
+        nonlocal shown, last
+        last = text
         now = time.monotonic()
         if now - shown < (0.2 if terminal else 10.0):
             return
@@ -108,6 +111,10 @@ def progress(label: str) -> Iterator[Callable[[str], None]]:
 
     try:
         yield show
+    except KeyboardInterrupt as stop:
+        if stop.args:
+            raise
+        raise KeyboardInterrupt(f"{label}{f', {last}' * bool(last)}: {unless_finished}") from None
     finally:
         if terminal and shown > start + 1:
             print("\r\x1b[2K", end="", file=sys.stderr, flush=True)

@@ -28,7 +28,7 @@ def report(
         raise InputError("report: got runs and audits together; expected one kind: make a page of each")
     if kinds == {True}:
         return _audits(runs, output, json)
-    with progress("report") as show:
+    with progress("report", f"{output} is not written") as show:
         paths = []
         for file in runs:
             show(f"reading {file}")

@@ -66,12 +66,6 @@ def run(
             say=_say,
             progress=lambda done, batches: show(f"{done} of {batches} batches"),
         )
-    if summary.interrupted:
-        _say(
-            f"interrupted after {summary.found + summary.done} of {summary.batches} batches; what was "
-            f"running was abandoned, nothing finished is lost; resume with: "
-            f"{_again(plan, engine, scheduler, workers, out)}"
-        )
     for unit, reason in summary.lost:
         _say(
             f"lost: {unit.cell.label}, seeds {unit.first}-{unit.seeds[-1]}: {reason}; "
@@ -89,7 +83,10 @@ def run(
     }
     _print(found, about, json)
     if summary.interrupted:
-        return 130
+        raise KeyboardInterrupt(
+            f"{summary.found + summary.done} of {summary.batches} batches are finished and kept, what was "
+            f"running is abandoned; resume with: {_again(plan, engine, scheduler, workers, out)}"
+        )
     return 0 if summary.complete else 1
 
 

@@ -44,7 +44,7 @@ def svm(
     if save is not None:
         output_path(save, data)
     selection = None if select is None else _selection(select)
-    with progress("svm") as show:
+    with progress("svm", "there is no solution, and nothing is saved") as show:
         solution = solve(
             problem,
             norm,

@@ -114,5 +114,5 @@ def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:
 
     They do not on symmetric data such as the sign orbit, where R - 1 falls faster than any prediction here.
     """
-    kappa = log_prefactors(path.problem, solution.constraints)
+    kappa = log_prefactors(path.problem, solution.constraints, path.loss)
     return slack_constant(kappa, solution.dual) > 1e-6

@@ -10,6 +10,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 
@@ -77,14 +78,14 @@ def factored_correction(log_excess: Floats, gamma: float, rho: Floats, component
     return np.asarray(power_law - (np.log(size) + math.log(2.0 * gamma) - 1.0 + entropy) / size)
 
 
-def log_prefactors(problem: Problem, constraints: Constraints) -> Floats:
-    """(C,) log kappa_c, kappa = e^-gamma_opt (gamma_opt - gamma_l) / n; e -> sum kappa e^-m (theory 3.3).
+def log_prefactors(problem: Problem, constraints: Constraints, loss: AbstractLoss = EXPONENTIAL) -> Floats:
+    """(C,) log kappa_c, kappa = -l'(gamma_opt) (gamma_opt - gamma_l) / n; e -> sum kappa e^-m (theory 3.3).
 
-    For the constraints of the optimal tokens and the exponential loss.
+    For the constraints of the optimal tokens.
     """
     top = problem.scores[constraints.sample, problem.optimal[constraints.sample]]
     own = problem.scores[constraints.sample, constraints.token]
-    return np.asarray(-top + np.log(top - own) - math.log(problem.n))
+    return np.asarray(loss.log_slope(top) + np.log(top - own) - math.log(problem.n))
 
 
 def weight_entropy(log_kappa: Floats, dual: Floats) -> float:

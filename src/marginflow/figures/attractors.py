@@ -60,7 +60,7 @@ def _shares(figure: "Figure", found: Attractors) -> None:
     total = sum(s.total for s in found.attractors[0].shares) // len(found.scales) if len(found) else 0
     axes.set_title(
         f"{found.problem.name}, {found.parameterization.word}: {len(found)} ends listed, "
-        f"{len(met)} met, {total} runs each{_cut(found)}",
+        f"{len(met)} met, {total} runs each",
         fontsize=9,
     )
     _beside(axes)
@@ -137,7 +137,7 @@ def _basins(figure: "Figure", found: Attractors, starts: Floats, index: Ints, re
     axes.plot(0.0, 0.0, "o", color="black", markersize=4)
     axes.set_xlabel("first weight of the start")
     axes.set_ylabel("second weight of the start")
-    axes.set_title(f"{problem.name}, {model.word}: arrows are the SVM directions of the ends{_cut(found)}", fontsize=9)
+    axes.set_title(f"{problem.name}, {model.word}: arrows are the SVM directions of the ends", fontsize=9)
     _beside(axes)
 
 
@@ -149,10 +149,6 @@ def _few(items: list[_T]) -> tuple[list[_T], list[_T]]:
 def _beside(axes: "Axes") -> None:
     """The legend at the right of the axes, from their top down, where it covers neither them nor the title."""
     axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0, frameon=False)
-
-
-def _cut(found: Attractors) -> str:
-    return "; interrupted" if found.interrupted else ""
 
 
 def _pixels(found: Attractors, index: Ints) -> Floats:

@@ -13,6 +13,7 @@ from marginflow.figures.style import WIDTH, drawing, label_of, log_plot, log_sca
 from marginflow.norms import parse_norm
 from marginflow.report.columns import columns_of, leads
 from marginflow.report.subject import Subject, gather
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -34,7 +35,7 @@ class Run:
     @property
     def name(self) -> str:
         """Its parameterisation, and that it was interrupted: runs of one name share an entry of the legend."""
-        return label_of(self.path.parameterization) + (", interrupted" if self.path.ended == "interrupted" else "")
+        return label_of(self.path.parameterization) + (", interrupted" if self.path.ended is Ended.interrupted else "")
 
     def __getitem__(self, name: str) -> Floats:
         found = self.columns.get(name)

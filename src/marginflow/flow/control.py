@@ -1,4 +1,4 @@
-"""What a step may be: its error, the barriers it may not jump, the contacts before which it ends, its kind."""
+"""What a step may be: its error, the switches it may not jump, the activations before which it ends, its kind."""
 
 from typing import Final
 
@@ -14,7 +14,8 @@ FORCE_TOLERANCE: Final = 0.05
 """How much the unit force may differ between a step and its embedded solution."""
 
 RESOLVED: Final = 4.0
-"""A lead below this, or within this of the least lead, has its pair in the force."""
+"""Logit lead (nats) below which a pair of tokens carries force: its weight is above e^-4. Counted from 0, or from the
+least lead of the run."""
 
 MANY_ACTIVE: Final = 1500
 """Tokens from which active^3 is dearer than more and shorter explicit steps."""
@@ -26,10 +27,14 @@ LANDING: Final = 1e-6
 """How far past the margin asked for a run may end, relative."""
 
 FELT: Final = -7.0
-"""The log of a token's force from which the Jacobian tells its contact."""
+"""Log of a token's share of the force above which the Jacobian sees the token: steps need not stop for it."""
 
-SHORT_OF_CONTACT: Final = 0.05
-"""The part of the way to a contact that is left for the next step: the stages within a step overshoot its end."""
+SHORT_OF_ACTIVATION: Final = 0.05
+"""The part of the way to an activation that is left for the next step: the stages within a step overshoot its end."""
+
+
+LOSS_ROUNDING: Final = 64.0
+"""Rounding of the log excess, in units of eps times the logits: what a loss may rise in a step of no effect."""
 
 
 def step_error(objective: Objective, at: Point, new: Point, tried: Step, rtol: float) -> Floats:
@@ -52,8 +57,8 @@ def step_error(objective: Objective, at: Point, new: Point, tried: Step, rtol: f
     return np.asarray(np.maximum(np.maximum(theta, logits), weights))
 
 
-def crossing(at: Point, new: Point, scores: Floats) -> Floats:
-    """(B,) 1 where no step jumped over a barrier, else the part of the step after which to look again.
+def switch_guard(at: Point, new: Point, scores: Floats) -> Floats:
+    """(B,) 1 where no step jumped over a switch of tokens, else the part of the step after which to look again.
 
     While two tokens of a sample change places, their pair pulls towards the better one with all the force there
     is. A step that changes the top token must therefore begin or end with that pair in the force; and a change
@@ -75,7 +80,7 @@ def crossing(at: Point, new: Point, scores: Floats) -> Floats:
     return np.asarray(np.minimum(out, part.min(axis=1)))
 
 
-def landing(at: Point, new: Point, margin: float) -> Floats:
+def clip_to_margin(at: Point, new: Point, margin: float) -> Floats:
     """(B,) 1 where no step leads from below `margin` past it, else the part after which, on a line, the lead is it."""
     before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
     past = (before < margin) & (after > margin * (1.0 + LANDING))
@@ -83,12 +88,12 @@ def landing(at: Point, new: Point, margin: float) -> Floats:
     return np.asarray(np.where(past, np.clip(part, 1e-3, 0.999), 1.0))
 
 
-def contact(at: Point, psi: Floats, psi_rate: Floats, h: Floats) -> Floats:
+def activation(at: Point, psi: Floats, psi_rate: Floats, h: Floats) -> Floats:
     """(B,) the longest step, `h` (B,) at most, that ends before a token out of the force comes into it.
 
     The log of a token's force moves at the rate of its logit over the mean, plus that of psi. At large margins it
     passes from -1e6 to the balance of forces within a part of 1e-6 of a step, and a step across has nothing of it
-    in its Jacobian: its stages end at e^1000. Steps that were refused, and those that follow them, end here.
+    in its Jacobian: its stages end at e^1000. Steps that were rejected, and those that follow them, end here.
     """
     f = np.abs(at.force.f)
     far = at.s.high + psi[:, None, None]
@@ -96,8 +101,22 @@ def contact(at: Point, psi: Floats, psi_rate: Floats, h: Floats) -> Floats:
     level = np.where(f > 1e-280, np.log(f), np.where(at.s.high < 0.0, far, -np.inf))
     rate = at.ds - (at.force.p * at.ds).sum(axis=2, keepdims=True) + psi_rate[:, None, None]
     meets = (level < FELT) & np.isfinite(level) & (level + rate * h[:, None, None] > 0.0)
-    until = np.where(meets, np.maximum(FELT - (1.0 - SHORT_OF_CONTACT) * level, 1.0) / rate, np.inf)
+    until = np.where(meets, np.maximum(FELT - (1.0 - SHORT_OF_ACTIVATION) * level, 1.0) / rate, np.inf)
     return np.asarray(np.minimum(h, until.min(axis=(1, 2))))
+
+
+def loss_rises(objective: Objective, at: Point, new: Point, ds: Floats) -> Bools:
+    """(B,) whether the loss is higher after the step by more than its rounding, which no flow does.
+
+    The loss falls at the rate f.ds: it is looked at only where that is negative at an end of the step.
+    """
+    uphill = (at.force.f * ds).sum(axis=(1, 2)) < 0.0
+    uphill |= (new.force.f * ds).sum(axis=(1, 2)) < 0.0
+    if not uphill.any():
+        return uphill
+    size = np.where(objective.tokens.mask, np.abs(at.s.high) + np.abs(new.s.high), 0.0).max(axis=(1, 2))
+    rise = objective.log_excess(new.s) - objective.log_excess(at.s)
+    return np.asarray(uphill & (rise > LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)))
 
 
 def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:

@@ -9,16 +9,20 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.flow.loop import run
+from marginflow.flow.neighbours import settled
 from marginflow.flow.record import Record
-from marginflow.flow.state import Progress, Settings, first_state, restored_state
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.selection.judge import Judge
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import flow_method
+from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
+from marginflow.trajectory.verdict import FlowStatus, Verdict
 
 
 Until = Literal["margin", "verdict"]
@@ -36,10 +40,11 @@ def integrate(
     init: Any = None,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> Trajectory:
     """Run the gradient flow of the mean loss from one start (theory 3.2; method in docs/flow.md).
 
@@ -51,15 +56,17 @@ def integrate(
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
         until: "verdict" stops earlier, as soon as the verdict is certain.
-        loss: "exponential" exp(-u), "logistic" log(1 + exp(-u)), or an `AbstractLoss`, of the output times the label.
+        loss: of the output times the label: a word of `marginflow.losses.LOSSES` or an `AbstractLoss`.
         rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
         max_steps: steps after which to give up, undecided.
         progress: called now and then with a `Progress`.
+        keep_partial: on Ctrl-C return what was reached, `ended` as interrupted, instead of raising.
 
     Returns:
-        The trajectory with its verdict; interrupted by Ctrl-C, what was reached.
+        The trajectory with its verdict.
 
     Raises:
+        KeyboardInterrupt: Ctrl-C, unless `keep_partial`.
         InputError: an option or a start that cannot be used.
         UndefinedError: diagonal weights for tokens and queries of different dimensions.
     """
@@ -75,6 +82,7 @@ def integrate(
         rtol=rtol,
         max_steps=max_steps,
         progress=progress,
+        keep_partial=keep_partial,
     )[0]
 
 
@@ -88,10 +96,11 @@ def integrate_many(
     scale: float = 0.1,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss = EXPONENTIAL,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> list[Trajectory]:
     """Run many flows together: one problem from many starts, or one start for each of many problems.
 
@@ -99,7 +108,8 @@ def integrate_many(
         problem: one problem, or one for each run; problems of one shape share their steps' overhead.
         seeds: one per run; needed for one problem without `inits`. For many problems 0 for each by default.
         inits: one start per run, as `init` of `integrate`.
-        parameterization, scale, until_margin, until, loss, rtol, max_steps, progress: as for `integrate`.
+        parameterization, scale, until_margin, until, loss, rtol, max_steps, progress, keep_partial: as for
+            `integrate`; interrupted, runs that had not begun hold their start.
 
     Returns:
         One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
@@ -124,6 +134,7 @@ def integrate_many(
         starts.append(model.map(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
     settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
+    stopped = False
     for group in _groups(problems, models):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
@@ -132,8 +143,9 @@ def integrate_many(
         records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
             record.add(state, b)
-        run(objective, state, settings, records, progress, until == "verdict")
+        stopped = stopped or _run(objective, state, settings, records, progress, until, keep_partial)
         for i, record in zip(group, records, strict=True):
+            record.ended = record.ended or Ended.interrupted
             snapshots = record.snapshots()
             method = flow_method(
                 problems[i],
@@ -145,7 +157,7 @@ def integrate_many(
                 until_margin=until_margin,
                 until=until,
             )
-            verdict = record.judge(snapshots, record.ended)
+            verdict = _verdict(problems[i], record, snapshots, settings, keep_partial)
             out[i] = Trajectory(
                 problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
@@ -161,6 +173,7 @@ def resume(
     until: Until = "margin",
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> Trajectory:
     """Go on with a single run from one of its snapshots, to the same bits that a run without a stop has.
 
@@ -168,7 +181,7 @@ def resume(
         path: the run, perhaps loaded from a file.
         snapshot: where to go on; later snapshots are dropped. The last one of a run that reached its margin was
             made to land there, by a shortened step: such a run goes on from the one before.
-        until_margin, until, progress: as for `integrate`.
+        until_margin, until, progress, keep_partial: as for `integrate`.
         max_steps: in all, with those that the run has taken.
 
     Returns:
@@ -184,16 +197,19 @@ def resume(
         raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
     problem = path.problem
     keep = range(len(path))[snapshot] + 1
-    if keep == len(path) > 1 and path.ended == "margin":
+    if keep == len(path) > 1 and path.ended is Ended.margin:
         keep -= 1
     objective = Objective.of([problem], path.parameterization, path.loss)
     state = restored_state(objective, path.snapshots, path.restart, keep - 1)
     record = Record(Judge(problem, path.parameterization, path.loss))
     record.add(state, 0)
     settings = Settings(until_margin, path.rtol, max_steps)
-    run(objective, state, settings, [record], progress, until == "verdict")
+    _run(objective, state, settings, [record], progress, until, keep_partial)
+    record.ended = record.ended or Ended.interrupted
     snapshots = path.snapshots.first(keep).then(record.snapshots())
-    verdict = record.judge(snapshots, record.ended)
+    if path.status is FlowStatus.minimal_loss and path.log_excess[keep - 1] < record.log_barrier:
+        record.growth = 0.0
+    verdict = _verdict(problem, record, snapshots, settings, keep_partial)
     method = flow_method(
         problem,
         path.parameterization,
@@ -206,6 +222,38 @@ def resume(
     )
     restart = path.restart.first(keep).then(record.restart())
     return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, method=method, restart=restart)
+
+
+def _run(
+    objective: Objective,
+    state: State,
+    settings: Settings,
+    records: list[Record],
+    progress: Callable[[Progress], None] | None,
+    until: Until,
+    keep_partial: bool,
+) -> bool:
+    """Run the batch; whether it was interrupted and what it holds is to be kept."""
+    try:
+        run(objective, state, settings, records, progress, until == "verdict")
+    except KeyboardInterrupt:
+        if not keep_partial:
+            raise
+        return True
+    return False
+
+
+def _verdict(problem: Problem, record: Record, snapshots: Snapshots, settings: Settings, keep_partial: bool) -> Verdict:
+    """The verdict on a run that has ended, as far as it is known to be the flow from its start."""
+    judge = record.judge
+    try:
+        objective = Objective.of([problem], judge.parameterization, judge.loss)
+        return settled(judge(snapshots, record.ended), objective, record, settings)
+    except KeyboardInterrupt:
+        if not keep_partial:
+            raise
+        record.ended = Ended.interrupted
+        return Verdict(FlowStatus.undecided, Ended.interrupted.value)
 
 
 def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:

@@ -2,31 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 
 from marginflow.arrays import Bools
-from marginflow.flow.clock import log_step_time
-from marginflow.flow.control import active_tokens, contact, crossing, explicit_pays, landing, step_error
-from marginflow.flow.endings import Stillness, endings
-from marginflow.flow.explicit import explicit_step
-from marginflow.flow.point import point
+from marginflow.flow.control import explicit_pays
+from marginflow.flow.endings import Stationarity, endings
 from marginflow.flow.record import Record, next_level
-from marginflow.flow.rosenbrock import step
+from marginflow.flow.sensitivity import Sensitivity
 from marginflow.flow.state import Progress, Settings, State, map_arrays, merge, select
+from marginflow.flow.trial import decide, try_step
 from marginflow.model.objective import Objective
-
-
-CLOCK_TOLERANCE: Final = 300.0
-"""How much, in units of rtol, the middle of a step may correct log t: what is left after it is far smaller."""
-
-AFTER_REFUSAL: Final = 1.2
-"""How much a step may grow right after a refused one: what refused it, a token's exponential, is still near."""
-
-
-LONGEST_STEP: Final = 1e30
-"""Of tau; where all forces are balanced no error limits a step."""
+from marginflow.trajectory.ended import Ended
 
 
 def run(
@@ -39,43 +26,46 @@ def run(
 ) -> None:
     """Integrate every run of the batch to its end, adding snapshots to its record.
 
-    With `until_verdict` a run also stops at the first snapshot whose verdict is certain. A KeyboardInterrupt ends
-    all runs where they are.
+    With `until_verdict` a run also stops at the first snapshot whose verdict is certain. A KeyboardInterrupt goes on
+    to the caller; the records of the runs that have no end then hold where they were, as interrupted.
     """
     ids = np.arange(len(records))
     level = np.array([next_level(float(g)) for g in state.at.force.gap.min(axis=1)])
-    still = Stillness.at(state)
+    stationarity = Stationarity(objective, state)
+    sensitivity = Sensitivity.at(objective, state, np.array([record.log_barrier for record in records]))
     loops = 0
     try:
         while len(ids):
             before = state
             state, accepted = advance(objective, state, settings)
+            sensitivity = sensitivity.after(objective, before, state, accepted, settings.rtol)
             loops += 1
             reach = state.at.force.gap.min(axis=1)
-            moved = (state.at.force.top != before.at.force.top).any(axis=1)
-            keep = accepted & ((reach >= level) | moved)
-            over = endings(state, reach, objective.tokens.mask, settings)
-            over[still.held(state) & (over == "")] = "balanced"
+            switched = (state.at.force.top != before.at.force.top).any(axis=1)
+            over = endings(objective, state, reach, settings, stationarity.reached(state))
             for b in map(int, np.flatnonzero(state.landing & ~before.landing)):
                 records[ids[b]].add_unless_there(before, b)
-            for b in map(int, np.flatnonzero(keep | (over != ""))):
+            seen = accepted & ((reach >= level) | switched)
+            for b in [b for b, ended in enumerate(over) if seen[b] or ended is not None]:
                 record = records[ids[b]]
                 record.add(state, b)
                 level[b] = next_level(float(reach[b]))
-                if over[b] == "" and until_verdict and record.decided:
-                    over[b] = "verdict"
-                record.ended = str(over[b])
-            go = over == ""
+                if over[b] is None and until_verdict and record.decided:
+                    over[b] = Ended.verdict
+                record.ended, record.growth = over[b], sensitivity.of(b)
+            go = np.array([ended is None for ended in over])
             if progress is not None and (loops % 10 == 0 or not go.any()):
                 slowest = float(reach[go].min()) if go.any() else float(reach.min())
                 progress(Progress(int(go.sum()), len(records) - int(go.sum()), loops, slowest))
             if not go.all():
                 ids, level, state, objective = ids[go], level[go], select(state, go), objective.keep(go)
-                still = select(still, go)
+                sensitivity = select(sensitivity, go)
+                stationarity.keep(go)
     except KeyboardInterrupt:
         for b, i in enumerate(ids):
-            records[i].add(state, b)
-            records[i].ended = "interrupted"
+            records[i].add_unless_there(state, b)
+            records[i].ended = Ended.interrupted
+        raise
 
 
 def advance(objective: Objective, state: State, settings: Settings) -> tuple[State, Bools]:
@@ -94,55 +84,25 @@ def advance(objective: Objective, state: State, settings: Settings) -> tuple[Sta
 
 def _advance(objective: Objective, state: State, settings: Settings, explicit: bool) -> tuple[State, Bools]:
     """`advance` with one kind of step for all."""
-    at, h = state.at, state.h
     with np.errstate(all="ignore"):
-        if explicit:
-            tried = explicit_step(objective, at, h)
-        else:
-            if state.careful.any():
-                h = np.where(state.careful, contact(at, state.psi, state.psi_rate, h), h)
-            active = active_tokens(at, h, settings.rtol)
-            tried = step(objective, at, h, active)
-        new = point(objective, tried.theta, at.s.moved(tried.ds).rebased())
-        error = step_error(objective, at, new, tried, settings.rtol)
-        psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
-        middle = -objective.force(at.s.moved(tried.ds_middle)).log_norm
-        spent, unsure = log_step_time(h, (state.psi, middle, psi), (state.psi_rate, rate))
-        error = np.maximum(error, unsure / (CLOCK_TOLERANCE * settings.rtol))
-        error = np.where(np.isfinite(error), error, 1e6)
-        growth = 0.9 * np.maximum(error, 1e-10) ** -0.2
-        most = np.where(state.careful & (h == state.h), AFTER_REFUSAL, 5.0)
-        next_h = h * np.where(error <= 1.0, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
-        fraction, landed = crossing(at, new, objective.tokens.scores), landing(at, new, settings.until_margin)
-        past = (error <= 1.0) & (fraction == 1.0) & (landed < 1.0)
-        fraction = np.where(past, landed, fraction)
-        jumped = (error <= 1.0) & (fraction < 1.0)
-        next_h = np.minimum(np.where(jumped, np.minimum(next_h, h * fraction), next_h), LONGEST_STEP)
-        log_time = np.logaddexp(state.log_time, spent)
-        drift = np.maximum(state.drift, objective.map.drift(new.theta, state.start))
-        refused = error > 1.0
-        across = np.zeros_like(refused)
-        if not explicit and refused.any():
-            # First cut to the contact that it ran across, if there is one, and only then shortened.
-            across = refused & (contact(at, state.psi, state.psi_rate, h) < h)
-            next_h = np.where(across, h, next_h)
-    good = ~(refused | jumped)
-    careful = refused | (h < state.h)
-    gone_past = state.landing | past
-    after = State(
-        new,
-        psi,
-        rate,
-        state.tau + h,
-        log_time,
-        next_h,
-        error,
-        careful,
-        gone_past,
-        state.steps,
-        state.evaluations,
-        drift,
-        state.start,
+        trial = try_step(objective, state, settings.rtol, explicit)
+        decision = decide(objective, state, trial, settings, explicit)
+        moved = replace(
+            state,
+            at=trial.new,
+            psi=trial.psi,
+            psi_rate=trial.psi_rate,
+            tau=state.tau + trial.h,
+            log_time=np.logaddexp(state.log_time, trial.log_spent),
+            last_error=trial.error,
+            drift=np.maximum(state.drift, objective.map.drift(trial.new.theta, state.start)),
+        )
+    after = replace(
+        merge(decision.accepted, moved, state),
+        h=decision.next_h,
+        after_rejection=decision.after_rejection,
+        landing=decision.landing,
+        steps=state.steps + 1,
+        evaluations=state.evaluations + (7 if explicit else 8),
     )
-    out = merge(good, after, replace(state, h=next_h, careful=careful, landing=gone_past))
-    return replace(out, steps=state.steps + 1, evaluations=state.evaluations + (7 if explicit else 8)), good
+    return after, decision.accepted

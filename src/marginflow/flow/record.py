@@ -8,7 +8,9 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.flow.state import State
+from marginflow.selection.barrier import log_barrier
 from marginflow.selection.judge import Judge
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus
@@ -29,12 +31,18 @@ class Record:
         self.kept: list[tuple[Any, ...]] = []
         self.start: Floats | None = None
         self.tau = -1.0
-        self.ended = ""
+        self.ended: Ended | None = None
+        self.growth = np.inf
+
+    @property
+    def log_barrier(self) -> float:
+        """The log excess below which the loss is known to go to its minimum."""
+        return log_barrier(self.judge.problem, self.judge.loss)
 
     @property
     def decided(self) -> bool:
         """Whether the verdict on the last snapshot is certain."""
-        return self.judge(_stacked(Snapshots, self.seen[-1:]), "").status is not FlowStatus.undecided
+        return self.judge(_stacked(Snapshots, self.seen[-1:]), None).status is not FlowStatus.undecided
 
     def add_unless_there(self, state: State, b: int) -> None:
         """Keep run `b` of the batch unless its last snapshot is where it still stands."""
@@ -57,7 +65,14 @@ class Record:
             )
         )
         self.kept.append(
-            (state.tau[b], state.h[b], state.last_error[b], state.careful[b], state.evaluations[b], state.drift[b])
+            (
+                state.tau[b],
+                state.h[b],
+                state.last_error[b],
+                state.after_rejection[b],
+                state.evaluations[b],
+                state.drift[b],
+            )
         )
 
     def snapshots(self) -> Snapshots:

@@ -51,7 +51,7 @@ class State:
         psi, psi_rate: (B,) -log(force) and its rate.
         tau, log_time, h: (B,) the force clock, log of the time, and the next step.
         last_error: (B,) of the last accepted step, over what is allowed.
-        careful: (B,) the last step was refused, or cut to end before a contact: the next one looks out for contacts.
+        after_rejection: (B,) the last step was rejected, or cut to end before an activation: the next looks for one.
         landing: (B,) a step has gone past the margin asked for, and been taken back.
         steps, evaluations: (B,) int.
         drift: (B,) largest drift of the conserved quantity so far.
@@ -65,7 +65,7 @@ class State:
     log_time: Floats
     h: Floats
     last_error: Floats
-    careful: Bools
+    after_rejection: Bools
     landing: Bools
     steps: Ints
     evaluations: Ints

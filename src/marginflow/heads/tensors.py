@@ -155,6 +155,7 @@ def _keys(path: Path) -> list[str]:
 
 def _opened(path: Path) -> Any:
     try:
+        import ml_dtypes  # noqa: F401  NumPy knows bfloat16 from here on
         from safetensors import safe_open
     except ImportError:
         raise InputError("audit: safetensors and ml_dtypes are missing; pip install 'marginflow[audit]'") from None

@@ -1,12 +1,17 @@
 """The pull of the loss on every logit, exact at any margin (theory 3.2, 3.3; derived in docs/flow.md)."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.model.logits import Logits, flat_index, sample_starts
 from marginflow.model.loss import AbstractLoss
+
+
+SMALLEST_NORM: Final = 1e-140
+"""Below it the squares of the force lose digits, and the force is scaled first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,11 @@ def force(s: Logits, scores: Floats, loss: AbstractLoss) -> Force:
     pull = np.exp(exponent) * lead
     F = pull - p * pull.sum(axis=2, keepdims=True)
     norm = np.sqrt((F * F).sum(axis=(1, 2)))
+    if (norm < SMALLEST_NORM).any():
+        # Scores of 1e-170 apart: their squares underflow.
+        largest = np.maximum(np.abs(F).max(axis=(1, 2)), 1e-300)
+        inside = F / largest[:, None, None]
+        norm = largest * np.sqrt((inside * inside).sum(axis=(1, 2)))
     log_norm = lead_high[:, 0, 0] + ((lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(shape[1]))
     return Force(F / norm[:, None, None], log_norm, p, slope_gradient, top, -reach.max(axis=2))
 

@@ -88,16 +88,36 @@ class Logistic(AbstractLoss):
         return np.asarray(np.where(small, inside, exact))
 
 
-LOSSES: Final[dict[str, AbstractLoss]] = {loss.word: loss for loss in (Exponential(), Logistic())}
+EXPONENTIAL: Final = Exponential()
+"""The loss where none is named."""
+
+LOSSES: Final[dict[str, AbstractLoss]] = {loss.word: loss for loss in (EXPONENTIAL, Logistic())}
 """One line per loss; `marginflow.register` adds a user's own."""
 
 
-def parse_loss(loss: str | AbstractLoss) -> AbstractLoss:
-    """The loss called `loss`, or the loss itself.
+_OURS: Final = frozenset(LOSSES)
+
+
+def register_loss(loss: AbstractLoss) -> None:
+    """Let `loss` be found by its word.
+
+    Raises:
+        InputError: its word is none, or that of a loss of this library.
+    """
+    word = loss.word
+    if not isinstance(word, str) or not word.isprintable() or not word or word in _OURS:
+        raise InputError(f"register: got a loss with the word {word!r}; expected one that is not {', '.join(_OURS)}")
+    LOSSES[word] = loss
+
+
+def parse_loss(loss: str | AbstractLoss | None = None) -> AbstractLoss:
+    """The loss called `loss`, or the loss itself; the exponential one for None.
 
     Raises:
         InputError: neither a loss nor a word for one.
     """
+    if loss is None:
+        return EXPONENTIAL
     if isinstance(loss, AbstractLoss):
         return loss
     if not isinstance(loss, str) or loss not in LOSSES:

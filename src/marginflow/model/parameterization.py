@@ -203,6 +203,13 @@ def relative(theta: Floats, error: Floats) -> Floats:
     """(B,) |error| / |theta|, Euclidean."""
     axes = tuple(range(1, theta.ndim))
     size = (theta * theta).sum(axis=axes)
+    if (size < 1e-200).any():
+        # Sizes of 1e-150, whose squares underflow, are as good as any other.
+        largest = np.abs(theta).max(axis=axes, keepdims=True)
+        largest = np.where((largest > 0.0) & (largest < 1e-100), largest, 1.0)
+        with np.errstate(over="ignore"):
+            theta, error = theta / largest, np.clip(error / largest, -1e150, 1e150)
+        size = (theta * theta).sum(axis=axes)
     return np.sqrt((error * error).sum(axis=axes) / np.maximum(size, 1e-300))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import parse_parameterization
@@ -39,7 +39,7 @@ def descend(
     seed: int = 0,
     scale: float = 0.1,
     init: Any = None,
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss | None = None,
     progress: Callable[[Progress], None] | None = None,
     keep_partial: bool = False,
 ) -> Trajectory:
@@ -59,7 +59,7 @@ def descend(
         batch: samples drawn without replacement for each step, from the seed; None for all.
         seed, scale: of the start, entries `scale` times standard normal.
         init: the arrays to start from instead, by name or in order.
-        loss: of each sample, or its word.
+        loss: of each sample, or its word; the exponential one for None.
         progress: called now and then.
         keep_partial: return what there is on KeyboardInterrupt, instead of raising it.
 
@@ -99,7 +99,7 @@ def descend_many(
     until_margin: float = math.inf,
     batch: int | None = None,
     scale: float = 0.1,
-    loss: str | AbstractLoss = "exponential",
+    loss: str | AbstractLoss | None = None,
     progress: Callable[[Progress], None] | None = None,
     keep_partial: bool = False,
 ) -> list[Trajectory]:
@@ -146,7 +146,8 @@ def descend_many(
         try:
             loop.go(progress)
         except KeyboardInterrupt:
-            if not keep_partial:
+            # Of several groups, those that were not begun have nothing to show.
+            if not keep_partial or len(out) + len(group) < count:
                 raise
             loop.interrupt()
         for i, run in zip(group, loop.runs, strict=True):
@@ -178,7 +179,7 @@ def _method(
     words += ["--optimizer", optimiser, "--rate", options["rate"], "--iterations", str(setting.iterations)]
     words += ["--decay", options["decay"]] if options["decay"] else []
     words += ["--batch", str(setting.batch)] if setting.batch is not None else []
-    words += ["--loss", loss.word] if loss.word != "exponential" else []
+    words += ["--loss", loss.word] if loss != EXPONENTIAL else []
     label = f"{rule.label}, rate {options['rate']}" + (f", decay {options['decay']}" if options["decay"] else "")
     return Method("descend", expected.norm, expected.why, label, shlex.join(words), options)
 

@@ -15,6 +15,7 @@ from marginflow.optim.decay import AbstractDecay
 from marginflow.optim.optimiser import AbstractOptimiser
 from marginflow.optim.rate import AbstractRate, Stand
 from marginflow.optim.scaled import Scaled, batch, inner, safe_log, spread
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.snapshots import Snapshots
 
 
@@ -56,7 +57,7 @@ class Run:
 
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
-        self.ended = ""
+        self.ended = Ended.steps
 
     @property
     def snapshots(self) -> Snapshots:
@@ -127,21 +128,21 @@ class Loop:
         best = np.take_along_axis(s, np.broadcast_to(self._best, (*s.shape[:2], 1)), axis=2)
         return np.asarray(np.where(self._behind, best - s, np.inf).min(axis=(1, 2)))
 
-    def _endings(self, s: Floats, log_norm: Floats, margin: Floats | None) -> dict[int, str]:
+    def _endings(self, s: Floats, log_norm: Floats, margin: Floats | None) -> dict[int, Ended]:
         """Which runs end here, and why."""
         recipe = self.recipe
-        over: dict[int, str] = {}
+        over: dict[int, Ended] = {}
         if self.iteration % CHECKED_EVERY == 0 or not np.isfinite(log_norm).all():
             size = np.where(self.objective.tokens.mask, np.abs(s), 0.0).max(axis=(1, 2))
             lost = ~(size * np.finfo(float).eps < RESOLVED) | ~np.isfinite(log_norm)
-            over |= dict.fromkeys(np.flatnonzero(lost & self.going).tolist(), "floor")
+            over |= dict.fromkeys(np.flatnonzero(lost & self.going).tolist(), Ended.floor)
         if margin is not None:
-            over |= dict.fromkeys(np.flatnonzero((margin >= recipe.until_margin) & self.going).tolist(), "margin")
+            over |= dict.fromkeys(np.flatnonzero((margin >= recipe.until_margin) & self.going).tolist(), Ended.margin)
         if self.iteration >= recipe.iterations:
-            over = dict.fromkeys(np.flatnonzero(self.going).tolist(), "steps") | over
+            over = dict.fromkeys(np.flatnonzero(self.going).tolist(), Ended.steps) | over
         return over
 
-    def _keep(self, s: Floats, f: Floats, over: dict[int, str]) -> None:
+    def _keep(self, s: Floats, f: Floats, over: dict[int, Ended]) -> None:
         """A snapshot of every run that ends, and of all that go on where one is due."""
         k, lift = self.iteration, self.objective.map
         whole = k == self.due
@@ -152,7 +153,7 @@ class Loop:
             theta = lift.pack({n: x[b] for n, x in self.arrays.items()})
             run.seen.append((theta, s[b].copy(), self._pulled[b].copy() if k else f[b].copy(), k))
             if b in over or still[b]:
-                run.ended = over.get(b, "stalled")
+                run.ended = over.get(b, Ended.stalled)
                 self.going[b] = False
         if whole:
             self.due = max(k + 1, math.ceil(max(k, 1) * 10.0 ** (1.0 / PER_DECADE)))
@@ -180,11 +181,11 @@ class Loop:
     def interrupt(self) -> None:
         """End every run that goes on, where it is."""
         logits = self.objective.logits_of(self.arrays)
-        over = dict.fromkeys(np.flatnonzero(self.going).tolist(), "interrupted")
+        over = dict.fromkeys(np.flatnonzero(self.going).tolist(), Ended.interrupted)
         fresh = [b for b in over if not self.runs[b].seen or self.runs[b].seen[-1][-1] != self.iteration]
-        self._keep(logits.high, self.objective.force(logits).f, dict.fromkeys(fresh, "interrupted"))
+        self._keep(logits.high, self.objective.force(logits).f, dict.fromkeys(fresh, Ended.interrupted))
         for b in over:
-            self.runs[b].ended = "interrupted"
+            self.runs[b].ended = Ended.interrupted
         self.going[:] = False
 
     def _drawn(self, size: int) -> Objective:

@@ -165,7 +165,9 @@ def parse_rate(rate: Any) -> AbstractRate:
             if kind is not None:
                 return kind(*map(float, rest.split(",")))
             return Constant(float(rate))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
             raise InputError(f"rate: got {rate!r}; expected a number, power:ETA,A or speed:RHO") from None
     if isinstance(rate, int | float | np.number) and not isinstance(rate, bool):
         return Constant(float(rate))

@@ -7,20 +7,12 @@ from marginflow.model.logits import Logits
 from marginflow.model.loss import AbstractLoss
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 
 
-STOPPED = {
-    "margin": "run to a larger margin",
-    "steps": "the iterations allowed are used up",
-    "floor": "float64 cannot resolve larger margins",
-    "stalled": "steps have become smaller than float64's last bit",
-    "interrupted": "the run was interrupted",
-}
-
-
-def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ended: str, norm: str | None) -> Verdict:
+def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ended: Ended, norm: str | None) -> Verdict:
     """The verdict on a run of steps.
 
     Below the barrier every optimal token leads, every constraint pulls, and whatever never lifts the loss back over
@@ -50,7 +42,7 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
     if not wrong:
         reason = (
             f"every sample is on its optimal token, but the excess exp({last:.6g}) is not yet below the barrier "
-            f"exp({barrier:.6g}); {STOPPED[ended]}"
+            f"exp({barrier:.6g}); {ended.advice}"
         )
     else:
         own = (
@@ -60,6 +52,6 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
         )
         reason = (
             f"{len(wrong)} samples are not on their optimal token; that a flow is trapped is a theorem of the flow "
-            f"(docs/attractors.md 2), and this run {own}; {STOPPED[ended]}"
+            f"(docs/attractors.md 2), and this run {own}; {ended.advice}"
         )
     return Verdict(FlowStatus.undecided, reason, "", last, barrier, wrong)

@@ -204,7 +204,7 @@ class Problem:
 
     @cached_property
     def log_minimal_loss(self) -> float:
-        """log L*, with L* = (1/n) sum_i exp(-gamma_i,opt), the infimum of the exponential loss."""
+        """log L*, with L* = (1/n) sum_i exp(-gamma_i,opt), the infimum of the paper's loss (others: `model.loss`)."""
         top = -self.scores[np.arange(self.n), self.optimal]
         shift = top.max()
         return float(shift + np.log(np.exp(top - shift).sum()) - np.log(self.n))

@@ -12,6 +12,7 @@ from marginflow.report.columns import LN10
 from marginflow.report.subject import Subject
 from marginflow.report.wording import listing, number, plural
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -87,7 +88,7 @@ def _outcome(paths: list[Trajectory]) -> str:
 def _one(path: Trajectory, subject: Subject) -> str:
     who = f"With {path.parameterization.description} ({_start(path)}): "
     verdict = path.status.value[0].lower() + path.status.value[1:]
-    stopped = "was interrupted" if path.ended == "interrupted" else "ends"
+    stopped = "was interrupted" if path.ended is Ended.interrupted else "ends"
     where = (
         f"The run {stopped} at log₁₀ t = {number(float(path.log_time[-1]) / LN10)} "
         f"with least margin {number(float(path.margin[-1]))}."
@@ -168,7 +169,7 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
         if group
     )
     text = f"Of {len(paths)} runs with {paths[0].parameterization.description}, {counts}."
-    cut = sum(path.ended == "interrupted" for path in paths)
+    cut = sum(path.ended is Ended.interrupted for path in paths)
     if cut:
         text += f" {plural(cut, 'run')} {'was' if cut == 1 else 'were'} interrupted."
     reached = by["minimal_loss"]
@@ -236,7 +237,7 @@ def _limits(subject: Subject) -> list[str]:
             f"{plural(len(stuck), 'run')} did not reach the minimal loss: the claim is about runs that do, so "
             f"{'it is' if one else 'they are'} compared with the SVM of {'its' if one else 'their'} own tokens only."
         )
-    cut = [path for path in paths if path.ended == "interrupted"]
+    cut = [path for path in paths if path.ended is Ended.interrupted]
     if cut:
         out.append(
             f"{plural(len(cut), 'run')} {'was' if len(cut) == 1 else 'were'} interrupted: what is shown is where "

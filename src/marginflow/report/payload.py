@@ -20,6 +20,7 @@ from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
 from marginflow.report.subject import Subject
 from marginflow.svm.solution import Solution
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -143,7 +144,7 @@ def run_data(
         "seed": path.seed if path.seed >= 0 else None,
         "status": path.status.name,
         "word_of_status": status_words(path),
-        "interrupted": path.ended == "interrupted",
+        "interrupted": path.ended is Ended.interrupted,
         "snapshots": len(at),
         "snapshots_saved": len(path.log_time),
         "final": final_data(path, subject),
@@ -159,7 +160,7 @@ def run_data(
 
 def status_words(path: Trajectory) -> str:
     """The verdict in two words, and that the run was interrupted: for tables, lists and legends."""
-    return path.status.name.replace("_", " ") + (", interrupted" if path.ended == "interrupted" else "")
+    return path.status.name.replace("_", " ") + (", interrupted" if path.ended is Ended.interrupted else "")
 
 
 def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
 from marginflow.selection.trap import confine, hold
 from marginflow.svm.proof.svm_status import SvmStatus
+from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 
@@ -34,8 +35,8 @@ class Judge:
     loss: AbstractLoss
     known: dict[tuple[int, ...], stability.Decision] = field(default_factory=dict)
 
-    def __call__(self, snapshots: Snapshots, ended: str) -> Verdict:
-        """The verdict on a run whose last snapshot is the last of `snapshots`, `ended` saying why it stopped."""
+    def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
+        """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
         problem = self.problem
         s = Logits(snapshots.high[-1:], snapshots.low[-1:])
         best, mask = problem.optimal[None], problem.mask[None]
@@ -55,7 +56,7 @@ class Judge:
         rows = np.arange(problem.n)
         behind = problem.scores[rows, selected] < problem.scores[rows, problem.optimal]
         wrong = tuple((int(i), int(selected[i])) for i in np.flatnonzero(behind))
-        seen = _Seen(excess, barrier, wrong, _STOPPED[ended])
+        seen = _Seen(excess, barrier, wrong, RUN_ON if ended is None else ended.advice)
         if not wrong:
             return seen.undecided(
                 "every sample is on its optimal token, but the excess "
@@ -176,18 +177,6 @@ class _Seen:
             closeness=self.closeness,
             leaves=leaves,
         )
-
-
-_STOPPED: Final = {
-    "margin": "run to a larger margin",
-    "verdict": "run to a larger margin",
-    "": "run to a larger margin",
-    "steps": "the steps allowed are used up",
-    "floor": "float64 cannot resolve larger margins",
-    "balanced": "tokens hold each other at finite leads, as when the width is below what separating weights need",
-    "stalled": "the step size has reached float64's floor",
-    "interrupted": "the run was interrupted",
-}
 
 
 def _least_lead(leads: Floats, problem: Problem, selected: Ints) -> float:

@@ -111,9 +111,6 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
     )
     norms = [parse_norm(norm) for norm in cell.norms]
     solved = [solve_many(problems, norm, settings.tol) for norm in norms]
-    if any(path.ended == "interrupted" for path in paths):
-        # A flow answers Ctrl-C with what it has; half a run is no result of a study.
-        raise KeyboardInterrupt
     return [
         _row(path, [batch[i if cell.follows else 0] for batch in solved], settings.margins)
         for i, path in enumerate(paths)
@@ -129,7 +126,7 @@ def _row(path: Trajectory, solutions: Sequence[Solution], targets: Sequence[floa
         seed=path.seed,
         status=path.status.name,
         reason=path.reason,
-        ended=path.ended,
+        ended=path.ended.name,
         margin=float(path.margin[-1]),
         log_time=float(path.log_time[-1]),
         log_excess=float(path.log_excess[-1]),

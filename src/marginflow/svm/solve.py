@@ -29,7 +29,7 @@ Progress = Callable[[int, float], None]
 Solver = Callable[..., Candidate]
 """(svm, tol, *, progress, start) -> Candidate; no row of the svm is zero."""
 
-_SOLVERS: Final = {
+SOLVERS: Final[dict[str, Any]] = {
     "nuclear": ("marginflow.svm.spectral.nuclear", "solve_nuclear"),
     "operator": ("marginflow.svm.spectral.operator", "solve_operator"),
     "frobenius": ("marginflow.svm.euclidean.solve_euclidean", "solve_euclidean"),
@@ -37,7 +37,7 @@ _SOLVERS: Final = {
     "l1": ("marginflow.svm.diagonal.linear_program", "solve_l1"),
     "linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
 }
-"""One line per norm; the l_p norms between share one solver."""
+"""One line per norm, (module, function); the l_p norms between share one solver, and `register` adds functions."""
 
 _POWERS: Final = ("marginflow.svm.diagonal.lp", "solve_lp")
 
@@ -183,11 +183,13 @@ def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress
         ray = np.zeros(len(svm))
         ray[svm.zero_row] = 1.0
         return Candidate(np.zeros(svm.shape), ray, ray)
-    solver = _solver(*_SOLVERS.get(svm.norm.name, _POWERS))
+    solver = _solver(SOLVERS.get(svm.norm.name, _POWERS))
     found = solver(svm, tol, progress=progress, start=start)
     return found if start is None else replace(found, iterations={**found.iterations, **start.iterations})
 
 
-def _solver(home: str, name: str) -> Solver:
-    solver: Solver = getattr(import_module(home), name)
+def _solver(known: tuple[str, str] | Solver) -> Solver:
+    if callable(known):
+        return known
+    solver: Solver = getattr(import_module(known[0]), known[1])
     return solver

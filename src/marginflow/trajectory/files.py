@@ -14,6 +14,7 @@ from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_param
 from marginflow.npz import read_npz, write_npz
 from marginflow.problem.files import names_of, stored_problem
 from marginflow.problem.problem import Problem
+from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import Method, flow_method
 from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
@@ -34,7 +35,7 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
         "options": options_of(trajectory.parameterization),
         "loss": trajectory.loss.word,
         "method": {**vars(trajectory.method), "options": dict(trajectory.method.options)},
-        "ended": trajectory.ended,
+        "ended": trajectory.ended.name,
         "name": p.name,
         "verdict": {**vars(v), "status": v.status.name},
     }
@@ -80,7 +81,7 @@ def load_trajectory(
         first = "seed" in about
         method = _method_of_first_format(data, about, problem, model, loss) if first else Method(**about["method"])
         return Trajectory(
-            problem, model, loss, method, snapshots, _verdict(about["verdict"]), str(about["ended"]), _restart(data)
+            problem, model, loss, method, snapshots, _verdict(about["verdict"]), Ended[about["ended"]], _restart(data)
         )
     except (KeyError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, InputError):
@@ -102,8 +103,9 @@ def _restart(data: dict[str, Any]) -> Restart | None:
     prefix = "restart_" if "restart_tau" in data else "snapshot_"
     if f"{prefix}tau" not in data:
         return None
-    # Not in files of the first version, whose runs went on as if no step had been refused.
-    data.setdefault(f"{prefix}careful", np.zeros(len(data[f"{prefix}tau"]), dtype=bool))
+    # Called so in files of version 0.1; not in its earliest, whose runs went on as if no step had been rejected.
+    rejected = data.pop(f"{prefix}careful", np.zeros(len(data[f"{prefix}tau"]), dtype=bool))
+    data.setdefault(f"{prefix}after_rejection", rejected)
     return Restart(**{key: data[f"{prefix}{key}"] for key in Restart.__dataclass_fields__})
 
 

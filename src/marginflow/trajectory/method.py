@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marginflow.model.loss import AbstractLoss
+from marginflow.model.loss import EXPONENTIAL, AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem
 
@@ -73,7 +73,7 @@ def flow_method(
     options = {"seed": seed, "scale": float(scale), "rtol": float(rtol), "until_margin": float(until_margin)}
     words = command_words("flow", problem, parameterization, options)
     words += ["--until", "verdict"] if until == "verdict" else []
-    words += ["--loss", loss.word] if loss.word != "exponential" else []
+    words += ["--loss", loss.word] if loss != EXPONENTIAL else []
     words += ["--rtol", repr(rtol)] if rtol != 1e-6 else []
     why = f"gradient flow of {parameterization.label}, once the loss goes to its minimum (theory 3.4, 3.8)"
     return Method(

@@ -14,7 +14,7 @@ class Restart:
     Attributes:
         tau: (S,) the clock of unit force.
         h, last_error: (S,) the next step, and the error of the last one over what is allowed.
-        careful: (S,) the last step was rejected, or cut to end before a contact.
+        after_rejection: (S,) the last step was rejected, or cut to end before the activation of a token.
         evaluations: (S,) int, forces with their rates evaluated so far.
         drift: (S,) the largest relative drift of the conserved quantity so far.
         start: (...) theta at the start.
@@ -23,7 +23,7 @@ class Restart:
     tau: Floats
     h: Floats
     last_error: Floats
-    careful: Bools
+    after_rejection: Bools
     evaluations: Ints
     drift: Floats
     start: Floats

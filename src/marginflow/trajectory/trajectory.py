@@ -19,6 +19,7 @@ from marginflow.model.parameterization import AbstractParameterization, Abstract
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, number
 from marginflow.problem.problem import Problem
+from marginflow.trajectory.ended import Ended as Ended
 from marginflow.trajectory.method import Method
 from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshot import Snapshot
@@ -35,7 +36,7 @@ class Trajectory:
         method: how it was made, the norm predicted, and the command that repeats it.
         snapshots: the states kept.
         verdict: the status and what it rests on.
-        ended: why the run stopped: "margin", "verdict", "steps", "floor", "balanced", "stalled", "interrupted".
+        ended: why the run stopped.
         restart: what the integrator needs to go on; None for runs that it did not make.
     """
 
@@ -45,7 +46,7 @@ class Trajectory:
     method: Method
     snapshots: Snapshots
     verdict: Verdict
-    ended: str = "margin"
+    ended: Ended = Ended.margin
     restart: Restart | None = None
 
     def __len__(self) -> int:
@@ -68,7 +69,7 @@ class Trajectory:
             ("log10 t", number(self.log_time[-1] / np.log(10.0))),
             ("log10 (L - L*)", number(self.log_excess[-1] / np.log(10.0))),
             *([("conserved drift", number(self.conserved_drift))] if self.parameterization.conserved else []),
-            ("ended by", f"{self.ended}, {len(self)} snapshots, {self.steps} steps"),
+            ("ended by", f"{self.ended.name}, {len(self)} snapshots, {self.steps} steps"),
         ]
         return card(f"Trajectory {self.parameterization.word}", rows)
 

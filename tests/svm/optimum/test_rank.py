@@ -5,8 +5,12 @@ import pytest
 from small_problems import completion, extreme_optima, whole_numbers
 
 import marginflow as mf
+from marginflow.faces import AlignedMatrices, PinnedMatrices
 from marginflow.svm.optimum import rank
 from marginflow.svm.optimum.exact import exact_kernel, exact_rank
+from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.optimum.singular import least_singular_down
+from marginflow.svm.proof.certificate import certify
 
 
 def rows(a):
@@ -87,6 +91,78 @@ def test_a_dual_that_is_not_known_well_enough_bounds_nothing_above():
     assert coarse.certificate.gap > 1e-5
     assert coarse.rank is None and coarse.rank_evidence.at_most > coarse.rank_evidence.at_least
     assert mf.solve(problem, "nuclear").rank == 4
+
+
+@pytest.mark.parametrize("norm", ["nuclear", "frobenius", "l1", "l2"])
+def test_bounds_of_coarse_solutions_hold_the_rank_of_the_fine_one(norm):
+    """Whatever the gap: W and B are then full of values that the optimum does not have."""
+    for seed in range(3):
+        problem = mf.load(f"sphere:n=4,T=6,d=8,seed={seed}")
+        fine = mf.solve(problem, norm)
+        assert fine.rank is not None
+        for tol in (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7):
+            near = mf.solve(problem, norm, tol).optimum
+            for shaken in (0.0, 1e-3, 1e-6):
+                W = near.weights + shaken * np.random.default_rng(seed).standard_normal(near.weights.shape)
+                made = certify(near.svm, W, near.dual)
+                moved = Optimum(near.svm, made.W, made.dual, made.certificate, tol)
+                found = rank.rank_of(moved)
+                assert found.at_least <= fine.rank <= found.at_most, (seed, tol, shaken, found)
+
+
+def test_faces_bound_what_they_leave_out():
+    """Matrices near a face, drawn: the error is below the bound for their slack, and not by orders of magnitude."""
+    draw = np.random.default_rng(3)
+    U, V = (np.linalg.qr(draw.standard_normal((4, 4)))[0] for _ in range(2))
+    C = U @ np.diag([1.0, 1.0, 0.5, 0.2]) @ V.T
+    worst = {"aligned": 0.0, "pinned": 0.0}
+    for _ in range(300):
+        size = 10.0 ** draw.uniform(-6, -1)
+        bent = U[:, :2] + size * draw.standard_normal((4, 2))
+        M = bent @ np.diag([2.0, 1.0]) @ (V[:, :2] + size * draw.standard_normal((4, 2))).T
+        M /= np.linalg.svd(M, compute_uv=False).sum()
+        face = AlignedMatrices.of(C, 1e-3)
+        slack = max(1.0 - float((C * M).sum()), 1e-16)
+        lost = float(np.linalg.norm(_known_part(face, M)))
+        assert lost <= face.error(slack, 1.0) * (1 + 1e-9) + 1e-7
+        worst["aligned"] = max(worst["aligned"], lost / face.error(slack, 1.0))
+
+        # Turned alike on both sides towards values just below the largest: the cheapest way out of the face.
+        close = U @ np.diag([1.0, 1.0, 0.99, 0.2]) @ V.T
+        turn = np.eye(4)[:, :2] + size * draw.standard_normal((4, 2))
+        turned = U @ turn @ turn.T @ V.T
+        turned /= np.linalg.svd(turned, compute_uv=False).sum()
+        face = AlignedMatrices.of(close, 1e-3)
+        slack = max(1.0 - float((close * turned).sum()), 1e-16)
+        lost = float(np.linalg.norm(_known_part(face, turned)))
+        assert lost <= face.error(slack, 1.0) * (1 + 1e-9) + 1e-7
+
+        rotation = np.linalg.qr(np.eye(4) + size * draw.standard_normal((4, 4)))[0]
+        N = U @ (rotation * np.sign(np.diag(rotation))) @ V.T
+        D = C / np.linalg.svd(C, compute_uv=False).sum()
+        face = PinnedMatrices.of(D, 1e-3)
+        slack = max(1.0 - float((D * N).sum()), 1e-16)
+        lost = float(np.linalg.norm(_known_part(face, N - U @ V.T)))
+        assert lost <= face.error(slack, 1.0) * (1 + 1e-9) + 1e-7
+        worst["pinned"] = max(worst["pinned"], lost / face.error(slack, 1.0))
+    assert worst["aligned"] > 0.05 and worst["pinned"] > 0.05
+
+
+def _known_part(face, M):
+    d, d_z = M.shape
+    a, z = np.repeat(np.eye(d), d_z, axis=0), np.tile(np.eye(d_z), (d, 1))
+    return M.ravel() @ face.known(a, z)
+
+
+@pytest.mark.parametrize("small", [1e-3, 1e-12, 0.0])
+def test_the_least_singular_value_is_bounded_from_below(small):
+    draw = np.random.default_rng(0)
+    U, V = np.linalg.qr(draw.standard_normal((9, 4)))[0], np.linalg.qr(draw.standard_normal((4, 4)))[0]
+    E = (U * np.array([1.0, 0.5, 0.1, small])) @ V.T
+    bound = least_singular_down(E)
+    # Entries carry roundings of their own: what is near them proves nothing.
+    assert bound < small or bound == small == 0.0
+    assert bound > 0.9 * small if small > 1e-6 else bound < small * 0.999 + 1e-300
 
 
 def test_rational_ranks_and_kernels():

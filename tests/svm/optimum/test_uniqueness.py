@@ -1,5 +1,7 @@
 """Unique, not unique with two certified optima, or undecided."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from small_problems import extreme_optima, whole_numbers
@@ -7,6 +9,7 @@ from small_problems import extreme_optima, whole_numbers
 import bank
 import marginflow as mf
 from marginflow.problem import planted
+from marginflow.svm.optimum import linear, uniqueness
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import certify
 
@@ -109,6 +112,13 @@ def test_equations_of_rounding_are_no_equations(constraints):
         assert _certified(solution, W).gap <= 1e-9
 
 
+def test_equations_that_are_small_are_still_equations():
+    """Margins W_11 +- s^2 W_22 fix W_22 = 0; at s^2 = 1e-9 a walk along it stays within the gap for a while."""
+    s = np.sqrt(1e-9)
+    a, z = [[1.0, s], [1.0, -s], [1.0, s], [1.0, -s]], [[1.0, s], [1.0, s], [1.0, -s], [1.0, -s]]
+    assert mf.solve(mf.Constraints(a, range(4), z), "operator", 1e-12).unique is not False
+
+
 @pytest.mark.parametrize("norm", ["nuclear", "operator", "l1", "linf"])
 def test_small_whole_numbers_against_another_solver(norm):
     said = 0
@@ -146,6 +156,19 @@ def test_the_equations_must_beat_what_the_dual_can_move():
     problem = bank.sphere(6, 8, 10)
     assert mf.solve(problem, "nuclear").unique is True
     assert mf.solve(problem, "nuclear", 1e-3).unique is None
+    for seed in range(3):
+        near = mf.solve(bank.sphere(4, 4, 8, seed), "nuclear").optimum
+        needed = uniqueness._determined(near, near.face)[1]
+        assert needed > near.dual_spread.matrix > 1e-9
+
+
+def test_optima_that_are_no_pair_are_not_rational_ones():
+    """Feasible and simple, but longer than the multipliers show: (2, 2) where (1, 1)/2 is the optimum."""
+    solution = mf.solve(mf.Constraints([[1.0, 1.0]], [0], [[1.0, 1.0]]), "l1")
+    rows = [[Fraction(1), Fraction(1)]]
+    assert linear._checked(rows, [Fraction(2), Fraction(2)], [Fraction(1)], sparse=True) is None
+    assert linear._checked(rows, [Fraction(2), Fraction(2)], [Fraction(1, 2)], sparse=False) is None
+    assert linear.linear_optimum(solution.optimum) is not None
 
 
 def test_unscaled_data_do_not_change_the_verdict():

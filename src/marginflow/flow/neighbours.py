@@ -1,0 +1,166 @@
+"""Is the end of a run that of the exact flow from its start? Runs from starts beside it tell (docs/flow.md).
+
+A start on the border of a basin (an invariant set such as K = -Q on tokens equal to queries, or the stable manifold of
+a saddle) leaves it through rounding or through the tolerance, at a time that has nothing to do with the start. Moved
+by more than the run's own error, it leaves sooner, or to the other side: to first order a time that the start decides
+changes by opposite amounts for opposite moves, and a time that noise decides does not.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.flow.loop import advance
+from marginflow.flow.record import Record
+from marginflow.flow.sensitivity import BARRIER_LEAD, relative_error
+from marginflow.flow.state import Settings, State, first_state, select
+from marginflow.model.objective import Objective
+from marginflow.trajectory.verdict import FlowStatus, Verdict
+
+
+SENSITIVE: Final = 0.01
+"""Growth of errors times rtol up to which a run is taken for the flow from its start."""
+
+DRIFT, LEAST_DRIFT = 100.0, 1e-3
+"""Largest drift of the conserved quantity: in units of rtol (measured: 10 at most), and the least such limit."""
+
+MOVED: Final = 10.0
+"""How far the starts beside the given one are from it, relative, in units of rtol: beyond what a run's errors add."""
+
+FARTHEST: Final = 0.03
+"""And how far at most, whatever rtol."""
+
+ODD: Final = 0.25
+"""The part of the change of a time that need not change its sign with the move."""
+
+SOON: Final = 0.1
+"""The largest change of a time, relative to the time."""
+
+HELD: Final = 1.0
+"""The lead from which a sample counts as being on its top token: ties of small logits come and go without weight."""
+
+RESOLVED_STEP: Final = 0.1
+"""The part of a step to which the time of an event within it is known, by a straight line."""
+
+
+@dataclass(eq=False)
+class _Events:
+    """The clock at which one run changes its top tokens and meets the barrier, with what is not known of it."""
+
+    switches: dict[tuple[int, int, float], tuple[float, float]] = field(default_factory=dict)
+    held: dict[int, tuple[int, float]] = field(default_factory=dict)
+    barrier: tuple[float, float] | None = None
+    slowest: tuple[float, float] = (np.inf, np.nan)
+
+
+def settled(verdict: Verdict, objective: Objective, record: Record, settings: Settings) -> Verdict:
+    """`verdict`, or what must be said instead where the run is not known to be the flow from its start.
+
+    `objective` is that of the run's one problem. A run whose errors cannot have grown much before the barrier needs no
+    second look; what comes after does not matter, because the theorem speaks of every orbit below it.
+    """
+    if verdict.status is not FlowStatus.minimal_loss:
+        return verdict
+    restart, why = record.restart(), None
+    drift, most = float(restart.drift[-1]), min(max(LEAST_DRIFT, DRIFT * settings.rtol), 0.5)
+    if drift > most:
+        why = (
+            f"the conserved quantity has drifted by {drift:.3g} of the parameters, more than {most:.2g}: "
+            "the run is not the flow from its start; a smaller rtol may decide"
+        )
+    elif record.growth * settings.rtol > SENSITIVE:
+        steps = 2 * int(record.snapshots().steps[-1]) + 100
+        why = border_of_a_basin(objective, restart.start, record.log_barrier, settings.rtol, steps)
+    return verdict if why is None else replace(verdict, status=FlowStatus.undecided, reason=why, proof="")
+
+
+def border_of_a_basin(
+    objective: Objective, start: Floats, log_barrier: float, rtol: float, most_steps: int
+) -> str | None:
+    """Why the flow from `start` (...) is not known to go below the barrier as its run did; None where it is."""
+    size = min(MOVED * rtol, FARTHEST)
+    moves = [size * relative_error(objective, start[None], seed)[0] for seed in (2, 3)]
+    starts = np.stack([start, *(start + sign * move for move in moves for sign in (1.0, -1.0))])
+    own, *beside = _follow(objective, starts, log_barrier, rtol, most_steps)
+    changed = _changed(own, beside)
+    if not changed:
+        return None
+    return (
+        f"the start is on the border of a basin, or within a relative {size:.1g} of it, and rounding or the tolerance "
+        f"decided where the run went: moved by as little, {changed}; in exact arithmetic it may stay at log excess "
+        f"{own.slowest[1]:.4g}, where the run stood still the longest (a smaller rtol decides unless it does)"
+    )
+
+
+def _changed(own: _Events, beside: list[_Events]) -> str:
+    """What is otherwise beside the run, where the start should not change it so; "" for nothing."""
+    if own.barrier is None or any(other.barrier is None for other in beside):
+        return "it does not come below the barrier of the minimal loss in as many steps"
+    for plus, minus in zip(beside[::2], beside[1::2], strict=True):
+        if not own.switches.keys() == plus.switches.keys() == minus.switches.keys():
+            return "it turns to other tokens on the way"
+        times = [(own.switches[key], plus.switches[key], minus.switches[key]) for key in own.switches]
+        times.append((own.barrier, plus.barrier, minus.barrier))  # type: ignore[arg-type]
+        for (at, unsure), (later, unsure_plus), (sooner, unsure_minus) in times:
+            up, down, room = later - at, sooner - at, unsure + unsure_plus + unsure_minus
+            most = max(abs(up), abs(down))
+            if abs(up + down) > ODD * most + room or most > SOON * at + room:
+                return f"its clock reads {later:.6g} or {sooner:.6g} where it read {at:.6g}"
+    return ""
+
+
+def _follow(objective: Objective, starts: Floats, log_barrier: float, rtol: float, most_steps: int) -> list[_Events]:
+    """Run all `starts` (B, ...) to the barrier."""
+    settings = Settings(np.inf, rtol, most_steps)
+    state = first_state(objective, starts)
+    out = [_Events() for _ in starts]
+    ids = np.arange(len(starts))
+    excess = objective.log_excess(state.at.s)
+    for _ in range(most_steps):
+        before, last = state, excess
+        state, accepted = advance(objective, state, settings)
+        excess = objective.log_excess(state.at.s)
+        for b in map(int, np.flatnonzero(accepted)):
+            _note(out[ids[b]], objective, before, state, b, (float(last[b]), float(excess[b])), log_barrier)
+        go = np.array([out[i].barrier is None for i in ids]) & np.isfinite(excess)
+        if not go.any():
+            break
+        ids, state, excess = ids[go], select(state, go), excess[go]
+    return out
+
+
+def _note(
+    events: _Events,
+    objective: Objective,
+    before: State,
+    state: State,
+    b: int,
+    excess: tuple[float, float],
+    log_barrier: float,
+) -> None:
+    """What the last step of run `b` of the batch did."""
+    start, end = float(before.tau[b]), float(state.tau[b])
+    old, new = before.at.force, state.at.force
+    scores = objective.tokens.scores[0]
+    for i in map(int, np.flatnonzero(new.gap[b] >= HELD)):
+        # Copies of a token are one token: only a change of the score counts.
+        score = float(scores[i, new.top[b, i]])
+        count, last = events.held.get(i, (0, np.nan))
+        if score != last:
+            events.held[i] = (count + 1, score)
+            same = old.top[b, i] == new.top[b, i]
+            first = old.gap[b, i] if same else -old.gap[b, i]
+            rise = new.gap[b, i] - first
+            part = np.clip((HELD - first) / rise, 0.0, 1.0) if rise > 0.0 else 1.0
+            events.switches[i, count, score] = (start + float(part) * (end - start), RESOLVED_STEP * (end - start))
+    # Beyond 1e16 of the clock a step need not move it.
+    speed = (excess[0] - excess[1]) / max(end - start, 1e-300)
+    if speed < events.slowest[0]:
+        events.slowest = (speed, excess[1])
+    if excess[1] < log_barrier and float(new.gap[b].min()) >= BARRIER_LEAD:
+        part = (
+            np.clip((log_barrier - excess[0]) / (excess[1] - excess[0]), 0.0, 1.0) if excess[0] > log_barrier else 0.0
+        )
+        events.barrier = (start + float(part) * (end - start), RESOLVED_STEP * (end - start))
