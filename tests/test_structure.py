@@ -36,6 +36,7 @@ FLOORS = {
     "attractors": 6,
     "extensions": 6,
     "audit": 6,
+    "torch": 6,
     "report": 7,
     "study": 7,
     "claims": 8,

@@ -15,6 +15,9 @@ import quickjs
 from marginflow.report import audit_page, page
 
 
+PAGES = {"run report": page.SCRIPTS, "audit page": audit_page.SCRIPTS}
+"""Which scripts share a page, in order."""
+
 ROOT = Path(__file__).parents[1] / "src" / "marginflow"
 
 
@@ -31,8 +34,7 @@ def main() -> int:
     """Parse the files and the page's script; the number of errors decides the exit code."""
     files = sorted(ROOT.rglob("*.js"))
     report = ROOT / "report" / "assets"
-    pages = {"run report": page.SCRIPTS, "audit page": audit_page.SCRIPTS}
-    listed = {name: [report / script for script in scripts] for name, scripts in pages.items()}
+    listed = {name: [report / script for script in scripts] for name, scripts in PAGES.items()}
     found = [(str(file.relative_to(ROOT)), error_in(file.read_text(encoding="utf-8"))) for file in files]
     for name, scripts in listed.items():
         joined = "\n".join(file.read_text(encoding="utf-8") for file in scripts)

@@ -7,6 +7,7 @@ what underflows is covered by `TINY`.
 """
 
 import math
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,28 @@ def up(x: float, k: int = 1) -> float:
 def down(x: float, k: int = 1) -> float:
     """A lower bound of a nonnegative number whose computed value `x` carries `k` roundings."""
     return x * (1.0 - gamma(k + 4))
+
+
+def text_down(x: float, digits: int) -> str:
+    """The largest decimal number of so many digits that does not exceed `x`, written as by format code g."""
+    return _text(x, digits, ROUND_FLOOR)
+
+
+def text_up(x: float, digits: int) -> str:
+    """The smallest decimal number of so many digits that is not below `x`, written as by format code g."""
+    return _text(x, digits, ROUND_CEILING)
+
+
+def _text(x: float, digits: int, direction: str) -> str:
+    if not math.isfinite(x) or x == 0.0:
+        return f"{x:g}"
+    rounded = Context(prec=digits, rounding=direction).create_decimal(Decimal(x))
+    for extra in range(3):
+        # Format code g rounds to nearest and drops zeros: nothing is left to round here.
+        text = f"{float(rounded):.{digits + extra}g}"
+        if Decimal(text) == rounded:
+            return text
+    return str(rounded)
 
 
 def sum_up(x: Floats, k: int = 0) -> float:

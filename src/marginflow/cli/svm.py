@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress
+from marginflow.cli.output import JsonFlag, output_path, print_json, progress
 from marginflow.errors import InputError
 
 
@@ -37,6 +37,7 @@ def svm(
         raise InputError("svm: got no DATA; expected a file.npz or a named problem such as angle:c=0.5")
     if not 1e-15 <= tol < 1:
         raise InputError(f"--tol: got {tol:g}; expected a relative gap between 1e-15 and 1")
+    from marginflow import rounding
     from marginflow.problem.named import load
     from marginflow.svm.solve import solve
 
@@ -67,6 +68,7 @@ def svm(
         "unique": solution.unique,
         "constraints": len(solution.constraints),
         "infeasibility": solution.infeasibility,
+        "reason": solution.reason,
         "iterations": solution.iterations,
     }
     if json:
@@ -75,11 +77,12 @@ def svm(
         print(f"{problem.name}: {len(solution.constraints)} constraints, W is {problem.d} x {problem.d_z}")
         print(solution.status.value)
         if solution.status.name == "infeasible":
-            print(f"no W with {norm} norm below {number(solution.infeasibility)} separates the selected tokens")
+            print(solution.reason)
         else:
             print(f"{norm} value  {solution.value:.12g}")
-            interval = f"[{certificate.lower:.12g}, {certificate.upper:.12g}]"
-            print(f"certified    {interval}  gap {certificate.gap:.1e}")
+            print(f"certified    {certificate.interval(12)}  gap {rounding.text_up(certificate.gap, 2)}")
+            if solution.reason:
+                print(f"reason       {solution.reason}")
             print(f"rank         {'undecided' if solution.rank is None else solution.rank}")
             print(f"unique       {_word(solution.unique)}")
         if save is not None:

@@ -1,11 +1,13 @@
 """Saved solutions: written whole, read without trust."""
 
+import math
 import os
+import re
 from typing import Any, Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, frozen
+from marginflow.arrays import frozen
 from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.npz import read_npz, require, write_npz
@@ -14,32 +16,17 @@ from marginflow.problem.files import names_of
 from marginflow.problem.problem import Problem
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
-from marginflow.svm.proof.certificate import Certificate, certify
+from marginflow.svm.proof.certificate import Certificate
+from marginflow.svm.proof.status import Answer, read
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
 
 
-def _supported(status: SvmStatus, certificate: Certificate, tol: float, svm: Svm, dual: Floats) -> bool:
-    """Whether weights and multipliers show what `status` says."""
-    if status is SvmStatus.optimal:
-        return certificate.gap <= tol
-    if status is SvmStatus.infeasible:
-        from marginflow.svm.proof.farkas import prove
-
-        return prove(svm, dual) is not None or bool(dual.any() and _zero_rows(dual, svm.constraints))
-    return True
-
-
-def _zero_rows(dual: Floats, constraints: Constraints) -> bool:
-    rows = dual > 0.0
-    return not constraints.a[rows].any() or not constraints.queries[rows].any()
-
-
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the saved files; raised when their meaning changes."""
 
 
-_SAVED: Final = "format norm W dual sample token a z value lower upper status reason tol stages steps".split()
+_SAVED: Final = "format norm W dual sample token a z value lower upper gap status reason tol stages steps".split()
 
 
 def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
@@ -83,59 +70,141 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
 
 
 def load_solution(path: str | os.PathLike[str]) -> Solution:
-    """Read what `save` wrote; the certificate is computed anew, nothing in the file is believed.
+    """Read what `save` wrote. Of its claims nothing is believed: all are computed anew and compared.
 
     Raises:
-        InputError: not such a file, or one whose arrays do not fit each other.
+        InputError: not such a file, one whose arrays do not fit each other or the problem in it, or one that claims
+            what its arrays do not prove.
     """
     arrays = read_npz(path)
     require(path, arrays, *_SAVED)
-    if int(arrays["format"]) != FORMAT:
-        raise InputError(f"{path}: got format {int(arrays['format'])}; expected {FORMAT}; solve and save it again")
+    if str(arrays["status"]) not in SvmStatus.__members__:
+        words = ", ".join(SvmStatus.__members__)
+        raise InputError(f"{path}: got status {str(arrays['status'])!r}; expected one of {words}")
+    version = int(_scalar(path, arrays, "format"))
+    if version not in (1, FORMAT):
+        raise InputError(f"{path}: got format {version}; expected {FORMAT}; solve and save it again")
+    svm, source = _problem(path, arrays)
+    W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
+    found = read(svm, tol, frozen(svm.weights(W)), frozen(dual))
+    value = found.certified.value(svm)
+    if version == FORMAT:
+        _check_claims(path, arrays, found, value)
+    return Solution(
+        constraints=svm.constraints,
+        norm=svm.norm,
+        W=frozen(W),
+        dual=frozen(dual),
+        value=value,
+        certificate=found.certified.certificate,
+        status=found.status,
+        reason=_reason(path, arrays, found),
+        tol=tol,
+        iterations=_iterations(path, arrays),
+        **source,
+    )
+
+
+def _problem(path: Any, arrays: dict[str, Any]) -> tuple[Svm, dict[str, Any]]:
+    """What was solved and where it came from, after the arrays were seen to fit it."""
     norm = parse_norm(str(arrays["norm"]))
+    W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
+    for name in ("W", "dual", "a", "z"):
+        if arrays[name].dtype != np.float64 or not np.isfinite(arrays[name]).all():
+            raise InputError(f"{path}: {name} does not hold finite float64 numbers; save the solution again")
     constraints = Constraints(arrays["a"], arrays["sample"], arrays["z"], arrays["token"])
-    problem = None
-    if "X" in arrays:
-        require(path, arrays, "scores", "mask", "selection", "against")
-        problem = Problem(
-            arrays["X"],
-            arrays["z"],
-            arrays["scores"],
-            mask=arrays["mask"],
-            name=str(arrays.get("name", "")),
-            token_names=arrays.get("token_names"),
-            sample_names=arrays.get("sample_names"),
-        )
-    W, dual = arrays["W"], arrays["dual"]
     if W.shape != constraints.shape or dual.shape != (len(constraints),):
         raise InputError(
             f"{path}: got W {W.shape} and dual {dual.shape}; expected {constraints.shape} and ({len(constraints)},)"
         )
-    status = str(arrays["status"])
-    if status not in SvmStatus.__members__:
-        raise InputError(f"{path}: got status {status!r}; expected one of {list(SvmStatus.__members__)}")
-    selection = frozen(arrays["selection"]) if problem is not None else None
-    tol = float(arrays["tol"])
-    svm = Svm(constraints, norm, rational.slip(constraints, problem, selection))
-    weights = svm.weights(W)
-    certificate = certify(svm, weights, dual).certificate
-    if certificate.gap > tol and rational.affordable(svm):
-        certificate = certify(svm, weights, dual, exact=True).certificate
-    word, reason = SvmStatus[status], str(arrays["reason"])
-    if not _supported(word, certificate, tol, svm, dual):
-        word, reason = SvmStatus.inaccurate, f"{path} says {status}, which its arrays do not support"
-    return Solution(
-        constraints=constraints,
-        norm=norm,
-        W=frozen(W),
-        dual=frozen(dual),
-        value=norm.value(weights) if certificate.upper < np.inf else float("nan"),
-        certificate=certificate,
-        status=word,
-        reason=reason,
-        tol=tol,
-        iterations=dict(zip(arrays["stages"].tolist(), arrays["steps"].tolist(), strict=True)),
-        problem=problem,
-        selection=selection,
-        against=str(arrays["against"]) if problem is not None else "all",  # type: ignore[arg-type]
+    if not 0.0 < tol < 1.0:
+        raise InputError(f"{path}: got tol {tol:g}; expected a relative gap between 0 and 1")
+    source = _source(path, arrays, constraints)
+    svm = Svm(constraints, norm, rational.slip(constraints, source.get("problem"), source.get("selection")))
+    if dual.min(initial=0.0) < 0.0 or not np.array_equal(svm.matrix(svm.weights(W)), W):
+        raise InputError(f"{path}: a multiplier is negative, or W is not diagonal under {norm.name}; no solution is so")
+    return svm, source
+
+
+def _source(path: Any, arrays: dict[str, Any], constraints: Constraints) -> dict[str, Any]:
+    """The problem in the file, whose constraints must be the saved ones; nothing where only constraints were solved."""
+    if "X" not in arrays:
+        return {}
+    require(path, arrays, "scores", "mask", "selection", "against")
+    problem = Problem(
+        arrays["X"],
+        arrays["z"],
+        arrays["scores"],
+        mask=arrays["mask"],
+        name=str(arrays.get("name", "")),
+        token_names=arrays.get("token_names"),
+        sample_names=arrays.get("sample_names"),
     )
+    against: Any = str(arrays["against"])
+    rebuilt = problem.constraints(arrays["selection"], against=against)
+    for name in ("a", "sample", "token", "z"):
+        if not np.array_equal(getattr(rebuilt, name), getattr(constraints, name)):
+            raise InputError(
+                f"{path}: {name} is not what its tokens, queries, scores and selection give; solve and save it again"
+            )
+    return {"problem": problem, "selection": frozen(problem.selection(arrays["selection"])), "against": against}
+
+
+def _check_claims(path: Any, arrays: dict[str, Any], found: Answer, value: float) -> None:
+    """Compare every number and word of the file with what its arrays prove.
+
+    Raises:
+        InputError: one of them is another, beyond the last digits that another machine may compute.
+    """
+    certificate = found.certified.certificate
+    status, reason = str(arrays["status"]), str(arrays["reason"])
+    if status != found.status.name:
+        raise InputError(f"{path}: it says {status}, its arrays prove {found.status.name}; solve and save it again")
+    if not _same_sentence(reason, found.reason):
+        raise InputError(f"{path}: it gives the reason {reason!r}, its arrays give {found.reason!r}")
+    claims = {name: _scalar(path, arrays, name) for name in ("value", "lower", "upper", "gap")}
+    proved = {"value": value, "lower": certificate.lower, "upper": certificate.upper}
+    for name, number in proved.items():
+        same = claims[name] == number or abs(claims[name] - number) <= _LAST_DIGITS * abs(number)
+        if not same and not (math.isnan(claims[name]) and math.isnan(number)):
+            raise InputError(f"{path}: it says {name} {claims[name]:.15g}, its arrays prove {number:.15g}")
+    if claims["gap"] != Certificate(claims["lower"], claims["upper"]).gap:
+        raise InputError(f"{path}: it says gap {claims['gap']:.3g}, which is not that of its bounds")
+    if not claims["lower"] <= claims["value"] <= claims["upper"] and not math.isnan(value):
+        raise InputError(f"{path}: it says value {claims['value']:.15g}, which is outside its bounds")
+
+
+def _reason(path: Any, arrays: dict[str, Any], found: Answer) -> str:
+    """Why the status is what it is; also that the file said otherwise, which only those of version 1 may."""
+    claimed = str(arrays["status"])
+    if claimed in (found.status.name, SvmStatus.inaccurate.name):
+        return found.reason
+    return f"{path} says {claimed}, which its arrays do not support; {found.reason}"
+
+
+def _same_sentence(claimed: str, found: str) -> bool:
+    """Whether the words are the same and the numbers in them to two digits."""
+    if re.sub(_NUMBER, "#", claimed) != re.sub(_NUMBER, "#", found):
+        return False
+    pairs = zip(re.findall(_NUMBER, claimed), re.findall(_NUMBER, found), strict=True)
+    return all(abs(float(x) - float(y)) <= 0.02 * abs(float(y)) for x, y in pairs)
+
+
+def _iterations(path: Any, arrays: dict[str, Any]) -> dict[str, int]:
+    stages, steps = arrays["stages"], arrays["steps"]
+    if stages.dtype.kind != "U" or steps.dtype.kind != "i" or stages.shape != steps.shape or steps.min(initial=0) < 0:
+        raise InputError(f"{path}: stages and steps are not names and counts; save the solution again")
+    return dict(zip(stages.tolist(), steps.tolist(), strict=True))
+
+
+def _scalar(path: Any, arrays: dict[str, Any], name: str) -> float:
+    value = arrays.get(name)
+    if value is None or value.shape != () or value.dtype.kind not in "fi":
+        raise InputError(f"{path}: {name} is not one number; save the solution again")
+    return float(value)
+
+
+_NUMBER: Final = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+
+_LAST_DIGITS: Final = 1e-12
+"""What bounds computed by another BLAS may differ by."""

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats, Ints
 from marginflow.norms import AbstractNorm
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
@@ -66,6 +66,10 @@ class Svm:
     def matrix(self, weights: Floats) -> Floats:
         """(d, d_z) the matrix W of `weights`."""
         return np.diag(weights) if self.diagonal else weights
+
+    def restrict(self, keep: Bools | Ints) -> "Svm":
+        """The constraints selected by the index `keep`."""
+        return Svm(self.constraints.restrict(keep), self.norm, None if self.slip is None else self.slip[keep])
 
     def under(self, norm: AbstractNorm) -> "Svm":
         """The same constraints under another norm."""

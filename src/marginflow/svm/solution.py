@@ -32,13 +32,15 @@ class Solution:
     Attributes:
         constraints: the C constraints solved.
         norm: the norm that is least.
-        W: (d, d_z) weights with margins at least 1; diag(beta) for diagonal norms. Zero when infeasible.
-        dual: (C,) multipliers with N_d(adjoint(dual)) <= 1: their sum is the certified lower bound. When the
-            problem is infeasible they are the proof: adjoint(dual) vanishes (to rounding, or exactly).
-        value: N(W); nan when no separating weights were found.
-        certificate: `lower <= N* <= upper` in exact arithmetic.
-        status: see `SvmStatus`.
-        reason: why the status is not `optimal`; empty when it is.
+        W: (d, d_z) weights of least margin 1 up to rounding (between 1 and 2 where that rounding would be seen in the
+            bounds); diag(beta) for diagonal norms. Zero when infeasible.
+        dual: (C,) multipliers with N_d(adjoint(dual)) = 1 up to rounding, so that their sum is the certified lower
+            bound (or a power of two below, likewise). When the problem is infeasible they are the proof: adjoint(dual)
+            vanishes, exactly or for multipliers next to these.
+        value: N(W) at least margin 1, within the bounds; nan when no separating weights were found.
+        certificate: `lower <= N* <= upper` in exact arithmetic, computed from W and dual as they are returned.
+        status: see `SvmStatus`; a function of problem, W, dual and tol.
+        reason: why the status is not `optimal`, or the proof of infeasibility; empty when it is.
         tol: the relative gap that was asked for.
         iterations: steps of each stage of the solver.
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
@@ -122,10 +124,11 @@ class Solution:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Solution":
-        """Read what `save` wrote; the certificate is computed anew, nothing in the file is believed.
+        """Read what `save` wrote; constraints and certificate are computed anew, nothing in the file is believed.
 
         Raises:
-            InputError: not such a file, or one whose arrays do not fit each other.
+            InputError: not such a file, one whose arrays do not fit each other, or one that claims what they do not
+                prove.
         """
         from marginflow.svm.files import load_solution
 
@@ -136,7 +139,7 @@ class Solution:
         c = self.certificate
         return (
             f"Solution({self.norm.name}, {self.status.name}: value {self.value:.12g} in "
-            f"[{c.lower:.12g}, {c.upper:.12g}], gap {c.gap:.1e}; "
+            f"{c.interval(12)}, gap {c.gap:.1e}; "
             f"W {d} x {d_z}, {len(self.constraints)} constraints)"
         )
 
@@ -146,7 +149,7 @@ class Solution:
             ("status", self.status.value),
             *([("reason", self.reason)] if self.reason else []),
             ("value N(W)", f"{self.value:.12g}"),
-            ("certified", f"{c.lower:.15g} to {c.upper:.15g}, gap {c.gap:.1e}"),
+            ("certified", f"{c.interval(15)}, gap {c.gap:.1e}"),
             ("W", " x ".join(map(str, self.constraints.shape))),
             ("constraints", f"{len(self.constraints)}, {int((self.dual > 0).sum())} of them with a multiplier above 0"),
         ]

@@ -1,6 +1,5 @@
 """The door: choose a solver, certify what it hands over, and say what that proves."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
@@ -18,8 +17,8 @@ from marginflow.problem.problem import Against, Problem
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
-from marginflow.svm.proof.certificate import certify
-from marginflow.svm.proof.status import judge
+from marginflow.svm.proof.status import Answer, answer
+from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
 
 
@@ -38,6 +37,9 @@ SOLVERS: Final[dict[str, Any]] = {
     "linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
 }
 """One line per norm, (module, function); the l_p norms between share one solver, and `register` adds functions."""
+
+_BROKEN: Final = (np.linalg.LinAlgError, ArithmeticError)
+"""What a solver that breaks down on hopeless data raises."""
 
 _POWERS: Final = ("marginflow.svm.diagonal.lp", "solve_lp")
 
@@ -151,25 +153,38 @@ def _solve(
 ) -> Solution:
     try:
         candidate = _candidate(svm, tol, start, progress)
-    except np.linalg.LinAlgError:
+    except _BROKEN:
         # A solver that broke down has found nothing; what is known without it still gets its bounds.
         candidate = Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
-    certified = certify(svm, candidate.W, candidate.dual, candidate.ray)
-    certified, status, reason = judge(svm, tol, candidate, certified)
-    value = svm.norm.value(certified.W) if certified.certificate.upper < math.inf else math.nan
+    found = answer(svm, tol, candidate)
+    if found.status is SvmStatus.inaccurate and len(svm) and not svm.margins(candidate.W).min() > 0.0:
+        found = _again(svm, tol, found, progress)
+    certified = found.certified
     return Solution(
         constraints=svm.constraints,
         norm=svm.norm,
         W=frozen(svm.matrix(certified.W)),
         dual=certified.dual,
-        value=value,
+        value=certified.value(svm),
         certificate=certified.certificate,
-        status=status,
-        reason=reason,
+        status=found.status,
+        reason=found.reason,
         tol=tol,
         iterations=candidate.iterations,
         **source,
     )
+
+
+def _again(svm: Svm, tol: float, found: Answer, progress: Progress | None) -> Answer:
+    """Another search from weights that the proof of feasibility found where the solver found none."""
+    start = Candidate(found.certified.W, found.certified.dual)
+    if not start.W.any():
+        return found
+    try:
+        second = answer(svm, tol, _candidate(svm, tol, start, progress))
+    except _BROKEN:
+        return found
+    return second if second.certified.certificate.gap < found.certified.certificate.gap else found
 
 
 def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress | None) -> Candidate:
@@ -184,7 +199,9 @@ def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress
         ray[svm.zero_row] = 1.0
         return Candidate(np.zeros(svm.shape), ray, ray)
     solver = _solver(SOLVERS.get(svm.norm.name, _POWERS))
-    found = solver(svm, tol, progress=progress, start=start)
+    # What overflows inside a solver spoils a candidate, which is certified like any other.
+    with np.errstate(all="ignore"):
+        found = solver(svm, tol, progress=progress, start=start)
     return found if start is None else replace(found, iterations={**found.iterations, **start.iterations})
 
 

@@ -162,6 +162,12 @@ def test_the_equations_must_beat_what_the_dual_can_move():
         assert needed > near.dual_spread.matrix > 1e-9
 
 
+def test_weights_of_very_different_size_are_one_vertex():
+    """(1e-5, 1e5): the small weight is 1e-10 of the large one, and no rounding."""
+    solution = mf.solve(mf.Constraints([[1e5, 0.0], [0.0, 1e-5]], [0, 1], np.ones((2, 2))), "l1")
+    assert solution.unique is True and solution.rank == 2
+
+
 def test_optima_that_are_no_pair_are_not_rational_ones():
     """Feasible and simple, but longer than the multipliers show: (2, 2) where (1, 1)/2 is the optimum."""
     solution = mf.solve(mf.Constraints([[1.0, 1.0]], [0], [[1.0, 1.0]]), "l1")

@@ -9,6 +9,7 @@ from scipy.optimize import linprog
 
 from marginflow.arrays import Floats
 from marginflow.svm.diagonal.path_following import AbstractProgram, Iterate
+from marginflow.svm.scaling.unit_rows import unit_columns
 
 
 Pair = tuple[Floats, Floats]
@@ -57,10 +58,11 @@ def highs(
     cost: Floats, G: Floats, h: Floats, weights: Callable[[Floats], Floats], *, least: float = 0.0
 ) -> tuple[Floats, Floats]:
     """min cost'x subject to G x >= h, x >= least: the weights and the multipliers of its rows, 0 if none."""
-    found = linprog(cost, A_ub=-G, b_ub=-h, bounds=(least, None), method="highs-ds")
+    units = unit_columns(G)
+    found = linprog(cost * units, A_ub=-G * units, b_ub=-h, bounds=(least, None), method="highs-ds")
     if found.x is None:
         return weights(np.zeros(len(cost))), np.zeros(len(h))
-    return weights(np.asarray(found.x)), -np.asarray(found.ineqlin.marginals)
+    return weights(np.asarray(found.x) * units), -np.asarray(found.ineqlin.marginals)
 
 
 def least_squares(E: Floats, r: Floats) -> Floats:

@@ -9,7 +9,7 @@ from scipy.linalg import qr
 
 from marginflow.arrays import Ints
 from marginflow.svm.optimum.optimum import Optimum
-from marginflow.svm.proof.farkas import solve_rational
+from marginflow.svm.proof.elimination import solve_rational
 from marginflow.svm.proof.rational import Rows, differences, to_rational
 
 

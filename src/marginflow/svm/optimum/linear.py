@@ -13,7 +13,7 @@ import numpy as np
 
 from marginflow.svm.optimum.exact import exact_kernel
 from marginflow.svm.optimum.optimum import Optimum
-from marginflow.svm.proof.farkas import solve_rational
+from marginflow.svm.proof.elimination import solve_rational
 from marginflow.svm.proof.rational import differences, to_rational
 
 
@@ -90,7 +90,7 @@ def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
         return None
     a, z = differences(svm.constraints.a, svm.slip), to_rational(svm.constraints.queries)
     rows = [[x * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, z, strict=True)]
-    for pair in (_simple(optimum), _vertex(optimum, rows)):
+    for pair in (_simple(optimum), *(_vertex(optimum, rows, held) for held in _HELD)):
         found = None if pair is None else _checked(rows, *pair, sparse=norm.sparse)
         if found is not None:
             return found
@@ -122,18 +122,18 @@ def _simple(optimum: Optimum) -> tuple[Vector, Vector]:
     return ratios[0], ratios[1]
 
 
-def _vertex(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector] | None:
+def _vertex(optimum: Optimum, rows: list[Vector], held: float) -> tuple[Vector, Vector] | None:
     """The vertex of the active rows and the weights that are not at a bound, and its dual, where they are as many."""
     weights, share = optimum.weights, optimum.dual * optimum.lengths
     size = np.abs(weights)
-    active = np.flatnonzero(share > _HELD * share.max(initial=0.0)).tolist()
+    active = np.flatnonzero(share > held * share.max(initial=0.0)).tolist()
     signs = [1 if x > 0 else -1 for x in weights]
     if optimum.svm.norm.sparse:
-        chosen = np.flatnonzero(size > _HELD * size.max()).tolist()
+        chosen = np.flatnonzero(size > held * size.max()).tolist()
         matrix = [[rows[c][j] for j in chosen] for c in active]
         pull = [Fraction(signs[j]) for j in chosen]
     else:
-        chosen = np.flatnonzero(size < (1.0 - _HELD) * size.max()).tolist()
+        chosen = np.flatnonzero(size < (1.0 - held) * size.max()).tolist()
         fixed = [j for j in range(len(size)) if j not in chosen]
         bound = [sum((signs[j] * rows[c][j] for j in fixed), Fraction(0)) for c in active]
         matrix = [[t, *(rows[c][j] for j in chosen)] for t, c in zip(bound, active, strict=True)]
@@ -141,8 +141,8 @@ def _vertex(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector] | Non
     if not 0 < len(matrix) == len(pull) <= _SQUARE:
         return None
     found = solve_rational(matrix, [Fraction(1)] * len(matrix))
-    held = solve_rational([list(column) for column in zip(*matrix, strict=True)], pull)
-    if found is None or held is None:
+    multipliers = solve_rational([list(column) for column in zip(*matrix, strict=True)], pull)
+    if found is None or multipliers is None:
         return None
     beta = [Fraction(0)] * len(size)
     if not optimum.svm.norm.sparse:
@@ -151,7 +151,7 @@ def _vertex(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector] | Non
     for j, x in zip(chosen, found, strict=True):
         beta[j] = x
     dual = [Fraction(0)] * len(rows)
-    for c, x in zip(active, held, strict=True):
+    for c, x in zip(active, multipliers, strict=True):
         dual[c] = x
     return beta, dual
 
@@ -160,8 +160,8 @@ _DENOMINATOR: Final = 100_000
 _TERMS: Final = 4_000
 """The largest denominator tried, and most entries of the rows."""
 
-_HELD: Final = 1e-9
-"""What is below this share of the largest counts as zero in the guess of a vertex."""
+_HELD: Final = (1e-9, 1e-13)
+"""What is below this share of the largest counts as zero in the guess of a vertex; the next where that was none."""
 
 _SQUARE: Final = 24
 """The largest system solved in rational numbers."""

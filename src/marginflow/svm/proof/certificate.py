@@ -34,6 +34,10 @@ class Certificate:
     margin: float = field(default=math.inf)
     binding: int = field(default=-1)
 
+    def interval(self, digits: int) -> str:
+        """Both bounds in so many digits, rounded outwards: what is printed holds as well."""
+        return f"[{rounding.text_down(self.lower, digits)}, {rounding.text_up(self.upper, digits)}]"
+
     @property
     def gap(self) -> float:
         """(upper - lower) / lower, rounded up; 0 for no constraint, inf when either side proves nothing."""
@@ -46,69 +50,143 @@ class Certificate:
 
 @dataclass(frozen=True, eq=False)
 class Certified:
-    """A certificate with the weights and multipliers it was computed from, scaled to stand for themselves.
+    """A certificate and the very weights and multipliers that it was computed from.
 
     Attributes:
-        W: margins at least 1 up to rounding; zero when upper is inf.
-        dual: (C,) with N_d(adjoint(dual)) <= 1, so that its sum is the lower bound.
+        W: least margin one up to rounding, or between one and two where the rounding of that division would be
+            seen in the bound; zero when upper is inf.
+        dual: (C,) with N_d(adjoint(dual)) one up to rounding, or a power of two below, likewise.
     """
 
     certificate: Certificate
     W: Floats
     dual: Floats
 
+    def value(self, svm: Svm) -> float:
+        """N(W) at least margin one, within the bounds; nan without weights that separate."""
+        c = self.certificate
+        return min(max(svm.norm.value(self.W) / c.margin, c.lower), c.upper) if c.upper < math.inf else math.nan
+
 
 def certify(svm: Svm, W: Floats, dual: Floats, ray: Floats | None = None, *, exact: bool = False) -> Certified:
-    """Certify weights and multipliers over every constraint.
+    """Scale weights and multipliers to stand for themselves, and certify what came out of that.
 
     Args:
         svm: C constraints and the norm being minimised.
         W: the weights; any positive multiple; non-finite ones prove nothing.
         dual: (C,) any positive multiple; negative or non-finite entries count as zero.
         ray: (C,) a second candidate; the one with the larger bound is kept.
-        exact: sum in rational arithmetic: for small problems only, where rounding would swallow the bounds.
-            Otherwise one rounding of every difference is allowed for.
+        exact: as for `evaluate`.
     """
     if len(svm) == 0:
         return Certified(Certificate(0.0, 0.0), np.zeros_like(W), np.zeros(0))
-    margin, binding, W = _margin(svm, W, exact)
-    upper = math.inf
-    if margin > 0.0:
-        upper = rounding.up(svm.norm.value_upper(W) / margin)
-        W = W / margin
-    else:
-        W = np.zeros_like(W)
-    lower, multipliers = 0.0, np.zeros(len(svm))
+    scaled = _scaled_weights(svm, W, exact)
+    multipliers, lower = np.zeros(len(svm)), 0.0
     for guess in (dual, ray):
         if guess is not None:
-            bound, scaled = _lower_bound(svm, guess, exact)
+            found = _scaled_dual(svm, guess, exact)
+            bound = _lower(svm, found, exact)
             if bound > lower:
-                lower, multipliers = bound, scaled
-    certificate = Certificate(lower, upper, margin, binding)
-    return Certified(certificate, frozen(W), frozen(multipliers))
+                lower, multipliers = bound, found
+    certificate = evaluate(svm, scaled, multipliers, exact=exact, lower=lower)
+    if certificate.upper == math.inf:
+        scaled = np.zeros(svm.shape)
+    return Certified(certificate, frozen(scaled), frozen(multipliers))
 
 
-def _lower_bound(svm: Svm, dual: Floats, exact: bool) -> tuple[float, Floats]:
-    """A lower bound of N* from `dual` (C,), and the multipliers scaled so that their sum is that bound."""
-    dual = np.where(np.isfinite(dual) & (dual > 0.0), dual, 0.0)
-    largest = float(dual.max(initial=0.0))
-    if largest == 0.0:
-        return 0.0, dual
+def evaluate(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False, lower: float | None = None) -> Certificate:
+    """The certificate of weights and multipliers as they are, over every constraint.
+
+    Args:
+        svm: C constraints and the norm being minimised.
+        W: the weights.
+        dual: (C,) multipliers >= 0.
+        exact: sum in rational arithmetic: for small problems only, where rounding would swallow the bounds.
+            Otherwise one rounding of every difference is allowed for.
+        lower: the lower bound of `dual` where it is known already.
+    """
+    if len(svm) == 0:
+        return Certificate(0.0, 0.0)
+    margin, binding, upper = -math.inf, -1, math.inf
+    if np.isfinite(W).all() and W.any():
+        power = rounding.exponent(W)
+        unit = np.ldexp(W, -power)
+        sure = margins_down(svm, unit, exact)
+        binding = int(sure.argmin())
+        margin = float(sure[binding])
+        if margin > 0.0:
+            upper = rounding.up(svm.norm.value_upper(unit) / margin)
+        margin = _times_power(margin, power)
+    return Certificate(_lower(svm, dual, exact) if lower is None else lower, upper, margin, binding)
+
+
+def assess(svm: Svm, W: Floats, dual: Floats, tol: float) -> Certificate:
+    """The certificate that saved and returned solutions carry: rational where float64 misses `tol` and it is cheap."""
+    certificate = evaluate(svm, W, dual)
+    if certificate.gap > tol and rational.affordable(svm):
+        certificate = evaluate(svm, W, dual, exact=True)
+    return certificate
+
+
+def _lower(svm: Svm, dual: Floats, exact: bool) -> float:
+    """A lower bound of N* from `dual` (C,) >= 0."""
+    if not dual.any():
+        return 0.0
     dual = np.ldexp(dual, -rounding.exponent(dual))
     dual[dual < _NEGLIGIBLE] = 0.0
     M, error = rational.dual_matrix(svm, dual) if exact else dual_matrix(svm, dual)
-    size = svm.norm.dual_upper(M, error)
-    return rounding.down(rounding.sum_down(dual) / size), dual / size
+    return rounding.down(rounding.sum_down(dual) / svm.norm.dual_upper(M, error))
 
 
-def _margin(svm: Svm, W: Floats, exact: bool) -> tuple[float, int, Floats]:
-    """A lower bound of the least margin, its constraint, and `W` scaled by a power of two."""
+def _scaled_weights(svm: Svm, W: Floats, exact: bool) -> Floats:
+    """`W` over its least margin; times a power of two where that division costs digits of the margins."""
     if not np.isfinite(W).all() or not W.any():
-        return -math.inf, -1, np.zeros_like(W)
+        return np.zeros(svm.shape)
     W = np.ldexp(W, -rounding.exponent(W))
-    sure = margins_down(svm, W, exact)
-    binding = int(sure.argmin())
-    return float(sure[binding]), binding, W
+    if not exact:
+        least = float(svm.margins(W).min())
+        return _at(W, least)
+    least = float(margins_down(svm, W, True).min())
+    if not least > 0.0:
+        return W
+    binary, divided = np.ldexp(W, 1 - math.frexp(least)[1]), _at(W, least)
+    worse = float(margins_down(svm, divided, True).min())
+    return divided if worse >= 1.0 - _UNSEEN else binary
+
+
+def _at(W: Floats, size: float) -> Floats:
+    """`W` / size, where that is in range."""
+    if not size > 0.0:
+        return W
+    with np.errstate(over="ignore"):
+        scaled = W / size
+    return scaled if np.isfinite(scaled).all() and scaled.any() else W
+
+
+def _scaled_dual(svm: Svm, dual: Floats, exact: bool) -> Floats:
+    """`dual` without what is negative, negligible or not finite, over the dual norm of its matrix; likewise."""
+    dual = np.where(np.isfinite(dual) & (dual > 0.0), dual, 0.0)
+    if not dual.any():
+        return dual
+    dual = np.ldexp(dual, -rounding.exponent(dual))
+    dual[dual < _NEGLIGIBLE] = 0.0
+    M = rational.dual_matrix(svm, dual)[0] if exact else svm.adjoint(dual)
+    size = svm.norm.dual_value(M) * (1.0 + _SPARE)
+    divided = _at(dual, size)
+    if not exact or divided is dual:
+        return divided
+    if _lower(svm, divided, True) >= _lower(svm, dual, True) * (1.0 - _UNSEEN):
+        return divided
+    return np.ldexp(dual, -math.frexp(size)[1])
+
+
+def _times_power(x: float, power: int) -> float:
+    """x 2**power, rounded down where it leaves the range."""
+    try:
+        out = math.ldexp(x, power)
+    except OverflowError:
+        return math.copysign(float(np.finfo(float).max) if x > 0.0 else math.inf, x)
+    return out if out == 0.0 or abs(out) >= float(np.finfo(float).tiny) else math.nextafter(out, -math.inf)
 
 
 def margins_down(svm: Svm, W: Floats, exact: bool = False) -> Floats:
@@ -167,6 +245,12 @@ def _slices(count: int) -> list[slice]:
 
 
 _SLICE: Final = 4096
+
+_UNSEEN: Final = 1e-13
+"""A relative loss of a bound that is worth having the least margin, or the dual norm, at one."""
+
+_SPARE: Final = 4e-14
+"""What the dual norm is kept below one by, so that its own rounding does not carry it above."""
 
 _NEGLIGIBLE: Final = 2.0**-200
 """Multipliers this far below the largest are dropped: they could only underflow."""

@@ -6,15 +6,14 @@ that exact ones exist near the float ones because the rows span the whole space.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
-from scipy.linalg import qr
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.program import Svm
+from marginflow.svm.proof import simplex
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,24 +29,33 @@ def prove(svm: Svm, ray: Floats) -> Farkas | None:
     ray = np.where(np.isfinite(ray) & (ray > 0.0), ray, 0.0)
     if not ray.any():
         return None
-    ray = ray / ray.sum()
+    if svm.zero_row is not None:
+        return _zero(svm, svm.zero_row) if ray[svm.zero_row] == ray.max() else None
+    ray = ray / ray.max()
     for support, M in _systems(svm, ray):
         weights = ray[support] / ray[support].sum()
         # Few constraints: rational arithmetic is quick. Many: the cheap proof first.
         if len(support) > _QUICK and _near(M, weights):
-            return _farkas(len(svm), support, weights, "up to rounding, and exactly for multipliers next to these")
-        exact = _rational(M, weights)
+            return _farkas(svm, support, weights, "up to rounding, and exactly for multipliers next to these")
+        exact = _rational(svm, support, weights)
         if exact is not None:
-            return _farkas(len(svm), support, exact, "exactly, in rational arithmetic")
+            return _farkas(svm, support, exact, "exactly, in rational arithmetic")
     return None
 
 
-def _farkas(count: int, support: Ints, weights: Floats, how: str) -> Farkas:
-    multipliers = np.zeros(count)
+def _zero(svm: Svm, row: int) -> Farkas:
+    sample, token = int(svm.constraints.sample[row]), int(svm.constraints.token[row])
+    multipliers = np.zeros(len(svm))
+    multipliers[row] = 1.0
+    return Farkas(multipliers, f"token {token} of sample {sample} has the selected token's logit whatever the weights")
+
+
+def _farkas(svm: Svm, support: Ints, weights: Floats, how: str) -> Farkas:
+    multipliers = np.zeros(len(svm))
     multipliers[support] = weights / weights.sum()
+    count = int((multipliers > 0.0).sum())
     return Farkas(
-        multipliers,
-        f"{len(support)} constraints contradict each other: positive multiples of them add up to zero {how}",
+        multipliers, f"{count} constraints contradict each other: positive multiples of them add up to zero {how}"
     )
 
 
@@ -66,83 +74,27 @@ def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
             left = np.abs(weights @ constraints.a[inside]).sum()
             if left <= 1e-7 * float(weights @ length[inside]):
                 found.append((inside, [constraints.a[inside].T]))
-    support = np.flatnonzero(ray > 1e-12 * ray.max())
-    a, z = constraints.a[support], constraints.queries[support]
-    if svm.diagonal:
-        found.append((support, [a.T, z.T]))
-    elif len(support) * a.shape[1] * z.shape[1] <= _ENTRIES:
-        left = np.repeat(a.T, z.shape[1], axis=0)
-        found.append((support, [left, np.tile(z.T, (a.shape[1], 1))]))
+    # What a multiplier moves is its row times it: long rows have small ones. Small shares are mostly a solver's noise,
+    # but those of an exact proof may be as small.
+    moved = ray * svm.rows.scale.size
+    noise = moved <= 1e-12 * moved.max()
+    for support in (np.flatnonzero(~noise), np.flatnonzero(moved > 0.0))[: 2 if (moved[noise] > 0.0).any() else 1]:
+        a, z = constraints.a[support], constraints.queries[support]
+        if svm.diagonal:
+            found.append((support, [a.T, z.T]))
+        elif len(support) * a.shape[1] * z.shape[1] <= _ENTRIES:
+            found.append((support, [np.repeat(a.T, z.shape[1], axis=0), np.tile(z.T, (a.shape[1], 1))]))
     return found
 
 
-def _rational(factors: list[Floats], weights: Floats) -> Floats | None:
-    """Exact multipliers near `weights`: pivot entries solved for, the others kept; rounded for the reader."""
-    M = np.prod(factors, axis=0)
-    scale = np.abs(M).max(axis=0)
-    if not scale.all() or M.shape[1] > _COLUMNS:
+def _rational(svm: Svm, support: Ints, weights: Floats) -> Floats | None:
+    """Exact multipliers of the constraints `support`, those of large `weights` solved for; rounded for the reader."""
+    if len(support) > simplex.LARGEST:
         return None
-    # Columns by size times weight, so that the entries solved for are the ones that may move.
-    _, T, order = qr(M * weights, mode="economic", pivoting=True)
-    diagonal = np.abs(T.diagonal())
-    rank = int((diagonal > 1e-10 * diagonal[0]).sum())
-    columns = np.sort(order[:rank])
-    _, _, rows = qr((M[:, columns] / scale[columns]).T, mode="economic", pivoting=True)
-    rows = rows[:rank]
-    free = np.setdiff1d(np.arange(M.shape[1]), columns)
-    if len(free) == 0:
+    exact = simplex.decide(svm.restrict(support), weights * svm.rows.scale.size[support])
+    if exact is None or exact.multipliers is None:
         return None
-    exact = [[Fraction(float(x)) for x in row] for row in factors[0]]
-    for factor in factors[1:]:
-        exact = [
-            [x * Fraction(float(y)) for x, y in zip(left, right, strict=True)]
-            for left, right in zip(exact, factor, strict=True)
-        ]
-    values = [Fraction(0)] * M.shape[1]
-    for j in free:
-        values[j] = Fraction(float(weights[j]))
-    matrix = [[exact[i][j] for j in columns] for i in rows]
-    right = [-sum((exact[i][j] * values[j] for j in free), Fraction(0)) for i in rows]
-    solved = solve_rational(matrix, right)
-    if solved is None:
-        return None
-    for j, value in zip(columns, solved, strict=True):
-        values[j] = value
-    if min(values) < 0 or not any(values):
-        return None
-    if any(sum((x * y for x, y in zip(row, values, strict=True)), Fraction(0)) for row in exact):
-        return None
-    return np.array([float(value) for value in values])
-
-
-def solve_rational(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction] | None:
-    """Solve a square system in rational numbers by fraction-free elimination (Bareiss 1968)."""
-    size = len(matrix)
-    rows: list[list[int]] = []
-    for row, value in zip(matrix, right, strict=True):
-        common = 1
-        for x in (*row, value):
-            # Denominators of float64 numbers are powers of two: the largest is a common one.
-            common = max(common, x.denominator)
-        rows.append([int(x * common) for x in (*row, value)])
-    previous = 1
-    for k in range(size):
-        pivot = next((i for i in range(k, size) if rows[i][k]), None)
-        if pivot is None:
-            return None
-        rows[k], rows[pivot] = rows[pivot], rows[k]
-        head = rows[k]
-        for i in range(k + 1, size):
-            below, first = rows[i], rows[i][k]
-            rows[i] = [0] * (k + 1) + [
-                (head[k] * below[j] - first * head[j]) // previous for j in range(k + 1, size + 1)
-            ]
-        previous = head[k]
-    solution = [Fraction(0)] * size
-    for k in reversed(range(size)):
-        known = sum((rows[k][j] * solution[j] for j in range(k + 1, size)), Fraction(0))
-        solution[k] = (rows[k][size] - known) / rows[k][k]
-    return solution
+    return np.array([float(value) for value in exact.multipliers])
 
 
 def _near(factors: list[Floats], weights: Floats) -> bool:
@@ -169,8 +121,5 @@ def _near(factors: list[Floats], weights: Floats) -> bool:
 
 
 _QUICK: Final = 16
-
-_COLUMNS: Final = 64
-"""Most constraints combined in rational arithmetic; elimination on more would take seconds."""
 
 _ENTRIES: Final = 2_000_000

@@ -5,13 +5,16 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, frozen
+from marginflow import rounding
+from marginflow.arrays import Bools, Floats, frozen
 from marginflow.norms import Frobenius, Lp
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.euclidean.solve_euclidean import solve_euclidean
 from marginflow.svm.program import Svm
+from marginflow.svm.proof import rational, simplex
 from marginflow.svm.proof.certificate import certify
 from marginflow.svm.proof.farkas import prove
+from marginflow.svm.scaling.unit_rows import unit_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +24,8 @@ class Separability:
     Attributes:
         separable: True, False, or None when neither could be proved.
         proof: a sentence for the reader.
-        W: (d, d_z), or (d,) for diagonal weights, with every margin positive; None unless separable.
+        W: (d, d_z), or (d,) for diagonal weights, with every margin positive; None unless separable, and where only
+            rational weights are known to.
         farkas: (C,) multipliers >= 0 of sum 1 whose combination of the constraints vanishes; None unless not.
     """
 
@@ -41,44 +45,65 @@ def separability(constraints: Constraints, diagonal: bool = False) -> Separabili
     Raises:
         UndefinedError: diagonal, with tokens and queries of different dimension.
     """
-    # Any norm of such weights would do: whether one is finite does not depend on which.
-    svm = Svm(constraints, Lp(2.0) if diagonal else Frobenius())
-    if len(constraints) == 0:
+    return separability_of(Svm(constraints, Lp(2.0) if diagonal else Frobenius()))
+
+
+def separability_of(svm: Svm) -> Separability:
+    """Decide whether some weights of `svm` have positive margins: one answer for all norms of such weights.
+
+    A float64 solver and two linear programs look for either proof. What they leave open the simplex method in
+    rational numbers decides, for as many constraints as it can take.
+    """
+    svm = svm.under(Lp(2.0) if svm.diagonal else Frobenius())
+    if len(svm) == 0:
         return Separability(True, "nothing constrains the weights", frozen(np.zeros(svm.shape)))
-    zero = svm.zero_row
-    if zero is not None:
-        farkas = np.zeros(len(constraints))
-        farkas[zero] = 1.0
-        sample, token = int(constraints.sample[zero]), int(constraints.token[zero])
-        return Separability(
-            False,
-            f"token {token} of sample {sample} has the selected token's logit whatever the weights",
-            farkas=frozen(farkas),
-        )
+    if svm.zero_row is not None:
+        return _proved(svm, np.arange(len(svm)) == svm.zero_row) or _UNDECIDED
     candidate = solve_euclidean(svm, 1e-3)
     found = _positive(svm, candidate.W)
     if found is not None:
         return found
-    rays = [ray for ray in (candidate.ray, _vertex(svm), candidate.dual) if ray is not None]
-    for ray in rays:
-        proof = prove(svm, ray)
-        if proof is not None:
-            return Separability(False, proof.sentence, farkas=frozen(proof.multipliers))
+    for ray in (candidate.ray, _vertex(svm), candidate.dual):
+        found = None if ray is None else _proved(svm, ray)
+        if found is not None:
+            return found
     W = _widest(svm)
-    found = None if W is None else _positive(svm, W.reshape(svm.shape))
-    return found or Separability(None, "neither separating weights nor a proof that there are none was found")
+    found = None if W is None else _positive(svm, W)
+    return found or _exactly(svm, candidate.dual) or _UNDECIDED
+
+
+def _proved(svm: Svm, ray: Floats | Bools) -> Separability | None:
+    proof = prove(svm, np.asarray(ray, dtype=np.float64))
+    return None if proof is None else Separability(False, proof.sentence, farkas=frozen(proof.multipliers))
+
+
+def _exactly(svm: Svm, dual: Floats) -> Separability | None:
+    """The answer of the simplex method in rational numbers."""
+    rows = svm.rows.scale.reduce_dual(np.maximum(dual, 0.0))
+    found = simplex.decide(svm, rows)
+    if found is None:
+        return None
+    if found.multipliers is not None:
+        return _proved(svm, np.array([float(value) for value in found.multipliers]))
+    assert found.weights is not None
+    W = np.array([float(value) for value in found.weights]).reshape(svm.shape)
+    return _positive(svm, W) or Separability(True, "weights in rational numbers give every constraint a margin above 0")
 
 
 def _positive(svm: Svm, W: Floats) -> Separability | None:
-    certified = certify(svm, W, np.zeros(len(svm)))
-    if certified.certificate.upper == np.inf:
+    if not np.isfinite(W).all():
         return None
-    margin = 1.0 / certified.certificate.upper
-    return Separability(
-        True,
-        f"weights of {svm.norm.name} norm 1 give every margin at least {margin:.6g}, rounding included",
-        certified.W,
-    )
+    W = W.reshape(svm.shape)
+    for exact in (False, True) if rational.affordable(svm) else (False,):
+        certified = certify(svm, W, np.zeros(len(svm)), exact=exact)
+        if certified.certificate.upper < np.inf:
+            margin = rounding.text_down(1.0 / certified.certificate.upper, 6)
+            return Separability(
+                True,
+                f"weights of {svm.norm.name} norm 1 give every margin at least {margin}, rounding included",
+                certified.W,
+            )
+    return None
 
 
 def _vertex(svm: Svm) -> Floats | None:
@@ -89,6 +114,8 @@ def _vertex(svm: Svm) -> Floats | None:
         return None
     from scipy.optimize import linprog
 
+    # Columns at size one as well, or HiGHS takes small ones for zero.
+    R = R * unit_columns(R)
     found = linprog(
         np.zeros(len(R)),
         A_eq=np.vstack((R.T, np.ones(len(R)))),
@@ -106,6 +133,8 @@ def _widest(svm: Svm) -> Floats | None:
         return None
     from scipy.optimize import linprog
 
+    units = unit_columns(R)
+    R = R * units
     count, D = R.shape
     found = linprog(
         np.append(np.zeros(D), -1.0),
@@ -114,8 +143,10 @@ def _widest(svm: Svm) -> Floats | None:
         bounds=[(-1.0, 1.0)] * D + [(None, 1.0)],
         method="highs-ds",
     )
-    return None if found.x is None else np.asarray(found.x[:-1])
+    return None if found.x is None else np.asarray(found.x[:-1]) * units
 
 
 _PROGRAM: Final = 1_000_000
 """Most entries of a linear program handed to HiGHS here."""
+
+_UNDECIDED: Final = Separability(None, "neither separating weights nor a proof that there are none was found")

@@ -1,23 +1,64 @@
-"""What a certificate proves, sharpened where rounding alone stands in the way, and said in words."""
+"""What weights and multipliers prove, sharpened where rounding alone stands in the way, in a word and a sentence.
+
+Word and sentence are functions of the problem, the tolerance and the arrays returned: whoever reads the arrays from
+a file comes to the same ones (`files.py`), and no solver has a say.
+"""
 
 import math
+from dataclasses import dataclass
 
-from marginflow.arrays import Floats
+import numpy as np
+
+from marginflow import rounding
+from marginflow.arrays import Floats, frozen
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
-from marginflow.svm.proof.certificate import Certified, certify
+from marginflow.svm.proof.certificate import Certified, assess, certify, evaluate
+from marginflow.svm.proof.farkas import prove
 from marginflow.svm.proof.lift_margins import lift_margins
+from marginflow.svm.proof.separable import separability_of
 from marginflow.svm.proof.svm_status import SvmStatus
 
 
-def judge(svm: Svm, tol: float, candidate: Candidate, certified: Certified) -> tuple[Certified, SvmStatus, str]:
-    """What the certificate proves, after sharpening it or replacing it by a proof of infeasibility."""
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What is returned and saved: arrays with their certificate, and what that proves."""
+
+    certified: Certified
+    status: SvmStatus
+    reason: str
+
+
+def answer(svm: Svm, tol: float, candidate: Candidate) -> Answer:
+    """What `candidate` proves, after sharpening it or replacing it by a proof of infeasibility."""
+    certified = certify(svm, candidate.W, candidate.dual, candidate.ray)
     if certified.certificate.gap > tol:
         certified = _lifted(svm, certified)
     if certified.certificate.gap <= tol:
-        return certified, SvmStatus.optimal, ""
-    proof = _contradiction(svm, certified)
+        return _stated(svm, tol, certified)
+    return _sharpened(svm, tol, candidate, certified)
+
+
+def read(svm: Svm, tol: float, W: Floats, dual: Floats) -> Answer:
+    """What the arrays of a file prove, as they are."""
+    return _stated(svm, tol, Certified(assess(svm, W, dual, tol), W, dual))
+
+
+def _stated(svm: Svm, tol: float, certified: Certified) -> Answer:
+    certificate = certified.certificate
+    if certificate.gap <= tol:
+        return Answer(certified, SvmStatus.optimal, "")
+    if certificate.upper == math.inf:
+        proof = prove(svm, certified.dual)
+        if proof is not None:
+            return Answer(certified, SvmStatus.infeasible, proof.sentence)
+    return Answer(certified, SvmStatus.inaccurate, _why_inaccurate(svm, tol, certified))
+
+
+def _sharpened(svm: Svm, tol: float, candidate: Candidate, certified: Certified) -> Answer:
+    """Whatever there is against a gap above `tol`: proofs of infeasibility, rational sums, other weights."""
+    proof = _contradiction(svm, certified.dual) if certified.certificate.upper == math.inf else None
     if proof is not None:
         return proof
     if rational.affordable(svm):
@@ -25,11 +66,28 @@ def judge(svm: Svm, tol: float, candidate: Candidate, certified: Certified) -> t
         certified = certify(svm, candidate.W, candidate.dual, candidate.ray, exact=True)
         if certified.certificate.gap > tol:
             certified = _lifted(svm, certified, exact=True)
-        if certified.certificate.gap <= tol:
-            return certified, SvmStatus.optimal, ""
     if certified.certificate.upper == math.inf:
-        return _without_weights(svm, certified)
-    return certified, SvmStatus.inaccurate, _why_inaccurate(svm, certified, tol)
+        found = separability_of(svm)
+        if found.farkas is not None:
+            proof = _contradiction(svm, found.farkas)
+            if proof is not None:
+                return proof
+        if found.W is not None:
+            certified = certify(svm, found.W, certified.dual, exact=rational.affordable(svm))
+    return read(svm, tol, certified.W, certified.dual)
+
+
+def _contradiction(svm: Svm, ray: Floats) -> Answer | None:
+    """The multipliers of a proof, where `ray` leads to one that they lead to again when read from a file."""
+    first = prove(svm, ray)
+    second = None if first is None else prove(svm, first.multipliers)
+    if first is None or second is None:
+        return None
+    # Powers of two alone: a division would round what cancels exactly.
+    dual = np.ldexp(first.multipliers, -rounding.exponent(first.multipliers))
+    none = np.zeros(svm.shape)
+    certificate = evaluate(svm, none, dual, exact=rational.affordable(svm))
+    return Answer(Certified(certificate, frozen(none), frozen(dual)), SvmStatus.infeasible, second.sentence)
 
 
 def _lifted(svm: Svm, certified: Certified, *, exact: bool = False) -> Certified:
@@ -43,46 +101,19 @@ def _lifted(svm: Svm, certified: Certified, *, exact: bool = False) -> Certified
     return better if better.certificate.gap < certified.certificate.gap else certified
 
 
-def _contradiction(svm: Svm, certified: Certified) -> tuple[Certified, SvmStatus, str] | None:
-    """The multipliers of a solver that found no weights, made into a proof where they are one."""
-    if certified.certificate.upper < math.inf:
-        return None
-    from marginflow.svm.proof.farkas import prove
-
-    found = prove(svm, certified.dual)
-    if found is None:
-        return None
-    proof = certify(svm, certified.W, certified.dual, found.multipliers)
-    return proof, SvmStatus.infeasible, found.sentence
-
-
-def _without_weights(svm: Svm, certified: Certified) -> tuple[Certified, SvmStatus, str]:
-    """No separating weights came back: prove that there are none, or find some."""
-    from marginflow.svm.proof.separable import separability
-
-    found = separability(svm.constraints, svm.diagonal)
-    if found.separable:
-        rescued = certify(svm, _weights(found.W), certified.dual)
-        return rescued, SvmStatus.inaccurate, "only a separating W that need not be near the least was found"
-    if found.separable is None:
-        return (
-            certified,
-            SvmStatus.inaccurate,
-            (f"no separating W was found and none is excluded; none has norm below {certified.certificate.lower:.6g}"),
-        )
-    proof = certify(svm, certified.W, certified.dual, found.farkas)
-    return proof, SvmStatus.infeasible, found.proof
-
-
-def _weights(W: Floats | None) -> Floats:
-    assert W is not None
-    return W
-
-
-def _why_inaccurate(svm: Svm, certified: Certified, tol: float) -> str:
-    gap = certified.certificate.gap
+def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
+    certificate = certified.certificate
+    if certificate.upper == math.inf:
+        below = f"none has norm below {rounding.text_down(certificate.lower, 6)}"
+        if separability_of(svm).separable:
+            return f"weights in rational numbers separate, but none in float64 were found; {below}"
+        return f"no separating W was found and none is excluded; {below}"
+    if certificate.lower == 0.0:
+        return "weights that separate were found, but no multipliers that bound the value from below"
+    gap = certificate.gap
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
-    plain = svm.norm.value(certified.W) * size / float(certified.dual.sum()) - 1.0 if size else math.inf
+    total = float(certified.dual.sum())
+    plain = svm.norm.value(certified.W) * size / (total * certificate.margin) - 1.0 if total else math.inf
     if plain <= max(tol, 1e-14):
         return (
             f"the bounds meet to {max(plain, 0.0):.1e} before rounding and to {gap:.1e} with it: "

@@ -155,6 +155,11 @@ def unit_rows(constraints: Constraints, diagonal: bool) -> Rows:
     return Rows(scale, scale.h, dense=dense, structured=structured)
 
 
+def unit_columns(R: Floats) -> Floats:
+    """(D,) powers of two that bring the largest entry of every column of `R` to about one."""
+    return np.ldexp(1.0, -np.frexp(np.abs(R).max(axis=0, initial=0.0))[1])
+
+
 def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
     """The rows of `x` at length one, and their lengths; zero rows stay zero, with length one."""
     largest = np.abs(x).max(axis=1, initial=0.0)

@@ -1,0 +1,158 @@
+"""What a saved solution says, held against what its arrays show."""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy.typing as npt
+
+from marginflow.arrays import Floats
+from marginflow.errors import InputError
+
+
+@dataclass(frozen=True)
+class Check:
+    """One statement about the file, whether it holds, and the numbers behind it."""
+
+    name: str
+    holds: bool
+    finding: str
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The words and numbers of the file."""
+
+    status: str
+    reason: str
+    value: float
+    lower: float
+    upper: float
+    gap: float
+    tol: float
+
+    @staticmethod
+    def of(path: str | os.PathLike[str], arrays: Mapping[str, npt.NDArray[Any]]) -> "Claims":
+        """Read them.
+
+        Raises:
+            InputError: a number that is none, a word that no solution has.
+        """
+        numbers = {}
+        for name in ("format", "value", "lower", "upper", "gap", "tol"):
+            if arrays[name].shape != () or arrays[name].dtype.kind not in "fi":
+                raise InputError(f"{path}: {name} is not one number; save the solution again")
+            numbers[name] = float(arrays[name])
+        if numbers.pop("format") not in (1.0, 2.0):
+            raise InputError(f"{path}: its format is another; expected 1 or 2")
+        status, reason = str(arrays["status"]), str(arrays["reason"])
+        if status not in _STATUSES:
+            raise InputError(f"{path}: got status {status!r}; expected one of {', '.join(_STATUSES)}")
+        if not 0.0 < numbers["tol"] < 1.0:
+            raise InputError(f"{path}: got tol {numbers['tol']:g}; expected a relative gap between 0 and 1")
+        stages, steps = arrays["stages"], arrays["steps"]
+        if stages.dtype.kind != "U" or steps.dtype.kind != "i" or stages.shape != steps.shape or (steps < 0).any():
+            raise InputError(f"{path}: stages and steps are not names and counts; save the solution again")
+        return Claims(status, reason, **numbers)
+
+    def checks(
+        self, lower: float, upper: float, gap: float, slack: float, shown: str | None, dual: Floats
+    ) -> list[Check]:
+        """Compare with bounds found anew.
+
+        Args:
+            lower, upper, gap: the bounds found, and their gap.
+            slack: what the bounds found may lose to their own rounding.
+            shown: what shows that nothing separates, None where nothing does.
+            dual: (C,) the multipliers.
+        """
+        return [
+            Check(
+                "upper bound",
+                upper <= self.upper * (1.0 + slack),
+                f"{upper:.15g} from W over every constraint, claimed {self.upper:.15g}",
+            ),
+            Check(
+                "lower bound",
+                0.0 <= self.lower < math.inf and lower >= self.lower * (1.0 - slack),
+                f"{lower:.15g} from the multipliers, claimed {self.lower:.15g}",
+            ),
+            self._value(upper, slack),
+            self._gap(),
+            self._status(lower, gap, slack, shown),
+            self._reason(shown, dual),
+        ]
+
+    def _value(self, upper: float, slack: float) -> Check:
+        if upper == math.inf:
+            return Check("value", math.isnan(self.value), f"no weights separate, claimed {self.value:.15g}")
+        inside = max(self.lower, upper * (1.0 - slack)) <= self.value <= self.upper
+        return Check("value", inside, f"{upper:.15g} from W, claimed {self.value:.15g}")
+
+    def _gap(self) -> Check:
+        if self.upper == self.lower:
+            mine = 0.0
+        else:
+            mine = (self.upper - self.lower) / self.lower if self.lower > 0.0 else math.inf
+        right = self.gap == mine or (mine < math.inf and abs(self.gap - mine) <= 1e-9 * mine)
+        return Check("gap", right, f"{mine:.3g} between the claimed bounds, claimed {self.gap:.3g}")
+
+    def _status(self, lower: float, gap: float, slack: float, shown: str | None) -> Check:
+        if self.status == "optimal":
+            small = self.gap <= self.tol and gap <= self.tol * (1.0 + 1e-9) + slack
+            return Check("optimal", small, f"gap {gap:.2e} found, {self.gap:.2e} claimed, {self.tol:.1e} asked")
+        if self.status == "infeasible":
+            only = f"only shown: no separating W has norm below {lower:.6g}"
+            return Check("infeasible", shown is not None, shown or only)
+        apart = self.gap > self.tol and shown is None
+        return Check("inaccurate", apart, f"bounds {self.gap:.2e} apart, {self.tol:.1e} asked; {shown or 'they hold'}")
+
+    def _reason(self, shown: str | None, dual: Floats) -> Check:
+        """Whether it is a sentence of its status, and its numbers are those of the file."""
+        if self.status == "optimal":
+            return Check("reason", not self.reason, self.reason or "none, as it should be")
+        if self.status == "infeasible":
+            many = re.fullmatch(_CONTRADICTION, self.reason)
+            said = int(many[1]) == int((dual > 0.0).sum()) if many else self.reason == shown
+            return Check("reason", said, self.reason)
+        for pattern in _REASONS:
+            found = re.fullmatch(pattern, self.reason)
+            if found:
+                return Check("reason", all(self._is(k, float(x)) for k, x in found.groupdict().items()), self.reason)
+        return Check("reason", False, f"no solution gives the reason {self.reason!r}")
+
+    def _is(self, kind: str, number: float) -> bool:
+        if kind == "below":
+            return 0.99 * self.lower <= number <= self.lower
+        if kind == "plain":
+            return 0.0 <= number <= max(self.tol, 1e-14) * 1.1
+        return abs(number - {"gap": self.gap, "tol": self.tol}[kind]) <= 0.06 * number
+
+
+_STATUSES: Final = ("optimal", "infeasible", "inaccurate")
+
+_FLOAT: Final = r"[0-9.]+(?:e[+-]?[0-9]+)?"
+
+_CONTRADICTION: Final = (
+    r"([0-9]+) constraints contradict each other: positive multiples of them add up to zero "
+    r"(?:exactly, in rational arithmetic|up to rounding, and exactly for multipliers next to these)"
+)
+
+_REASONS: Final = tuple(
+    pattern.replace("GAP", f"(?P<gap>{_FLOAT})")
+    .replace("PLAIN", f"(?P<plain>{_FLOAT})")
+    .replace("TOL", f"(?P<tol>{_FLOAT})")
+    .replace("BELOW", f"(?P<below>{_FLOAT})")
+    for pattern in (
+        "weights that separate were found, but no multipliers that bound the value from below",
+        "the solver stopped at a certified gap of GAP where TOL was asked",
+        "the bounds meet to GAP, which is as near as float64 brings them",
+        "the bounds meet to PLAIN before rounding and to GAP with it: "
+        "this is what float64 can prove about constraints so nearly contradicting each other",
+        "no separating W was found and none is excluded; none has norm below BELOW",
+        "weights in rational numbers separate, but none in float64 were found; none has norm below BELOW",
+    )
+)
