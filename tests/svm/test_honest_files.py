@@ -1,6 +1,7 @@
 """Every file that the library writes verifies and loads: same arrays, same status, same bounds, same words."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from ugly_problems import near_contradiction, ugly
 
 import bank
 import marginflow as mf
+from marginflow.svm.candidate import Candidate
+from marginflow.svm.proof.status import answer
 from marginflow.svm.referee.verify import verify_saved
 
 
@@ -43,6 +46,26 @@ def test_nearly_contradicting_data(tmp_path_factory, seed, norm):
 def test_two_hundred_near_contradictions(tmp_path, first):
     for seed in range(first, first + 50):
         _round_trip(mf.solve(near_contradiction(seed), bank.NORMS[seed % len(bank.NORMS)]), tmp_path / "a.npz")
+
+
+def test_weights_without_a_lower_bound(tmp_path):
+    """Multipliers of zero leave a gap of infinity, which is a reason of its own."""
+    problem = bank.sphere(2, 3, 4)
+    fine = mf.solve(problem, "nuclear")
+    found = answer(fine.svm, 1e-9, Candidate(fine.W, np.zeros(len(fine.dual))))
+    arrays = found.certified
+    assert arrays.certificate.lower == 0.0 < arrays.certificate.upper < np.inf
+    solution = replace(
+        fine,
+        W=arrays.W,
+        dual=arrays.dual,
+        value=arrays.value(fine.svm),
+        certificate=arrays.certificate,
+        status=found.status,
+        reason=found.reason,
+    )
+    assert "from below" in solution.reason
+    _round_trip(solution, tmp_path / "a.npz")
 
 
 def _one_answer(seed, path):

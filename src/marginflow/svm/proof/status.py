@@ -108,6 +108,8 @@ def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
         if separability_of(svm).separable:
             return f"weights in rational numbers separate, but none in float64 were found; {below}"
         return f"no separating W was found and none is excluded; {below}"
+    if certificate.lower == 0.0:
+        return "weights that separate were found, but no multipliers that bound the value from below"
     gap = certificate.gap
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
     total = float(certified.dual.sum())

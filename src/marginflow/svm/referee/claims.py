@@ -147,6 +147,7 @@ _REASONS: Final = tuple(
     .replace("TOL", f"(?P<tol>{_FLOAT})")
     .replace("BELOW", f"(?P<below>{_FLOAT})")
     for pattern in (
+        "weights that separate were found, but no multipliers that bound the value from below",
         "the solver stopped at a certified gap of GAP where TOL was asked",
         "the bounds meet to GAP, which is as near as float64 brings them",
         "the bounds meet to PLAIN before rounding and to GAP with it: "

@@ -20,6 +20,7 @@ class Nuclear:
     """The sum of singular values; its dual is the largest one."""
 
     balance = 2.0
+    low_rank = True
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Singular value thresholding, through the smaller of Y'Y and YY' (docs/svm-nuclear.md)."""

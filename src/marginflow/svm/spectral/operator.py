@@ -21,6 +21,7 @@ class OperatorNorm:
     """The largest singular value; its dual is their sum."""
 
     balance = 0.3
+    low_rank = False
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Clip the singular values at the level theta with sum (s - theta)_+ = tau."""

@@ -19,6 +19,7 @@ from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.scaling.presolve import Presolved, presolve
 from marginflow.svm.spectral.face_newton import CurvedNorm, face_newton
 from marginflow.svm.spectral.first_order import Point, iterate, lower_bound, upper_bound
+from marginflow.svm.spectral.fixed_rank import on_fixed_rank
 from marginflow.svm.spectral.interior_point import NEVER, SemidefiniteNorm, interior_point
 
 
@@ -26,7 +27,9 @@ Progress = Callable[[int, float], object]
 
 
 class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
-    """A norm of singular values, with all that this course needs."""
+    """A norm of singular values, with all that this course needs; `low_rank` where its optima have few of them."""
+
+    low_rank: bool
 
 
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
@@ -145,6 +148,8 @@ class _Search:
         self.look_for_ray(self.best.dual)
         if not self.settled:
             self.polish()
+        if not self.settled and self.norm.low_rank:
+            self.best = _on_fixed_rank(self.A, self.norm, self.best)
 
     def look_for_ray(self, *directions: Floats) -> None:
         """Keep a direction in which the dual grows without bound, if one of these is."""
@@ -172,6 +177,17 @@ def _tighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
         return point
     length, change = corrected
     W = length * point.W + change
+    return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
+
+
+def _on_fixed_rank(A: Operator, norm: SpectralNorm, point: Point) -> Point:
+    """`point` with its binding margins made equal along the matrices of the rank that it has nearly."""
+    ratio = A.margins(point.W) / A.h
+    if not float((point.dual * A.h) @ ratio) > 0.0:
+        return point
+    W = on_fixed_rank(A, point.W, np.flatnonzero(_binding(A, point.dual, ratio)))
+    if W is None:
+        return point
     return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
 
 
