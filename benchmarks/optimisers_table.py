@@ -4,8 +4,8 @@
     python benchmarks/optimisers_table.py --problems 6 --only w    # one table, 6 problems
 
 A row is an optimiser at one rate on every problem, problem i from seed i. Gaps are medians in per cent over the runs
-that separate, at a tenth of the steps and at the end. `prototype` is what 30 problems gave before this code existed (own
-norm, at the end); rows further from it than a factor 1.3 are marked.
+that separate, at a tenth of the steps and at the end. `prototype` is what 30 problems gave before this code existed,
+own norm, at the end; rows further from it than a factor 1.3 are marked.
 """
 
 import argparse
