@@ -8,9 +8,13 @@ if TYPE_CHECKING:
     from marginflow.optim.adam import Adam as Adam
     from marginflow.optim.decay import L2 as L2, Decoupled as Decoupled
     from marginflow.optim.gradient_descent import GradientDescent as GradientDescent
+    from marginflow.optim.lion import Lion as Lion
+    from marginflow.optim.mirror import Mirror as Mirror
+    from marginflow.optim.muon import Muon as Muon
     from marginflow.optim.optimiser import AbstractOptimiser as AbstractOptimiser
     from marginflow.optim.rate import Constant as Constant, Power as Power, Speed as Speed
     from marginflow.optim.scaled import Scaled as Scaled
+    from marginflow.optim.shampoo import Shampoo as Shampoo
     from marginflow.optim.steepest import Steepest as Steepest
 
 _HOMES = {
@@ -19,6 +23,10 @@ _HOMES = {
     "GradientDescent": "gradient_descent",
     "Steepest": "steepest",
     "Adam": "adam",
+    "Muon": "muon",
+    "Lion": "lion",
+    "Shampoo": "shampoo",
+    "Mirror": "mirror",
     "L2": "decay",
     "Decoupled": "decay",
     "Constant": "rate",

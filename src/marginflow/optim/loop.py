@@ -168,9 +168,9 @@ class Loop:
         return np.asarray(np.all(each, axis=0))
 
     def _collect(self, f: Floats, pull: Scaled, direction: Scaled, log_rate: Floats) -> None:
-        """Add the force, weighted by how far the step along it goes."""
-        length = np.sqrt(inner(pull.arrays, pull.arrays))
-        weight = log_rate + self.recipe.optimiser.log_size(direction) - safe_log(length)
+        """Add the force, weighted by the length of the step over that of the pull."""
+        along = inner(direction.arrays, direction.arrays) / inner(pull.arrays, pull.arrays)
+        weight = log_rate + direction.log + safe_log(along) / 2.0
         weight = np.where(np.isfinite(weight), weight, -np.inf)
         top = np.maximum(self._log_pulled, weight)
         counted = np.where(np.isneginf(top), 0.0, top)

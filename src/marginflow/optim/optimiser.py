@@ -63,6 +63,10 @@ class AbstractOptimiser(ABC):
         step = direction.plain(log_rate)
         return {n: x + step[n] for n, x in arrays.items()}
 
+    def rate_for(self, log_growth: Floats, pull: Scaled, arrays: Arrays) -> Floats | None:
+        """(B,) log of the rate whose step adds e^log_growth to <pull.arrays, theta>; None where `move` is linear."""
+        return None
+
     def norm(self, setting: "Setting") -> Prediction:
         """The norm of W that it is expected to minimise in this setting."""
         return Prediction(None, f"nothing is derived for the optimiser {self.word}")

@@ -132,9 +132,12 @@ class Speed(AbstractRate):
         return f"speed:{float(self.rho)!r}"
 
     def log_rate(self, stand: Stand) -> Floats:
+        wanted = np.log(self.rho * np.maximum(-stand.force.f, 0.0).sum(axis=(1, 2)))
+        own = stand.optimiser.rate_for(wanted, stand.pull, stand.arrays)
+        if own is not None:
+            return own
         size = stand.optimiser.log_size(stand.direction)
         slope = safe_log(stand.optimiser.ball.dual(stand.pull.arrays)) + (stand.pull.log - stand.force.log_norm) + size
-        wanted = np.log(self.rho * np.maximum(-stand.force.f, 0.0).sum(axis=(1, 2)))
         out = wanted - slope
         if stand.degree > 1:
             unit = np.exp(np.minimum(stand.direction.log - size, 700.0))

@@ -14,7 +14,11 @@ from marginflow.errors import InputError
 from marginflow.optim.adam import Adam as Adam
 from marginflow.optim.geometry import GEOMETRIES
 from marginflow.optim.gradient_descent import GradientDescent as GradientDescent
+from marginflow.optim.lion import Lion as Lion
+from marginflow.optim.mirror import Mirror as Mirror
+from marginflow.optim.muon import Muon as Muon
 from marginflow.optim.optimiser import AbstractOptimiser as AbstractOptimiser
+from marginflow.optim.shampoo import Shampoo as Shampoo
 from marginflow.optim.steepest import Steepest as Steepest
 
 
@@ -24,6 +28,10 @@ OPTIMISERS: dict[str, Callable[..., AbstractOptimiser]] = {
     "gd": GradientDescent,
     **{g.command: partial(Steepest, g.word) for g in GEOMETRIES.values()},
     "adam": Adam,
+    "muon": Muon,
+    "lion": Lion,
+    "shampoo": Shampoo,
+    "mirror": Mirror,
 }
 """By the word that the command line uses; a new one is one file and one line here."""
 
