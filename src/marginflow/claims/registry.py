@@ -20,6 +20,10 @@ _FILES: Final = (
     "traps",
     "contrast",
     "ends",
+    "geometries",
+    "memory",
+    "muon",
+    "decay",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
 
