@@ -5,6 +5,7 @@ TransformerLens: pip install torch==2.13.* and --no-deps transformer-lens; left 
 """
 
 import argparse
+import importlib
 import importlib.util
 import json
 import resource
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -148,17 +150,12 @@ def beside_transformer_lens() -> None:
         return
     import torch
 
-    own = Path(next(iter(found.submodule_search_locations or []))) / "FactoredMatrix.py"
-    spec = importlib.util.spec_from_file_location("factored_matrix", own)
-    module = importlib.util.module_from_spec(spec)
-    # The package itself wants `datasets`; the file needs one helper of it.
-    sys.modules.setdefault("transformer_lens", type(sys)("transformer_lens"))
-    sys.modules.setdefault("transformer_lens.utilities", type(sys)("transformer_lens.utilities"))
-    helper = type(sys)("transformer_lens.utils")
-    helper.get_corner = lambda tensor, n=3: tensor
-    sys.modules["transformer_lens.utils"] = helper
-    sys.modules["transformer_lens"].utils = helper
-    spec.loader.exec_module(module)
+    # The packages' own __init__ files want `datasets` and more: empty ones in their place find the same files.
+    for name in ("transformer_lens", "transformer_lens.utilities"):
+        package = types.ModuleType(name)
+        package.__path__ = [str(Path(found.origin).parent.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = package
+    module = importlib.import_module("transformer_lens.FactoredMatrix")
     checkpoint = open_checkpoint(minilm.folder())
     heads = [head for layer in range(checkpoint.shape.layers) for head in checkpoint.layer(layer)]
 

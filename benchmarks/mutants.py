@@ -169,7 +169,9 @@ def run(mutants: Sequence[Mutant], processes: int, fresh: bool) -> dict[str, Ans
     known: dict[str, dict[str, object]] = {}
     if RESULTS.exists() and not fresh:
         known = json.loads(RESULTS.read_text(encoding="utf-8"))
-    answers = {m.name: Answer(**known[m.key]) for m in mutants if m.key in known}  # type: ignore[arg-type]
+    # Of the files as they are copied: what is edited meanwhile is not what was run.
+    keys = {m.name: m.key for m in mutants}
+    answers = {name: Answer(**known[key]) for name, key in keys.items() if key in known}  # type: ignore[arg-type]
     todo = [m for m in mutants if m.name not in answers]
     trees: Queue[Tree] = Queue()
     with tempfile.TemporaryDirectory() as name:
@@ -192,7 +194,7 @@ def run(mutants: Sequence[Mutant], processes: int, fresh: bool) -> dict[str, Ans
                 trees.put(tree)
             print(f"{mutant.name}: {found.word} {found.by} ({found.seconds:.0f} s)", file=sys.stderr, flush=True)
             if found.word != "fails by itself":
-                known[mutant.key] = asdict(found)
+                known[keys[mutant.name]] = asdict(found)
                 RESULTS.parent.mkdir(exist_ok=True)
                 RESULTS.write_text(json.dumps(known, indent=1), encoding="utf-8")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         DiagonalKeyQuery as DiagonalKeyQuery,
         KeyQuery as KeyQuery,
     )
+    from marginflow.optim.descend import descend as descend, descend_many as descend_many
     from marginflow.problem.constraints import Constraints as Constraints
     from marginflow.problem.named import load as load
     from marginflow.problem.problem import Problem as Problem
@@ -52,6 +53,8 @@ _HOMES = {
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
     "register": "marginflow.extensions",
+    "descend": "marginflow.optim.descend",
+    "descend_many": "marginflow.optim.descend",
     "against_svm": "marginflow.diagnostics.against_svm",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
@@ -63,7 +66,7 @@ _HOMES = {
 }
 
 
-_MODULES = {"losses": "marginflow.model.loss"}
+_MODULES = {"losses": "marginflow.model.loss", "optim": "marginflow.optim"}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,9 @@ _FILES: Final = (
     "traps",
     "contrast",
     "ends",
+    "geometries",
+    "memory",
+    "decay",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
 

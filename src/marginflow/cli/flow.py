@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
+from marginflow.cli.start import read_start
 from marginflow.errors import InputError
 
 
@@ -57,7 +58,7 @@ def flow(
             raise InputError("--seeds: got it with --save or --init, which are of one run; give --seed")
         options = {"scale": scale, "until_margin": until_margin, "until": until, "loss": loss, "rtol": rtol}
         return _many(problem, model, _seeds(seeds), options, json)
-    start = None if init is None else _start(init, model)
+    start = None if init is None else read_start(init, model)
     if save is not None:
         output_path(save, data, *([] if init is None else [init]))
     with progress(f"flow {parameterization}", "there is no verdict, and nothing is saved") as show:
@@ -190,14 +191,3 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     if f["ends"]:
         lines.append(f"possible ends    {f['ends']}")
     return "\n".join(lines)
-
-
-def _start(file: Path, model: "AbstractParameterization") -> dict[str, Any]:
-    """The arrays of a start; the parameterisation itself checks their shapes."""
-    from marginflow.npz import read_npz
-
-    arrays = read_npz(file)
-    wanted = set(model.shapes(1, 1))
-    if set(arrays) != wanted:
-        raise InputError(f"{file}: got arrays {sorted(arrays)}; expected exactly {sorted(wanted)} for {model.word}")
-    return arrays

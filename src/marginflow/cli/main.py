@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from marginflow.cli import attractors, audit, claims, demo, describe, figure, flow, report, study, svm
+from marginflow.cli import attractors, audit, claims, demo, descend, describe, figure, flow, report, study, svm
 from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
 
@@ -41,6 +41,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "describe": describe.describe,
     "svm": svm.svm,
     "flow": flow.flow,
+    "descend": descend.descend,
     "attractors": attractors.attractors,
     "audit": audit.audit,
     "claims": claims.claims,

@@ -192,6 +192,6 @@ def _convert(path: Path) -> str:
     return (
         "pickled weights can run code, so they are never loaded here; convert them once where you trust them: "
         'python -c "import torch; from safetensors.torch import save_file; '
-        f"save_file({{k: v.clone() for k, v in torch.load('{path.name}', weights_only=True).items()}}, "
-        "'model.safetensors')\""
+        f"found = torch.load('{path.name}', map_location='cpu', weights_only=True); "
+        "save_file({k: v.clone() for k, v in found.items()}, 'model.safetensors')\""
     )

@@ -101,6 +101,11 @@ class Identity(AbstractParameterMap):
     def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         return {self.name: G}
 
+    def product(self, arrays: Arrays) -> Floats:
+        return arrays[self.name]
+
+    descents = descent
+
     def pack(self, arrays: Arrays) -> Floats:
         return arrays[self.name]
 

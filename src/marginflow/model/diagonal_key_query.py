@@ -77,6 +77,11 @@ class _Product(AbstractParameterMap):
     def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         return {"k": G * arrays["q"], "q": G * arrays["k"]}
 
+    def product(self, arrays: Arrays) -> Floats:
+        return arrays["k"] * arrays["q"]
+
+    descents = descent
+
     def pack(self, arrays: Arrays) -> Floats:
         k, q = arrays["k"], arrays["q"]
         return np.stack([np.zeros_like(k), k + q, k - q])

@@ -117,7 +117,12 @@ class _Bilinear(AbstractParameterMap):
         return K.transpose(0, 2, 1) @ K - Q.transpose(0, 2, 1) @ Q
 
     def descent(self, arrays: Arrays, G: Floats) -> Arrays:
-        return {"K": G @ arrays["Q"], "Q": G.T @ arrays["K"]}
+        return {"K": G @ arrays["Q"], "Q": np.swapaxes(G, -1, -2) @ arrays["K"]}
+
+    def product(self, arrays: Arrays) -> Floats:
+        return arrays["K"] @ arrays["Q"].transpose(0, 2, 1)
+
+    descents = descent
 
     def pack(self, arrays: Arrays) -> Floats:
         return np.concatenate([arrays["K"], arrays["Q"]])

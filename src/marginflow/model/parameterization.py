@@ -66,6 +66,15 @@ class AbstractParameterMap(ABC):
     def descent(self, arrays: Arrays, G: Floats) -> Arrays:
         """Minus the gradient in the trained arrays of one run, where the weights are pulled by G (no batch axis)."""
 
+    def product(self, arrays: Arrays) -> Floats:
+        """The weights of a batch of runs, whose arrays have the runs as their first axis."""
+        return self.weights(np.stack([self.pack(run) for run in _runs(arrays)]))
+
+    def descents(self, arrays: Arrays, G: Floats) -> Arrays:
+        """`descent` of every run of a batch."""
+        each = [self.descent(run, g) for run, g in zip(_runs(arrays), G, strict=True)]
+        return {name: np.stack([one[name] for one in each]) for name in arrays}
+
     @abstractmethod
     def pack(self, arrays: Arrays) -> Floats:
         """theta of one run (no batch axis) from arrays of the right shapes."""
@@ -182,6 +191,12 @@ class AbstractParameterization(ABC):
                 "give a start with a nonzero entry"
             )
         return out
+
+
+def _runs(arrays: Arrays) -> list[Arrays]:
+    """The arrays of each run of a batch."""
+    count = len(next(iter(arrays.values())))
+    return [{name: array[b] for name, array in arrays.items()} for b in range(count)]
 
 
 def relative(theta: Floats, error: Floats) -> Floats:

@@ -1,109 +1,225 @@
-"""The flow's discrete cousins, from the same force: gradient descent and its normalised forms (theory 2.1, 2.2)."""
+"""The door of the room: train with the steps that people use (docs/optimisers.md)."""
 
-from collections.abc import Callable
-from typing import Any, Final, Literal
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
-from marginflow.model.parameterization import AbstractParameterization, Arrays
+from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.registry import parse_parameterization
+from marginflow.optim.decay import AbstractDecay, parse_decay
+from marginflow.optim.loop import Loop, Progress as Progress, Recipe
+from marginflow.optim.optimiser import AbstractOptimiser
+from marginflow.optim.rate import AbstractRate, Speed, parse_rate
+from marginflow.optim.registry import command_of, parse_optimiser
+from marginflow.optim.setting import Setting
+from marginflow.optim.verdict import judge_steps
+from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
-from marginflow.trajectory.ended import Ended
-from marginflow.trajectory.method import Method
-from marginflow.trajectory.snapshots import Snapshots
+from marginflow.trajectory.method import Method, command_words
 from marginflow.trajectory.trajectory import Trajectory
-from marginflow.trajectory.verdict import FlowStatus, Verdict
-
-
-Rule = Literal["gradient", "normalised", "normalised-separately"]
-
-PER_DECADE: Final = 8
-"""Iterates kept per decade of iterations."""
 
 
 def descend(
-    problem: Problem,
-    parameterization: AbstractParameterization,
+    problem: Problem | str,
+    parameterization: AbstractParameterization | str,
+    optimizer: AbstractOptimiser | str = "gd",
     *,
-    rule: Rule = "gradient",
-    rate: float = 0.1,
-    iterations: int = 1000,
+    rate: AbstractRate | float | str = Speed(0.03),
+    decay: AbstractDecay | str | None = None,
+    iterations: int = 10_000,
+    until_margin: float = math.inf,
+    batch: int | None = None,
     seed: int = 0,
     scale: float = 0.1,
     init: Any = None,
-    loss: str | AbstractLoss = EXPONENTIAL,
+    loss: str | AbstractLoss | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
 ) -> Trajectory:
-    """Descend the mean loss with a fixed rate; the trajectory keeps the mean force between its snapshots.
+    """Train by discrete steps; the trajectory keeps the mean force between its snapshots.
 
-    "gradient" moves by rate times minus the gradient; "normalised" by rate along it, all arrays together;
-    "normalised-separately" by rate along each array's own gradient, as TF-as-SVM does for K and Q. The gradient's
-    direction is exact at any margin and its size is kept as a logarithm: the normalised rules never divide by an
-    underflown number, and "gradient" stalls only where rate times gradient is below the parameters' last bit.
+    The direction of the gradient is exact at any margin and its size a logarithm, as are the sizes of all buffers:
+    nothing underflows. A part of the force below e^-745 of the largest counts as 0.
 
     Args:
-        problem, parameterization, seed, scale, init, loss: as for `integrate`.
-        rule: one of the above.
-        rate: > 0.
-        iterations: > 0.
+        problem: data; or what `load` takes.
+        parameterization: what is trained; or its word.
+        optimizer: the rule; or its word, such as adam:b1=0.9,b2=0.95,eps=0.
+        rate: a number, `Power(eta, a)` or `Speed(rho)`, with which the margin grows rho a step; or their words.
+        decay: `L2(lam)`, `Decoupled(lam)` or None; or their words.
+        iterations: >= 1, steps at most.
+        until_margin: stop at the first iterate of this margin.
+        batch: samples drawn without replacement for each step, from the seed; None for all.
+        seed, scale: of the start, entries `scale` times standard normal.
+        init: the arrays to start from instead, by name or in order.
+        loss: of each sample, or its word; the exponential one for None.
+        progress: called now and then.
+        keep_partial: return what there is on KeyboardInterrupt, instead of raising it.
 
     Raises:
-        InputError, UndefinedError: as `integrate`.
+        InputError: an option that cannot be used. UndefinedError: diagonal weights on tokens and queries of different
+            dimensions. KeyboardInterrupt: unless `keep_partial`.
     """
-    rules: dict[str, Callable[[Arrays, float], tuple[Arrays, float]]] = {
-        "gradient": _plain,
-        "normalised": _together,
-        "normalised-separately": _separately,
+    return descend_many(
+        problem,
+        parameterization,
+        optimizer,
+        seeds=[seed],
+        inits=None if init is None else [init],
+        rate=rate,
+        decay=decay,
+        iterations=iterations,
+        until_margin=until_margin,
+        batch=batch,
+        scale=scale,
+        loss=loss,
+        progress=progress,
+        keep_partial=keep_partial,
+    )[0]
+
+
+@one_thread()
+def descend_many(
+    problems: Problem | str | Sequence[Problem | str],
+    parameterization: AbstractParameterization | str,
+    optimizer: AbstractOptimiser | str = "gd",
+    *,
+    seeds: Sequence[int] | None = None,
+    inits: Sequence[Any] | None = None,
+    rate: AbstractRate | float | str = Speed(0.03),
+    decay: AbstractDecay | str | None = None,
+    iterations: int = 10_000,
+    until_margin: float = math.inf,
+    batch: int | None = None,
+    scale: float = 0.1,
+    loss: str | AbstractLoss | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    keep_partial: bool = False,
+) -> list[Trajectory]:
+    """Many runs together: one problem with many starts, or one start for each of many problems.
+
+    Args:
+        problems: one, or as many as there are seeds and inits.
+        seeds, inits: one for each run; seed 0 where neither is given. With inits, seeds are those of mini-batches.
+        parameterization, optimizer, rate, decay, iterations, until_margin, batch, scale, loss, progress,
+            keep_partial: as for `descend`, shared by all.
+
+    Returns:
+        The trajectories, in order; each is what `descend` returns for it.
+
+    Raises:
+        InputError, UndefinedError, KeyboardInterrupt: as `descend`; different numbers of problems, seeds and inits.
+    """
+    rule, rate, decay, loss = parse_optimiser(optimizer), parse_rate(rate), parse_decay(decay), parse_loss(loss)
+    kind = parse_parameterization(parameterization)
+    one = isinstance(problems, Problem | str)
+    given = [as_problem(p) for p in ([problems] if one else problems)]  # type: ignore[union-attr]
+    count = _count(None if one else len(given), seeds, inits)
+    given = given * count if one else given
+    numbers = [0] * count if seeds is None else [_whole("seed", x, 0) for x in seeds]
+    _check(iterations, until_margin, scale, batch, min(p.n for p in given))
+    models, starts = [], []
+    for i, p in enumerate(given):
+        init = None if inits is None else inits[i]
+        model = kind.sized(p.d, p.d_z, init)
+        if rule.matrices:
+            _need_matrices(rule.word, model.shapes(p.d, p.d_z))
+        drawn = model.draw(p.d, p.d_z, np.random.default_rng(numbers[i]), scale) if init is None else init
+        models.append(model)
+        starts.append(model.start(drawn, p.d, p.d_z))
+    out: dict[int, Trajectory] = {}
+    for group in _groups(given, models):
+        members = [given[i] for i in group]
+        shared = all(p is members[0] for p in members)
+        objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
+        arrays = {n: np.stack([starts[i][n] for i in group]) for n in starts[group[0]]}
+        draws = None if batch is None else [np.random.default_rng([numbers[i], 1]) for i in group]
+        recipe = Recipe(models[group[0]], rule, rate, decay, iterations, until_margin, batch)
+        loop = Loop(objective, arrays, recipe, draws)
+        try:
+            loop.go(progress)
+        except KeyboardInterrupt:
+            # Of several groups, those that were not begun have nothing to show.
+            if not keep_partial or len(out) + len(group) < count:
+                raise
+            loop.interrupt()
+        for i, run in zip(group, loop.runs, strict=True):
+            setting = Setting(given[i], models[i], rate, decay, iterations, batch)
+            seed = -1 if inits is not None else numbers[i]
+            method = _method(setting, rule, loss, seed, scale, until_margin)
+            verdict = judge_steps(given[i], loss, run.snapshots, run.ended, method.norm)
+            out[i] = Trajectory(given[i], models[i], loss, method, run.snapshots, verdict, run.ended)
+    return [out[i] for i in range(count)]
+
+
+def _method(
+    setting: Setting, rule: AbstractOptimiser, loss: AbstractLoss, seed: int, scale: float, until_margin: float
+) -> Method:
+    """How the run was made, with the norm expected and the command that repeats it."""
+    expected = rule.norm(setting)
+    optimiser = command_of(rule)
+    options: dict[str, Any] = {
+        "seed": seed,
+        "scale": float(scale),
+        "until_margin": float(until_margin) if math.isfinite(until_margin) else None,
+        "optimizer": optimiser,
+        "rate": setting.rate.command,
+        "decay": None if setting.decay is None else setting.decay.command,
+        "iterations": setting.iterations,
+        "batch": setting.batch,
     }
-    if rule not in rules:
-        raise InputError(f"rule: got {rule!r}; expected one of {', '.join(rules)}")
-    if not rate > 0 or not np.isfinite(rate) or iterations < 1:
-        raise InputError(f"descend: got rate {rate} and {iterations} iterations; expected positive numbers")
-    loss = parse_loss(loss)
-    d, d_z = problem.d, problem.d_z
-    objective = Objective.of([problem], parameterization, loss)
-    drawn = parameterization.draw(d, d_z, np.random.default_rng(seed), scale) if init is None else init
-    arrays = parameterization.start(drawn, d, d_z)
-    seen: list[tuple[Floats, Floats, Floats, int]] = []
-    due = 0
-    # What made the weights since the last snapshot, at the scale of the largest force in it.
-    pulled, log_size = np.zeros(problem.mask.shape), -np.inf
-    for k in range(iterations + 1):
-        theta = objective.map.pack(arrays)
-        s = objective.logits(theta[None])
-        here = objective.force(s)
-        if k == due or k == iterations:
-            f = pulled if k else here.f[0]
-            seen.append((theta, s.high[0] + s.low[0], f, k))
-            due = max(k + 1, int(np.ceil(max(k, 1) * 10.0 ** (1.0 / PER_DECADE))))
-            pulled, log_size = np.zeros_like(pulled), -np.inf
-        pull = objective.map.descent(arrays, objective.tokens.adjoint(here.f)[0])
-        moves, weight = rules[rule](pull, float(here.log_norm[0]))
-        most = max(log_size, weight)
-        pulled = pulled * np.exp(log_size - most) + here.f[0] * np.exp(weight - most)
-        log_size = most
-        arrays = {name: arrays[name] + rate * moves[name] for name in arrays}
-    thetas, logits, forces, steps = (np.stack(column) for column in zip(*seen, strict=True))
-    snapshots = Snapshots(thetas, logits, np.zeros_like(logits), forces, np.full(len(steps), np.nan), steps)
-    options = {"seed": seed if init is None else -1, "scale": scale, "rate": rate, "iterations": iterations}
-    norm = parameterization.flow_norm
-    why = f"{rule} descent follows the flow of {parameterization.label} in the limit of small steps"
-    method = Method("descend", norm, why, f"{rule} descent, rate {rate:g}", "", options)
-    verdict = Verdict(FlowStatus.undecided, "where a discrete method ends is not judged yet")
-    return Trajectory(problem, parameterization, loss, method, snapshots, verdict, Ended.steps)
+    words = command_words("descend", setting.problem, setting.parameterization, options)
+    words += ["--optimizer", optimiser, "--rate", options["rate"], "--iterations", str(setting.iterations)]
+    words += ["--decay", options["decay"]] if options["decay"] else []
+    words += ["--batch", str(setting.batch)] if setting.batch is not None else []
+    words += ["--loss", loss.word] if loss != EXPONENTIAL else []
+    label = f"{rule.label}, rate {options['rate']}" + (f", decay {options['decay']}" if options["decay"] else "")
+    return Method("descend", expected.norm, expected.why, label, shlex.join(words), options)
 
 
-def _plain(pull: Arrays, log_norm: float) -> tuple[Arrays, float]:
-    return {name: np.exp(log_norm) * move for name, move in pull.items()}, log_norm
+def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
+    """The runs whose problems and parameters have one shape, together."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
+        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
+    return list(groups.values())
 
 
-def _together(pull: Arrays, log_norm: float) -> tuple[Arrays, float]:
-    size = max(np.sqrt(sum(float((move * move).sum()) for move in pull.values())), 1e-300)
-    return {name: move / size for name, move in pull.items()}, -float(np.log(size))
+def _count(problems: int | None, seeds: Sequence[int] | None, inits: Sequence[Any] | None) -> int:
+    lengths = {len(v) for v in (seeds, inits) if v is not None} | ({problems} if problems is not None else set())
+    if len(lengths) > 1 or lengths == {0}:
+        raise InputError(
+            f"descend_many: got {sorted(lengths)} problems, seeds and inits; expected one number of runs, at least 1"
+        )
+    return lengths.pop() if lengths else 1
 
 
-def _separately(pull: Arrays, log_norm: float) -> tuple[Arrays, float]:
-    sizes = {name: max(float(np.linalg.norm(move)), 1e-300) for name, move in pull.items()}
-    return {name: move / sizes[name] for name, move in pull.items()}, -float(np.log(max(sizes.values())))
+def _need_matrices(word: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    vectors = [f"{name} {shape}" for name, shape in shapes.items() if len(shape) != 2]
+    if vectors:
+        raise InputError(
+            f"optimizer {word}: got {', '.join(vectors)}; expected matrices (w or kq); use sign for vectors"
+        )
+
+
+def _whole(what: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{what}: got {value!r}; expected a whole number of at least {least}")
+    return int(value)
+
+
+def _check(iterations: Any, until_margin: Any, scale: Any, batch: Any, samples: int) -> None:
+    _whole("iterations", iterations, 1)
+    if not (isinstance(until_margin, int | float | np.number) and until_margin > 0):
+        raise InputError(f"until_margin: got {until_margin!r}; expected a positive number")
+    if not (isinstance(scale, int | float | np.number) and 0.0 <= scale <= 1e10):
+        raise InputError(f"scale: got {scale!r}; expected a number between 0 and 1e10")
+    if batch is not None and _whole("batch", batch, 1) > samples:
+        raise InputError(f"batch: got {batch}; expected at most the {samples} samples there are")

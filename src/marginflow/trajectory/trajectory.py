@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Floats, Ints, frozen
+from marginflow.errors import InputError
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
 from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
+from marginflow.norms import parse_norm
 from marginflow.notebook import card, number
 from marginflow.problem.problem import Problem
 from marginflow.trajectory.ended import Ended as Ended
@@ -100,8 +102,11 @@ class Trajectory:
 
     @property
     def norm(self) -> str:
-        """The norm to compare with: the one predicted, or that of the parameterisation's flow where none is."""
-        return self.method.norm or self.parameterization.flow_norm
+        """The norm to compare with: the one predicted, or that of the parameterisation's flow where none is known."""
+        try:
+            return parse_norm(self.method.norm or self.parameterization.flow_norm).name
+        except InputError:
+            return self.parameterization.flow_norm
 
     @property
     def steps(self) -> int:

@@ -1,4 +1,4 @@
-"""Norms of all entries of a full W: what they share with norms of vectors, with other full weights, and their own traps."""
+"""Norms of all entries of a full W: what they share with norms of vectors and other full weights, and their traps."""
 
 import itertools
 
@@ -140,7 +140,7 @@ def test_entries_without_a_multiplier_bound_the_rank_as_a_pattern():
 
 
 def test_powers_of_a_product_are_no_product_of_more_queries():
-    """The dual matrix of two queries has rank two, the optimum under p = 3 three: powers of entries do not keep a rank."""
+    """The dual matrix of two queries has rank two, the optimum under p = 3 more: powers of entries keep no rank."""
     found = mf.solve(bank.sphere(2, 4, 5, 3), "entry-lp:3")
     assert len(found.constraints.z) == 2
     assert np.linalg.matrix_rank(found.W, tol=1e-6) > 2

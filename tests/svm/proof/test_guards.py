@@ -10,9 +10,7 @@ import marginflow as mf
 from marginflow import rounding
 from marginflow.norms import parse_norm
 from marginflow.svm.program import Svm
-from marginflow.svm.proof.certificate import evaluate
-from marginflow.svm.referee import verify
-from marginflow.svm.referee.exact import Exact
+from marginflow.svm.proof.certificate import dual_matrix, evaluate
 
 
 def test_up_and_down_cover_their_roundings():
@@ -55,6 +53,25 @@ def test_the_dual_matrix_carries_its_rounding(norm, dual_norm):
         assert Fraction(evaluate(svm, np.zeros(4), dual).lower) <= exact
         wrong += Fraction(float(dual.sum()) / svm.norm.dual_value(svm.adjoint(dual))) > exact
     assert wrong >= 8  # without the guard that many bounds would be wrong
+
+
+@pytest.mark.parametrize("norm", ["nuclear", "operator", "frobenius"])
+def test_the_dual_matrix_of_matrices_carries_its_rounding(norm):
+    """Of one sample it is u z', whose norms are all |u| |z|: squares are compared, in rational numbers."""
+    wrong = 0
+    for seed in range(40):
+        constraints, dual = _cancelling(seed)
+        svm = Svm(constraints, parse_norm(norm))
+        weights, z = [Fraction(w) for w in dual.tolist()], constraints.z[0].tolist()
+        u = [sum(w * Fraction(a) for w, a in zip(weights, column, strict=True)) for column in constraints.a.T.tolist()]
+        squares = sum(x * x for x in u) * sum(Fraction(x) ** 2 for x in z)
+        total = sum(weights)
+        assert Fraction(evaluate(svm, np.zeros((4, 4)), dual).lower) ** 2 * squares <= total**2
+        wrong += Fraction(float(dual.sum()) / svm.norm.dual_value(svm.adjoint(dual))) ** 2 * squares > total**2
+        M, error = dual_matrix(svm, dual)
+        for (j, k), entry in np.ndenumerate(M):
+            assert abs(Fraction(float(entry)) - u[j] * Fraction(z[k])) <= Fraction(float(error[j, k]))
+    assert wrong >= 8
 
 
 def test_margins_carry_their_rounding():
@@ -104,26 +121,3 @@ def test_norm_bounds_hold_for_a_poor_decomposition(monkeypatch, spoilt):
     found = rounding.spectral_up(M)
     assert operator <= found[0] <= operator * (1 + 1e-5)
     assert nuclear <= found[1] <= nuclear * (1 + 1e-5)
-
-
-@pytest.mark.parametrize("kind", ["operator", "nuclear"])
-def test_the_verifiers_bound_holds_for_a_factorisation_as_bad_as_the_theorem_allows(monkeypatch, kind):
-    """Singular values too small by some roundings, and a Cholesky that passes what is indefinite by its own error."""
-    M = np.random.default_rng(0).standard_normal((4, 5)) / 8
-    svd, cholesky = np.linalg.svd, np.linalg.cholesky
-
-    def small(A, **options):
-        U, s, Vt = svd(A, **options)
-        return U, s * (1 - 20 * 2.0**-53), Vt
-
-    def lenient(A):
-        N = len(A)
-        return cholesky(A + 0.9 * (N + 1) * 2.0**-53 * np.trace(A) * np.eye(N))
-
-    operator, nuclear = _exact_norms(M)
-    monkeypatch.setattr(np.linalg, "svd", small)
-    monkeypatch.setattr(np.linalg, "cholesky", lenient)
-    bound = verify._spectral_up(Exact.of(M), kind)
-    true = operator if kind == "operator" else nuclear
-    with mpmath.workdps(50):
-        assert mpmath.mpf(bound.numerator) / bound.denominator >= true

@@ -1,0 +1,78 @@
+"""How far a run is from the SVM of each norm, and how fast its margin grows: what optimisers are compared by."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.diagnostics.ratio import weights_in
+from marginflow.errors import InputError, UndefinedError
+from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.svm.solve import solve
+from marginflow.trajectory.trajectory import Trajectory
+
+
+FULL: Final = ("nuclear", "frobenius", "operator", "entry-linf", "entry-l1")
+DIAGONAL: Final = ("l1", "l2", "linf")
+
+
+@dataclass(frozen=True)
+class Gap:
+    """N(W) / (least margin x certified least norm of margin 1) - 1.
+
+    Attributes:
+        values: (S,) per snapshot asked for; nan where the margin is not positive, or there is no certified least.
+        least: the certified lower bound of the least norm; nan for none.
+        reason: why there is none, or "".
+    """
+
+    values: Floats
+    least: float
+    reason: str = ""
+
+
+def gaps(
+    path: Trajectory, *, snapshots: list[int] | None = None, norms: tuple[str, ...] | None = None
+) -> dict[str, Gap]:
+    """The gap of a run in each norm; optimisers are compared at equal margin, not at equal iterations.
+
+    Args:
+        path: any run.
+        snapshots: which; the last one when None.
+        norms: by name; by default those of full matrices, or of diagonals for diagonal weights.
+    """
+    chosen = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
+    at = [-1] if snapshots is None else snapshots
+    out = {}
+    for name in chosen:
+        none = np.full(len(at), math.nan)
+        try:
+            norm = parse_norm(name)
+            solution = solve(path.problem, norm)
+        except (InputError, UndefinedError) as error:
+            out[name] = Gap(none, math.nan, str(error))
+            continue
+        if solution.status.name != "optimal":
+            out[name] = Gap(none, math.nan, f"the {name} SVM: {solution.status.value}")
+            continue
+        least = float(solution.certificate.lower)
+        out[name] = Gap(np.array([_over_margin(path, i, norm) for i in at]) / least - 1.0, least)
+    return out
+
+
+def margin_speed(path: Trajectory) -> float:
+    """Growth of the least margin per iteration over the last half of the iterations; nan for a single snapshot."""
+    steps, margin = path.iteration, path.margin
+    first = int(np.searchsorted(steps, steps[-1] / 2.0))
+    first = min(first, len(steps) - 2)
+    if len(steps) < 2 or steps[-1] == steps[first]:
+        return math.nan
+    return float((margin[-1] - margin[first]) / (steps[-1] - steps[first]))
+
+
+def _over_margin(path: Trajectory, i: int, norm: AbstractNorm) -> float:
+    W = path.W(i)
+    margin = float(path.problem.constraints().margins(W).min(initial=math.inf))
+    return norm.value(weights_in(norm, W)) / margin if 0.0 < margin < math.inf else math.nan

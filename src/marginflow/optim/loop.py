@@ -1,0 +1,209 @@
+"""The loop: a batch of runs, stepped together, with the mean force between what is kept of each."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from marginflow.arrays import Bools, Floats
+from marginflow.model.force import Force
+from marginflow.model.objective import Objective
+from marginflow.model.parameterization import AbstractParameterization, Arrays
+from marginflow.optim.decay import AbstractDecay
+from marginflow.optim.optimiser import AbstractOptimiser
+from marginflow.optim.rate import AbstractRate, Stand
+from marginflow.optim.scaled import Scaled, batch, inner, safe_log, spread
+from marginflow.trajectory.ended import Ended
+from marginflow.trajectory.snapshots import Snapshots
+
+
+PER_DECADE: Final = 8
+"""Iterates kept per decade of iterations."""
+
+RESOLVED: Final = 1e-3
+"""Exponents are resolved to this: float64 ends where its last bit in a logit is larger."""
+
+CHECKED_EVERY: Final = 50
+"""Steps between looks at whether float64 ends, and between reports of progress."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every run of a batch shares."""
+
+    parameterization: AbstractParameterization
+    optimiser: AbstractOptimiser
+    rate: AbstractRate
+    decay: AbstractDecay | None
+    iterations: int
+    until_margin: float
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch has come: steps taken and allowed, runs still going, and the least margin of the last of them."""
+
+    iteration: int
+    iterations: int
+    running: int
+    margin: float
+
+
+class Run:
+    """What is kept of one run."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, ...]] = []
+        self.ended = Ended.steps
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """All of it, stacked."""
+        theta, high, f, steps = (np.stack(column) for column in zip(*self.seen, strict=True))
+        return Snapshots(theta, high, np.zeros_like(high), f, np.full(len(steps), np.nan), steps)
+
+
+class Loop:
+    """A batch of runs of one shape; `advance` takes a step of all that have not ended."""
+
+    def __init__(
+        self, objective: Objective, arrays: Arrays, recipe: Recipe, draws: list[np.random.Generator] | None
+    ) -> None:
+        self.objective, self.arrays, self.recipe, self.draws = objective, arrays, recipe, draws
+        self.runs = [Run() for _ in range(batch(arrays))]
+        self.going: Bools = np.ones(len(self.runs), dtype=bool)
+        self.state = recipe.optimiser.init(arrays)
+        self.iteration, self.due = 0, 0
+        tokens = objective.tokens
+        scores = np.where(tokens.mask, tokens.scores, -np.inf)
+        self._behind = scores < scores.max(axis=2, keepdims=True)
+        self._best = scores.argmax(axis=2)[..., None]
+        # What made the weights since the last snapshot, counted from the largest part.
+        self._pulled, self._log_pulled = np.zeros((len(self.runs), *tokens.shape)), np.full(len(self.runs), -np.inf)
+        self._last: Arrays = {}
+
+    def go(self, report: Callable[[Progress], None] | None) -> None:
+        """To the end of every run."""
+        while self.going.any():
+            self.advance(report)
+
+    def advance(self, report: Callable[[Progress], None] | None = None) -> None:
+        """Look at where the runs are, keep and end what is due, and take one step."""
+        recipe, objective, k = self.recipe, self.objective, self.iteration
+        logits = objective.logits_of(self.arrays)
+        s = logits.high
+        here = objective.force(logits)
+        margin = self._margin(s) if math.isfinite(recipe.until_margin) or k % CHECKED_EVERY == 0 else None
+        over = self._endings(s, here.log_norm, margin)
+        if k == self.due or over:
+            self._keep(s, here.f, over)
+        if report is not None and k % CHECKED_EVERY == 0 and margin is not None and self.going.any():
+            report(Progress(k, recipe.iterations, int(self.going.sum()), float(margin[self.going].min())))
+        if not self.going.any():
+            return
+        if self.draws is not None and recipe.batch is not None:
+            objective = self._drawn(recipe.batch)
+            here = _of_batch(objective.force(logits), objective.tokens.shape[0] / recipe.batch)
+        G = objective.tokens.adjoint(here.f)
+        pull = Scaled(objective.map.descents(self.arrays, G), here.log_norm)
+        seen = pull if recipe.decay is None else recipe.decay.pull(pull, self.arrays)
+        direction, self.state = recipe.optimiser.update(self.state, seen, self.arrays)
+        degree = recipe.parameterization.degree
+        stand = Stand(here, pull, direction, self.arrays, objective, recipe.optimiser, degree, k)
+        log_rate = recipe.rate.log_rate(stand)
+        self._collect(here.f, pull, direction, log_rate)
+        before = self.arrays if recipe.decay is None else recipe.decay.shrink(self.arrays, log_rate)
+        moved = recipe.optimiser.move(before, direction, log_rate)
+        if self.going.all():
+            self.arrays = moved
+        else:
+            self.arrays = {n: np.where(spread(self.going, x), x, self.arrays[n]) for n, x in moved.items()}
+        self.iteration = k + 1
+
+    def _margin(self, s: Floats) -> Floats:
+        """(B,) the least margin of the optimal tokens."""
+        best = np.take_along_axis(s, np.broadcast_to(self._best, (*s.shape[:2], 1)), axis=2)
+        return np.asarray(np.where(self._behind, best - s, np.inf).min(axis=(1, 2)))
+
+    def _endings(self, s: Floats, log_norm: Floats, margin: Floats | None) -> dict[int, Ended]:
+        """Which runs end here, and why."""
+        recipe = self.recipe
+        over: dict[int, Ended] = {}
+        if self.iteration % CHECKED_EVERY == 0 or not np.isfinite(log_norm).all():
+            size = np.where(self.objective.tokens.mask, np.abs(s), 0.0).max(axis=(1, 2))
+            lost = ~(size * np.finfo(float).eps < RESOLVED) | ~np.isfinite(log_norm)
+            over |= dict.fromkeys(np.flatnonzero(lost & self.going).tolist(), Ended.floor)
+        if margin is not None:
+            over |= dict.fromkeys(np.flatnonzero((margin >= recipe.until_margin) & self.going).tolist(), Ended.margin)
+        if self.iteration >= recipe.iterations:
+            over = dict.fromkeys(np.flatnonzero(self.going).tolist(), Ended.steps) | over
+        return over
+
+    def _keep(self, s: Floats, f: Floats, over: dict[int, Ended]) -> None:
+        """A snapshot of every run that ends, and of all that go on where one is due."""
+        k, lift = self.iteration, self.objective.map
+        whole = k == self.due
+        still = self._stood(whole)
+        for b, run in enumerate(self.runs):
+            if not self.going[b] or not (whole or b in over):
+                continue
+            theta = lift.pack({n: x[b] for n, x in self.arrays.items()})
+            run.seen.append((theta, s[b].copy(), self._pulled[b].copy() if k else f[b].copy(), k))
+            if b in over or still[b]:
+                run.ended = over.get(b, Ended.stalled)
+                self.going[b] = False
+        if whole:
+            self.due = max(k + 1, math.ceil(max(k, 1) * 10.0 ** (1.0 / PER_DECADE)))
+            self._pulled[:], self._log_pulled[:] = 0.0, -np.inf
+            self._last = self.arrays
+
+    def _stood(self, whole: bool) -> Bools:
+        """(B,) runs of which no bit has changed since the last snapshot, long enough for that to mean something."""
+        if not whole or self.iteration < 1000:
+            return np.zeros(len(self.runs), dtype=bool)
+        each = [(x == self._last[n]).reshape(len(x), -1).all(axis=1) for n, x in self.arrays.items()]
+        return np.asarray(np.all(each, axis=0))
+
+    def _collect(self, f: Floats, pull: Scaled, direction: Scaled, log_rate: Floats) -> None:
+        """Add the force, weighted by the length of the step over that of the pull."""
+        along = inner(direction.arrays, direction.arrays) / inner(pull.arrays, pull.arrays)
+        weight = log_rate + direction.log + safe_log(along) / 2.0
+        weight = np.where(np.isfinite(weight), weight, -np.inf)
+        top = np.maximum(self._log_pulled, weight)
+        counted = np.where(np.isneginf(top), 0.0, top)
+        self._pulled *= spread(np.exp(self._log_pulled - counted), f)
+        self._pulled += spread(np.exp(weight - counted), f) * f
+        self._log_pulled = top
+
+    def interrupt(self) -> None:
+        """End every run that goes on, where it is."""
+        logits = self.objective.logits_of(self.arrays)
+        over = dict.fromkeys(np.flatnonzero(self.going).tolist(), Ended.interrupted)
+        fresh = [b for b in over if not self.runs[b].seen or self.runs[b].seen[-1][-1] != self.iteration]
+        self._keep(logits.high, self.objective.force(logits).f, dict.fromkeys(fresh, Ended.interrupted))
+        for b in over:
+            self.runs[b].ended = Ended.interrupted
+        self.going[:] = False
+
+    def _drawn(self, size: int) -> Objective:
+        """The objective of a mini-batch: samples that are not drawn carry no force."""
+        assert self.draws is not None
+        tokens = self.objective.tokens
+        n = tokens.shape[0]
+        chosen = np.zeros((len(self.runs), n, 1), dtype=bool)
+        for b, draw in enumerate(self.draws):
+            chosen[b, draw.choice(n, size, replace=False)] = True
+        return replace(self.objective, tokens=replace(tokens, scores=np.where(chosen, tokens.scores, 0.0)))
+
+
+def _of_batch(force: Force, times: float) -> Force:
+    """The force of a mean over fewer samples: larger by `times`; zero where no sample drawn has a constraint."""
+    none = ~np.isfinite(force.log_norm)
+    return replace(
+        force,
+        f=np.where(spread(none, force.f), 0.0, force.f),
+        log_norm=np.where(none, 0.0, force.log_norm + math.log(times)),
+    )
