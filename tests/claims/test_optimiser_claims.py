@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from marginflow.claims import decay, geometries, memory, steps
+from marginflow.claims import decay, geometries, memory, muon, steps
 from marginflow.claims.claim import Evidence
 from marginflow.diagnostics.rates import weight_entropy
-from marginflow.optim import adam
+from marginflow.optim import adam, muon as rule
 from marginflow.optim.decay import L2, Decoupled
-from marginflow.optim.geometry import GEOMETRIES, Sign
+from marginflow.optim.geometry import GEOMETRIES, Sign, polar
 from marginflow.optim.momentum import Momentum
 from marginflow.svm.solve import solve
 
@@ -22,13 +22,14 @@ CACHED = (
     memory._adam,
     decay._adamw,
     geometries._steepest,
+    muon._runs,
 )
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Two problems each, and no run of the code as it is is kept for the code as it is not."""
-    for module in (memory, decay, geometries):
+    for module in (memory, decay, geometries, muon):
         monkeypatch.setattr(module, "PROBLEMS", 2)
     for made in CACHED:
         made.cache_clear()
@@ -122,6 +123,17 @@ def test_a_step_of_another_norm_is_noticed(monkeypatch):
     monkeypatch.setattr(geometries, "STEPS", 500)
     monkeypatch.setattr(Sign, "direction", lambda self, pull: GEOMETRIES["euclidean"].direction(pull))
     assert failing(geometries.steepest_norms())
+
+
+def test_muon_with_the_exact_polar_factor_is_noticed(monkeypatch):
+    monkeypatch.setattr(rule, "newton_schulz", polar)
+    assert len([what for what in failing(muon.muon_as_shipped()) if "five Newton-Schulz steps" in what]) == 2
+
+
+def test_muon_without_its_eps_is_noticed(monkeypatch):
+    true = muon._runs
+    monkeypatch.setattr(muon, "_runs", lambda made: true(replace(made, eps=0.0) if hasattr(made, "eps") else made))
+    assert any("as shipped" in what for what in failing(muon.muon_as_shipped()))
 
 
 def test_another_constant_is_noticed(monkeypatch):

@@ -22,6 +22,7 @@ _FILES: Final = (
     "ends",
     "geometries",
     "memory",
+    "muon",
     "decay",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
