@@ -73,7 +73,8 @@ class EuclideanScreen(AbstractScreen[Nodes]):
 
     def expand(self, nodes: Nodes) -> Nodes:
         """The children of `nodes`, their multipliers started from the parent's."""
-        return Nodes(*self.grown(nodes)[2:])
+        grown = self.grown(nodes)
+        return Nodes(grown.alpha, grown.dual, grown.children)
 
     def relax(self, nodes: Nodes, steps: int) -> Nodes:
         """Take at most `steps` gradient steps and drop the nodes that no attractor extends."""

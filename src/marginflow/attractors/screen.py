@@ -55,6 +55,22 @@ class AbstractNodes(ABC):
         return type(self)(**{f.name: column(f.name, int(f.name in PAIRED)) for f in fields(self)})
 
 
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """The children of some nodes: partial selections of one sample more.
+
+    Attributes:
+        parent, token: (B,) the node each comes from, and the token chosen in it.
+        alpha, dual, children: as in `AbstractNodes`, the multipliers those of the parent.
+    """
+
+    parent: Ints
+    token: Ints
+    alpha: Ints
+    dual: Singles
+    children: Bools
+
+
 N = TypeVar("N", bound=AbstractNodes)
 
 
@@ -93,8 +109,8 @@ class AbstractScreen(ABC, Generic[N]):
         better = self.candidates.better[np.arange(k), alpha]
         return np.stack([worse, worse | better]).astype(self.step.dtype)
 
-    def grown(self, nodes: N) -> tuple[Ints, Ints, Ints, Singles, Bools]:
-        """The children of `nodes`: their parent and new token (C,), alpha, the parent's multipliers, children."""
+    def grown(self, nodes: N) -> Grown:
+        """The children of `nodes`, their multipliers started from the parent's."""
         n, T = self.candidates.possible.shape
         parent, token = np.nonzero(nodes.children)
         k = nodes.depth
@@ -102,7 +118,7 @@ class AbstractScreen(ABC, Generic[N]):
         dual = np.zeros((2, len(parent), k + 1, T), dtype=nodes.dual.dtype)
         dual[:, :, :k] = nodes.dual[:, parent]
         following = self.candidates.possible[k + 1] if k + 1 < n else np.zeros(T, dtype=bool)
-        return parent, token, alpha, dual, np.tile(following, (len(parent), 1))
+        return Grown(parent, token, alpha, dual, np.tile(following, (len(parent), 1)))
 
 
 def precision(size: Floats) -> type[np.floating[Any]]:

@@ -98,24 +98,25 @@ class SpectralScreen(AbstractScreen[PrimalDualNodes]):
 
     def expand(self, nodes: PrimalDualNodes) -> PrimalDualNodes:
         """The children of `nodes` that the parents' own weights and multipliers do not reject."""
-        parent, token, alpha, dual, following = self.grown(nodes)
+        grown = self.grown(nodes)
+        parent = grown.parent
         weights = nodes.weights[:, parent]
         if self.growth is not None:
             weights = weights.copy()
-            weights[0] = self._extended(nodes, parent, token)
+            weights[0] = self._extended(nodes, parent, grown.token)
         children = PrimalDualNodes(
-            alpha=alpha,
-            dual=dual,
+            alpha=grown.alpha,
+            dual=grown.dual,
             weights=weights,
             margin=np.full(len(parent), -np.inf),
             lower=nodes.lower[parent],
             upper=np.full(len(parent), np.inf),
             separated=np.zeros(len(parent), dtype=bool),
-            children=following,
+            children=grown.children,
         )
         if self.growth is None:
             return children
-        margin = self._margins(children.alpha, children.weights, self.allowed(alpha))[0]
+        margin = self._margins(children.alpha, children.weights, self.allowed(children.alpha))[0]
         upper = _over(self.ball.upper(children.weights[0]), margin)
         children = replace(children, margin=margin, upper=upper)
         return (

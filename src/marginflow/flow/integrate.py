@@ -9,7 +9,7 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.flow.loop import run
-from marginflow.flow.neighbours import settled
+from marginflow.flow.neighbours import CLEAR, settled
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
 from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
@@ -157,7 +157,7 @@ def integrate_many(
                 until_margin=until_margin,
                 until=until,
             )
-            verdict = _verdict(problems[i], record, snapshots, settings, keep_partial)
+            verdict = _verdict(problems[i], record, snapshots, settings, not stopped, keep_partial)
             out[i] = Trajectory(
                 problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
@@ -204,12 +204,14 @@ def resume(
     record = Record(Judge(problem, path.parameterization, path.loss))
     record.add(state, 0)
     settings = Settings(until_margin, path.rtol, max_steps)
-    _run(objective, state, settings, [record], progress, until, keep_partial)
+    stopped = _run(objective, state, settings, [record], progress, until, keep_partial)
     record.ended = record.ended or Ended.interrupted
     snapshots = path.snapshots.first(keep).then(record.snapshots())
     if path.status is FlowStatus.minimal_loss and path.log_excess[keep - 1] < record.log_barrier:
         record.growth = 0.0
-    verdict = _verdict(problem, record, snapshots, settings, keep_partial)
+    if path.status is FlowStatus.trapped and path.margin[keep - 1] >= CLEAR:
+        record.early_growth = 0.0
+    verdict = _verdict(problem, record, snapshots, settings, not stopped, keep_partial)
     method = flow_method(
         problem,
         path.parameterization,
@@ -243,17 +245,26 @@ def _run(
     return False
 
 
-def _verdict(problem: Problem, record: Record, snapshots: Snapshots, settings: Settings, keep_partial: bool) -> Verdict:
-    """The verdict on a run that has ended, as far as it is known to be the flow from its start."""
+def _verdict(
+    problem: Problem, record: Record, snapshots: Snapshots, settings: Settings, runs_beside: bool, keep_partial: bool
+) -> Verdict:
+    """The verdict on a run that has ended, as far as it is known to be the flow from its start.
+
+    Without `runs_beside`, after an interruption, nothing more is integrated to know it.
+    """
     judge = record.judge
     try:
         objective = Objective.of([problem], judge.parameterization, judge.loss)
-        return settled(judge(snapshots, record.ended), objective, record, settings)
+        said = judge(snapshots, record.ended)
+        known = settled(said, objective, record, settings, runs_beside)
     except KeyboardInterrupt:
         if not keep_partial:
             raise
         record.ended = Ended.interrupted
         return Verdict(FlowStatus.undecided, Ended.interrupted.value)
+    if record.ended is Ended.verdict and known.status is FlowStatus.undecided:
+        record.ended = Ended.border
+    return known
 
 
 def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:

@@ -53,6 +53,7 @@ def run(
                 if over[b] is None and until_verdict and record.decided:
                     over[b] = Ended.verdict
                 record.ended, record.growth = over[b], sensitivity.of(b)
+                record.early_growth = float(sensitivity.growth[b]) if sensitivity.started[b] else np.inf
             go = np.array([ended is None for ended in over])
             if progress is not None and (loops % 10 == 0 or not go.any()):
                 slowest = float(reach[go].min()) if go.any() else float(reach.min())

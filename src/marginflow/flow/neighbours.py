@@ -6,8 +6,9 @@ by more than the run's own error, it leaves sooner, or to the other side: to fir
 changes by opposite amounts for opposite moves, and a time that noise decides does not.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 
@@ -38,6 +39,9 @@ ODD: Final = 0.25
 SOON: Final = 0.1
 """The largest change of a time, relative to the time."""
 
+CLEAR: Final = 20.0
+"""The least lead up to which a trapped run is followed from beside: the steps are explicit until then."""
+
 HELD: Final = 1.0
 """The lead from which a sample counts as being on its top token: ties of small logits come and go without weight."""
 
@@ -45,46 +49,95 @@ RESOLVED_STEP: Final = 0.1
 """The part of a step to which the time of an event within it is known, by a straight line."""
 
 
+class _Goal(ABC):
+    """How far the flow is followed from starts beside each other."""
+
+    missed: str
+
+    @abstractmethod
+    def reached(self, excess: tuple[float, float], lead: tuple[float, float]) -> float | None:
+        """The part of a step after which it is reached, None if not: `excess` and least `lead` are of both its ends."""
+
+
+@final
+@dataclass(frozen=True)
+class _Barrier(_Goal):
+    """That of the minimal loss."""
+
+    log_excess: float
+    missed = "it does not come below the barrier of the minimal loss in as many steps"
+
+    def reached(self, excess: tuple[float, float], lead: tuple[float, float]) -> float | None:
+        if excess[1] >= self.log_excess or lead[1] < BARRIER_LEAD:
+            return None
+        return _crossing(self.log_excess, *excess) if excess[0] > self.log_excess else 0.0
+
+
+@final
+@dataclass(frozen=True)
+class _Clear(_Goal):
+    """The first time that every sample is clearly on a token, whichever it is."""
+
+    missed = "its tokens do not come to lead in as many steps"
+
+    def reached(self, excess: tuple[float, float], lead: tuple[float, float]) -> float | None:
+        if lead[1] < CLEAR:
+            return None
+        return _crossing(CLEAR, *lead) if lead[0] < CLEAR else 0.0
+
+
+def _crossing(level: float, first: float, last: float) -> float:
+    """The part of the way from `first` to `last` at which a straight line is at `level`."""
+    return float(np.clip((level - first) / (last - first), 0.0, 1.0))
+
+
 @dataclass(eq=False)
 class _Events:
-    """The clock at which one run changes its top tokens and meets the barrier, with what is not known of it."""
+    """The clock at which one run changes its top tokens and reaches its goal, with what is not known of it."""
 
     switches: dict[tuple[int, int, float], tuple[float, float]] = field(default_factory=dict)
     held: dict[int, tuple[int, float]] = field(default_factory=dict)
-    barrier: tuple[float, float] | None = None
+    reached: tuple[float, float] | None = None
     slowest: tuple[float, float] = (np.inf, np.nan)
 
 
-def settled(verdict: Verdict, objective: Objective, record: Record, settings: Settings) -> Verdict:
+def settled(
+    verdict: Verdict, objective: Objective, record: Record, settings: Settings, runs_beside: bool = True
+) -> Verdict:
     """`verdict`, or what must be said instead where the run is not known to be the flow from its start.
 
     `objective` is that of the run's one problem. A run whose errors cannot have grown much before the barrier needs no
-    second look; what comes after does not matter, because the theorem speaks of every orbit below it.
+    second look; what comes after does not matter, because the theorem speaks of every orbit below it. A trap has no
+    barrier: there the question is whether the start decides the tokens of the first time that all lead by `CLEAR`.
+    Without `runs_beside` a run that needs the second look is undecided.
     """
-    if verdict.status is not FlowStatus.minimal_loss:
+    if verdict.status is FlowStatus.undecided:
         return verdict
     restart, why = record.restart(), None
     drift, most = float(restart.drift[-1]), min(max(LEAST_DRIFT, DRIFT * settings.rtol), 0.5)
+    trapped = verdict.status is FlowStatus.trapped
+    growth = record.early_growth if trapped else record.growth
     if drift > most:
         why = (
             f"the conserved quantity has drifted by {drift:.3g} of the parameters, more than {most:.2g}: "
             "the run is not the flow from its start; a smaller rtol may decide"
         )
-    elif record.growth * settings.rtol > SENSITIVE:
+    elif growth * settings.rtol > SENSITIVE and not runs_beside:
+        why = "the run was interrupted before starts beside its own could tell whether it is the flow from its start"
+    elif growth * settings.rtol > SENSITIVE:
         steps = 2 * int(record.snapshots().steps[-1]) + 100
-        why = border_of_a_basin(objective, restart.start, record.log_barrier, settings.rtol, steps)
+        goal = _Clear() if trapped else _Barrier(record.log_barrier)
+        why = border_of_a_basin(objective, restart.start, goal, settings.rtol, steps)
     return verdict if why is None else replace(verdict, status=FlowStatus.undecided, reason=why, proof="")
 
 
-def border_of_a_basin(
-    objective: Objective, start: Floats, log_barrier: float, rtol: float, most_steps: int
-) -> str | None:
-    """Why the flow from `start` (...) is not known to go below the barrier as its run did; None where it is."""
+def border_of_a_basin(objective: Objective, start: Floats, goal: "_Goal", rtol: float, most_steps: int) -> str | None:
+    """Why the flow from `start` (...) is not known to reach the goal as its run did; None where it is."""
     size = min(MOVED * rtol, FARTHEST)
     moves = [size * relative_error(objective, start[None], seed)[0] for seed in (2, 3)]
     starts = np.stack([start, *(start + sign * move for move in moves for sign in (1.0, -1.0))])
-    own, *beside = _follow(objective, starts, log_barrier, rtol, most_steps)
-    changed = _changed(own, beside)
+    own, *beside = _follow(objective, starts, goal, rtol, most_steps)
+    changed = _changed(own, beside, goal)
     if not changed:
         return None
     return (
@@ -94,15 +147,15 @@ def border_of_a_basin(
     )
 
 
-def _changed(own: _Events, beside: list[_Events]) -> str:
+def _changed(own: _Events, beside: list[_Events], goal: "_Goal") -> str:
     """What is otherwise beside the run, where the start should not change it so; "" for nothing."""
-    if own.barrier is None or any(other.barrier is None for other in beside):
-        return "it does not come below the barrier of the minimal loss in as many steps"
+    if own.reached is None or any(other.reached is None for other in beside):
+        return goal.missed
     for plus, minus in zip(beside[::2], beside[1::2], strict=True):
         if not own.switches.keys() == plus.switches.keys() == minus.switches.keys():
             return "it turns to other tokens on the way"
         times = [(own.switches[key], plus.switches[key], minus.switches[key]) for key in own.switches]
-        times.append((own.barrier, plus.barrier, minus.barrier))  # type: ignore[arg-type]
+        times.append((own.reached, plus.reached, minus.reached))  # type: ignore[arg-type]
         for (at, unsure), (later, unsure_plus), (sooner, unsure_minus) in times:
             up, down, room = later - at, sooner - at, unsure + unsure_plus + unsure_minus
             most = max(abs(up), abs(down))
@@ -111,8 +164,8 @@ def _changed(own: _Events, beside: list[_Events]) -> str:
     return ""
 
 
-def _follow(objective: Objective, starts: Floats, log_barrier: float, rtol: float, most_steps: int) -> list[_Events]:
-    """Run all `starts` (B, ...) to the barrier."""
+def _follow(objective: Objective, starts: Floats, goal: "_Goal", rtol: float, most_steps: int) -> list[_Events]:
+    """Run all `starts` (B, ...) to the goal."""
     settings = Settings(np.inf, rtol, most_steps)
     state = first_state(objective, starts)
     out = [_Events() for _ in starts]
@@ -123,8 +176,8 @@ def _follow(objective: Objective, starts: Floats, log_barrier: float, rtol: floa
         state, accepted = advance(objective, state, settings)
         excess = objective.log_excess(state.at.s)
         for b in map(int, np.flatnonzero(accepted)):
-            _note(out[ids[b]], objective, before, state, b, (float(last[b]), float(excess[b])), log_barrier)
-        go = np.array([out[i].barrier is None for i in ids]) & np.isfinite(excess)
+            _note(out[ids[b]], objective, before, state, b, (float(last[b]), float(excess[b])), goal)
+        go = np.array([out[i].reached is None for i in ids]) & np.isfinite(excess)
         if not go.any():
             break
         ids, state, excess = ids[go], select(state, go), excess[go]
@@ -138,7 +191,7 @@ def _note(
     state: State,
     b: int,
     excess: tuple[float, float],
-    log_barrier: float,
+    goal: "_Goal",
 ) -> None:
     """What the last step of run `b` of the batch did."""
     start, end = float(before.tau[b]), float(state.tau[b])
@@ -159,8 +212,6 @@ def _note(
     speed = (excess[0] - excess[1]) / max(end - start, 1e-300)
     if speed < events.slowest[0]:
         events.slowest = (speed, excess[1])
-    if excess[1] < log_barrier and float(new.gap[b].min()) >= BARRIER_LEAD:
-        part = (
-            np.clip((log_barrier - excess[0]) / (excess[1] - excess[0]), 0.0, 1.0) if excess[0] > log_barrier else 0.0
-        )
-        events.barrier = (start + float(part) * (end - start), RESOLVED_STEP * (end - start))
+    part = goal.reached(excess, (float(old.gap[b].min()), float(new.gap[b].min())))
+    if part is not None:
+        events.reached = (start + part * (end - start), RESOLVED_STEP * (end - start))

@@ -32,7 +32,7 @@ class Record:
         self.start: Floats | None = None
         self.tau = -1.0
         self.ended: Ended | None = None
-        self.growth = np.inf
+        self.growth = self.early_growth = np.inf
 
     @property
     def log_barrier(self) -> float:

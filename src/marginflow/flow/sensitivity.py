@@ -24,13 +24,15 @@ class Sensitivity:
         barrier: (B,) the log excess below which the theorem applies.
         error: (B, ...) the error of theta; one of relative size 1 is added with every step.
         growth: (B,) the largest |d theta'| / |theta'| that it has made so far, d theta' the error of the velocity.
-        known: (B,) the error was carried from the start: not in a run gone on with, nor after an implicit step.
+        started: (B,) the error was carried from the start: not in a run gone on with.
+        known: (B,) and all the way: not after an implicit step.
         crossed: (B,) the excess has been below the barrier; what comes after does not matter.
     """
 
     barrier: Floats
     error: Floats
     growth: Floats
+    started: Bools
     known: Bools
     crossed: Bools
 
@@ -40,7 +42,8 @@ class Sensitivity:
         B = len(barrier)
         theta = state.at.theta
         crossed = objective.log_excess(state.at.s) < barrier
-        return cls(barrier, relative_error(objective, theta, 0), np.zeros(B), state.steps == 0, crossed)
+        started = state.steps == 0
+        return cls(barrier, relative_error(objective, theta, 0), np.zeros(B), started, started, crossed)
 
     def of(self, b: int) -> float:
         """The growth along run `b`; inf where it was not carried all the way."""

@@ -25,7 +25,10 @@ class AbstractResolvent(ABC):
 
     @abstractmethod
     def predicted_jvp(self, dtheta: Floats) -> Floats:
-        """The change of the weights (phi'(theta) + phi''(theta)[theta'] / a) dtheta."""
+        """phi' at the linearly predicted point theta + theta'/a, applied to `dtheta` (B, ...), shaped as the weights.
+
+        That is (phi'(theta) + phi''(theta)[theta'] / a) dtheta, exact because phi is at most quadratic.
+        """
 
     @abstractmethod
     def kernel(self, x: Floats, z: Floats) -> Floats:

@@ -72,7 +72,9 @@ class Problem:
             sample_names: (n,) strings.
 
         Raises:
-            InputError: see the room's tests for every case; the message names sample and tokens.
+            InputError: shapes that do not fit; numbers that are not finite or that float64 does not hold; a sample
+                with fewer than two tokens or a query of zeros; a tie of different tokens for the best score; tokens
+                that are all the same. The message names sample and tokens.
         """
         X, scores, mask = hidden_as_mask(X, scores, mask)
         X, mask = as_tokens(X, mask)

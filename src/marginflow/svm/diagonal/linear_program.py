@@ -126,8 +126,8 @@ _EXACT: Final = 1e-13
 _SIMPLEX: Final = 300_000
 """Most entries of a program handed to HiGHS."""
 
-_DOUBTFUL: Final = 1e8
-"""The same without weights that separate: HiGHS would find none either."""
-
 _HOPELESS: Final = 1e13
 """Lower bound, in units of max h, at which the multipliers are handed on as a candidate proof."""
+
+_DOUBTFUL: Final = 1e8
+"""As _HOPELESS, while no separating weights are known: HiGHS would find none either."""

@@ -16,7 +16,7 @@ from marginflow.svm.proof.certificate import margins_down
 
 
 def lift_margins(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False) -> Floats | None:
-    """`W` at the length at which the margins average one, weighted by `dual`, the lacking ones lifted above one.
+    """Scale W so that its certified margins average 1 (weights: dual), then raise those below 1 by the least change.
 
     Args:
         svm: C constraints, none of them zero, and the norm being minimised.

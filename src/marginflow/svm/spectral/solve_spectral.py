@@ -37,7 +37,8 @@ POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (measured)
 DENSE = 1_000_000  # entries of a dense system of binding rows
 STEPS = 20_000  # first-order steps
-LAST, LATER = 1e-6, 1000  # gap after interior points from which so many first-order steps are the last
+NEARLY_SOLVED = 1e-6  # gap after interior points below which first-order steps gain little
+FINAL_STEPS = 1000  # first-order steps still made below it
 
 
 def solve_spectral(
@@ -101,7 +102,7 @@ def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> No
         if total >= patience and not search.settled:
             if patience > 0:
                 search.interior()
-            patience, most = NEVER, total + LATER if search.nearly else STEPS
+            patience, most = NEVER, total + FINAL_STEPS if search.nearly else STEPS
         if search.settled:
             break
         if progress is not None and time.monotonic() - told > 0.3:
@@ -134,7 +135,7 @@ class _Search:
     def nearly(self) -> bool:
         """Whether it was rounding that stopped interior points, near the optimum or far out: little is left to gain."""
         out = self.best.upper == np.inf and self.best.lower > 1e-3 * self.hopeless
-        return out or self.best.gap < LAST
+        return out or self.best.gap < NEARLY_SOLVED
 
     def polish(self) -> None:
         self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=NEWTON)
