@@ -133,7 +133,8 @@ class Loop:
         recipe = self.recipe
         over: dict[int, Ended] = {}
         if self.iteration % CHECKED_EVERY == 0 or not np.isfinite(log_norm).all():
-            size = np.where(self.objective.tokens.mask, np.abs(s), 0.0).max(axis=(1, 2))
+            behind = s.max(axis=2, keepdims=True) - s
+            size = np.where(self.objective.tokens.mask, behind, 0.0).max(axis=(1, 2))
             lost = ~(size * np.finfo(float).eps < RESOLVED) | ~np.isfinite(log_norm)
             over |= dict.fromkeys(np.flatnonzero(lost & self.going).tolist(), Ended.floor)
         if margin is not None:
@@ -145,6 +146,7 @@ class Loop:
     def _keep(self, s: Floats, f: Floats, over: dict[int, Ended]) -> None:
         """A snapshot of every run that ends, and of all that go on where one is due."""
         k, lift = self.iteration, self.objective.map
+        s = s - s.max(axis=2, keepdims=True)
         whole = k == self.due
         still = self._stood(whole)
         for b, run in enumerate(self.runs):

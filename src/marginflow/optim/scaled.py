@@ -65,7 +65,8 @@ def spread(per_run: Any, like: Floats) -> Any:
 
 def inner(a: Arrays, b: Arrays) -> Floats:
     """(B,) the sum of products of all entries."""
-    return np.asarray(sum((x * b[n]).reshape(len(x), -1).sum(axis=1) for n, x in a.items()))
+    parts = [np.einsum("bi,bi->b", x.reshape(len(x), -1), b[n].reshape(len(x), -1)) for n, x in a.items()]
+    return np.asarray(sum(parts))
 
 
 def safe_log(size: Floats) -> Floats:

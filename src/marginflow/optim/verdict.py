@@ -1,15 +1,24 @@
 """What the end of a discrete run means: what the flow's theorem gives to steps, and what it does not."""
 
+from typing import Final
+
 import numpy as np
 
+from marginflow.arrays import Ints
+from marginflow.errors import InputError
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
 from marginflow.model.loss import AbstractLoss
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier
+from marginflow.selection.stability import decide
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
+
+
+ASKED_FROM: Final = 20.0
+"""A lead from which other tokens weigh less than e^-20: before, a selection may still change by itself."""
 
 
 def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ended: Ended, norm: str | None) -> Verdict:
@@ -45,13 +54,32 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
             f"exp({barrier:.6g}); {ended.advice}"
         )
     else:
-        own = (
-            "has no norm of its own here"
-            if norm is None
-            else f"takes steps, to which the bound in the {norm} norm does not carry"
-        )
         reason = (
-            f"{len(wrong)} samples are not on their optimal token; that a flow is trapped is a theorem of the flow "
-            f"(docs/attractors.md 2), and this run {own}; {ended.advice}"
+            f"samples {', '.join(str(i) for i, _ in wrong[:6])} are not on their optimal token; "
+            f"{_rule(problem, norm, selected, _least_lead(s, problem, selected))}; {ended.advice}"
         )
     return Verdict(FlowStatus.undecided, reason, "", last, barrier, wrong)
+
+
+def _least_lead(s: Logits, problem: Problem, selected: Ints) -> float:
+    """The least lead of a selected token over one of another score."""
+    leads = (s.high + s.low)[-1]
+    own = problem.scores[np.arange(problem.n), selected][:, None]
+    other = np.where(problem.mask & (problem.scores != own), leads, -np.inf).max(axis=1)
+    return float((leads.max(axis=1) - other).min())
+
+
+def _rule(problem: Problem, norm: str | None, selected: Ints, lead: float) -> str:
+    """What the rule of theory 9 says of the tokens selected, asked in the run's own norm: no verdict."""
+    if norm is None:
+        return "the rule for traps asks for a norm that the run minimises, and none is predicted"
+    if lead < ASKED_FROM:
+        return f"the least lead is {lead:.4g}, below the {ASKED_FROM:g} from which the rule for traps is asked"
+    try:
+        said = decide(problem, norm, selected)
+    except InputError as error:
+        return f"the rule for traps cannot be asked: {error}"
+    return (
+        f"in the {norm} norm the rule calls these tokens {said.verdict.name} ({said.reason}); that a run stays with "
+        "them is a theorem of the flow (docs/attractors.md 2), not shown for steps"
+    )
