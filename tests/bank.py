@@ -11,7 +11,8 @@ from marginflow.problem.planted import pairs
 
 MATRIX_NORMS = ("nuclear", "frobenius", "operator")
 DIAGONAL_NORMS = ("l1", "l2", "linf", "lp:1.5", "lp:1.75", "lp:3")
-NORMS = MATRIX_NORMS + DIAGONAL_NORMS
+ENTRY_NORMS = ("entry-l1", "entry-linf", "entry-lp:3")
+NORMS = MATRIX_NORMS + DIAGONAL_NORMS + ENTRY_NORMS
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,29 @@ def closed_forms() -> list[Entry]:
         planted.nearly_infeasible(1e-12),
     ]
     entries = [Entry(f.problem.name, f.problem, dict(f.values), f.unique) for f in families]
-    return [*entries, _one_pair(), _one_sample(), _both_signs()]
+    entries = [*entries, _one_pair(), _one_sample(), _both_signs()]
+    return [Entry(e.name, e.problem, e.values | _entrywise(e.problem), e.unique) for e in entries]
+
+
+def exponent(norm: str) -> float:
+    """p of a norm of single weights, by its name."""
+    kind = norm.removeprefix("entry-")
+    return {"l1": 1.0, "l2": 2.0, "linf": np.inf}.get(kind) or float(kind.removeprefix("lp:"))
+
+
+def _entrywise(problem: mf.Problem) -> dict[str, float]:
+    """Where no two constraints see one entry of W: each has its own 1/(|a|_q |z|_q), and the value is their p-norm."""
+    rows = problem.constraints()
+    used = (rows.a[:, :, None] * rows.queries[:, None, :] != 0.0).sum(axis=0)
+    if used.max(initial=0) != 1:
+        return {}
+    values = {}
+    for norm in (*ENTRY_NORMS, "entry-lp:1.5"):
+        p = exponent(norm)
+        q = {1.0: np.inf, np.inf: 1.0}.get(p) or p / (p - 1.0)
+        own = 1.0 / (np.linalg.norm(rows.a, q, axis=1) * np.linalg.norm(rows.queries, q, axis=1))
+        values[norm] = float(np.linalg.norm(own, p))
+    return values
 
 
 def _one_pair() -> Entry:

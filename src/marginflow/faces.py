@@ -1,6 +1,7 @@
 """Where a matrix must lie that is nearly as far along another as its norm allows (docs/svm.md, Optimum).
 
-Two kinds, each for matrices (singular values) and for vectors (coordinates). Let N be the norm of M, N_d its dual.
+Two kinds, each for matrices (singular values) and for vectors (coordinates), the entries of a matrix among them. Let N
+be the norm of M, N_d its dual.
 
 - *Aligned*: N is a sum (nuclear, l1). <C, M> = N_d(C) N(M) forces M into the top singular spaces of C: U1 S V1'
   with S symmetric, positive semidefinite; the coordinates at |c_j| = max.
@@ -159,14 +160,14 @@ class PinnedMatrices(AbstractFace):
 
 @dataclass(frozen=True, eq=False)
 class AlignedCoordinates(AbstractFace):
-    """The coordinates `at` (d,) at which |c_j| counts as largest."""
+    """The coordinates `at`, of the shape of C, at which |c_j| counts as largest."""
 
     values: Floats
     at: Bools
 
     @staticmethod
     def of(C: Floats, flat: float) -> "AlignedCoordinates":
-        """The face of C (d,)."""
+        """The face of C (d,) or (d, d_z)."""
         size = np.abs(C)
         return AlignedCoordinates(size, size >= (1.0 - flat) * size.max())
 
@@ -179,13 +180,13 @@ class AlignedCoordinates(AbstractFace):
         return 0.0
 
     def free(self, *factors: Floats) -> Floats:
-        return np.asarray(factors[0][:, self.at])
+        return _entries(factors, self.at)
 
     def known(self, *factors: Floats) -> Floats:
-        return np.asarray(factors[0][:, ~self.at])
+        return _entries(factors, ~self.at)
 
     def lift(self, coordinates: Floats) -> Floats:
-        out = np.zeros(len(self.at))
+        out = np.zeros(self.at.shape)
         out[self.at] = coordinates
         return out
 
@@ -205,14 +206,14 @@ class AlignedCoordinates(AbstractFace):
 
 @dataclass(frozen=True, eq=False)
 class PinnedCoordinates(AbstractFace):
-    """The coordinates `at` (d,) at which c_j counts as not 0 are fixed, the others free."""
+    """The coordinates `at`, of the shape of C, at which c_j counts as not 0 are fixed, the others free."""
 
     values: Floats
     at: Bools
 
     @staticmethod
     def of(C: Floats, flat: float) -> "PinnedCoordinates":
-        """The face of C (d,)."""
+        """The face of C (d,) or (d, d_z)."""
         size = np.abs(C)
         return PinnedCoordinates(size, size > flat * size.max())
 
@@ -225,13 +226,13 @@ class PinnedCoordinates(AbstractFace):
         return 0.0
 
     def free(self, *factors: Floats) -> Floats:
-        return np.asarray(factors[0][:, ~self.at])
+        return _entries(factors, ~self.at)
 
     def known(self, *factors: Floats) -> Floats:
-        return np.asarray(factors[0][:, self.at])
+        return _entries(factors, self.at)
 
     def lift(self, coordinates: Floats) -> Floats:
-        out = np.zeros(len(self.at))
+        out = np.zeros(self.at.shape)
         out[~self.at] = coordinates
         return out
 
@@ -242,6 +243,14 @@ class PinnedCoordinates(AbstractFace):
     def clear(self, moved: float) -> bool:
         """Whether no coordinate that counts can be 0 when every value may change by `moved`."""
         return float(self.values[self.at].min(initial=math.inf)) > moved * (1.0 + 1e-12)
+
+
+def _entries(factors: tuple[Floats, ...], at: Bools) -> Floats:
+    """(C, p) the entries `at` of the vectors, or of the matrices a_c z_c', of which no others are formed."""
+    if len(factors) == 1:
+        return np.asarray(factors[0][:, at])
+    (a, z), (i, j) = factors, np.nonzero(at)
+    return np.asarray(a[:, i] * z[:, j])
 
 
 def _outer(x: Floats, y: Floats) -> Floats:

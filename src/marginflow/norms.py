@@ -17,7 +17,8 @@ from marginflow.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, 
 class AbstractNorm(ABC):
     """A norm N of the weights with its dual norm N_d(M) = max {<M, W>: N(W) <= 1}.
 
-    Matrix norms take W and M of shape (d, d_z); norms of diagonal models take their diagonals, (d,).
+    Norms of full weights take W and M of shape (d, d_z); norms of diagonal models take their diagonals, (d,). Whether
+    W is diagonal and whether N reads W as a list of numbers are two questions: `diagonal` and `entrywise`.
     """
 
     @property
@@ -34,6 +35,11 @@ class AbstractNorm(ABC):
     @abstractmethod
     def diagonal(self) -> bool:
         """True for norms of W = diag(beta)."""
+
+    @property
+    def entrywise(self) -> bool:
+        """Whether N is a p-norm of the numbers in the weights, wherever they stand: its faces are coordinates."""
+        return False
 
     @property
     @abstractmethod
@@ -146,6 +152,7 @@ class Frobenius(AbstractNorm):
     name: str = field(default="frobenius", init=False)
     label: str = field(default="Frobenius", init=False)
     diagonal: bool = field(default=False, init=False)
+    entrywise: bool = field(default=True, init=False)
     strictly_convex: bool = field(default=True, init=False)
     euclidean: bool = field(default=True, init=False)
 
@@ -165,8 +172,8 @@ class Frobenius(AbstractNorm):
 
 
 @dataclass(frozen=True)
-class Lp(AbstractNorm):
-    """(sum_j |beta_j|^p)^(1/p), 1 <= p <= inf, of a diagonal model; its dual has 1/p + 1/q = 1."""
+class AbstractPowers(AbstractNorm):
+    """(sum_j |w_j|^p)^(1/p) over all weights w_j, 1 <= p <= inf; its dual has 1/p + 1/q = 1."""
 
     p: float
 
@@ -175,11 +182,7 @@ class Lp(AbstractNorm):
             raise InputError(f"norm: got p = {self.p:g}; expected 1 <= p <= inf, or it is not a norm")
 
     @property
-    def name(self) -> str:
-        return {1.0: "l1", 2.0: "l2", math.inf: "linf"}.get(self.p, f"lp:{float(self.p)!r}".removesuffix(".0"))
-
-    @property
-    def diagonal(self) -> bool:
+    def entrywise(self) -> bool:
         return True
 
     @property
@@ -227,8 +230,40 @@ class Lp(AbstractNorm):
         return AlignedCoordinates.of(W, flat) if self.p == math.inf else None
 
 
+@dataclass(frozen=True)
+class Lp(AbstractPowers):
+    """The p-norm of beta, W = diag(beta)."""
+
+    @property
+    def name(self) -> str:
+        return {2.0: "l2"}.get(self.p) or _with_exponent(self.p)
+
+    @property
+    def diagonal(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class EntryLp(AbstractPowers):
+    """The p-norm of all entries of a full W (d, d_z); p = 2 is `Frobenius`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.p == 2.0:
+            raise InputError("norm: got the p-norm of all entries with p = 2; expected Frobenius(), which is this norm")
+
+    @property
+    def name(self) -> str:
+        return f"entry-{_with_exponent(self.p)}"
+
+    @property
+    def diagonal(self) -> bool:
+        return False
+
+
 def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
-    """The norm called `norm`: nuclear, frobenius, operator, l1, l2, linf or lp:P with P > 1.
+    """The norm called `norm`: nuclear, frobenius, operator, entry-linf, entry-l1 or entry-lp:P of a full W; l1, l2,
+    linf or lp:P of W = diag(beta), P > 1. entry-lp:2 is frobenius.
 
     Raises:
         InputError: an unknown name, or an exponent that is no number above 1.
@@ -238,16 +273,19 @@ def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
     known = str(norm).strip().lower()
     if known in _NAMED:
         return _NAMED[known]
-    if known.startswith("lp:"):
-        try:
-            p = float(known[3:])
-        except ValueError:
-            p = math.nan
-        if 1.0 < p < math.inf:
-            return Lp(p)
-        hint = {1.0: "; write l1", math.inf: "; write linf"}.get(p, "")
-        raise InputError(f"norm: got {norm!r}; expected lp:P with a number P > 1, such as lp:1.75{hint}")
-    raise InputError(f"norm: got {norm!r}; expected one of {', '.join(_NAMED)} or lp:P, such as lp:1.75")
+    for prefix, kind in _POWERS.items():
+        if known.startswith(f"{prefix}lp:"):
+            p = _exponent(known[len(prefix) + 3 :])
+            if 1.0 < p < math.inf:
+                return Frobenius() if kind is EntryLp and p == 2.0 else kind(p)
+            hint = {1.0: f"; write {prefix}l1", math.inf: f"; write {prefix}linf"}.get(p, "")
+            raise InputError(
+                f"norm: got {norm!r}; expected {prefix}lp:P with a number P > 1, such as {prefix}lp:1.75{hint}"
+            )
+    hint = "; the l2 norm of all entries is frobenius" if known == "entry-l2" else ""
+    raise InputError(
+        f"norm: got {norm!r}; expected one of {', '.join(_NAMED)}, entry-lp:P or lp:P, such as lp:1.75{hint}"
+    )
 
 
 _NAMED: Final[dict[str, AbstractNorm]] = {
@@ -257,7 +295,12 @@ _NAMED: Final[dict[str, AbstractNorm]] = {
     "l1": Lp(1.0),
     "l2": Lp(2.0),
     "linf": Lp(math.inf),
+    "entry-l1": EntryLp(1.0),
+    "entry-linf": EntryLp(math.inf),
 }
+
+_POWERS: Final[dict[str, type[Lp | EntryLp]]] = {"": Lp, "entry-": EntryLp}
+"""The norms that take an exponent, by what their names start with before lp:P."""
 
 _OURS: Final = frozenset(_NAMED)
 
@@ -269,11 +312,14 @@ def register_norm(norm: AbstractNorm) -> None:
         InputError: its name is none, or that of a norm of this library.
     """
     name = norm.name
-    if not name.isprintable() or name != name.strip().lower() or not name or name in _OURS or name.startswith("lp:"):
+    if not name.isprintable() or name != name.strip().lower() or not name or name in _OURS or name.startswith(_TAKEN):
         raise InputError(
             f"register: got a norm with the name {name!r}; expected small letters, not those of {', '.join(_OURS)}"
         )
     _NAMED[name] = norm
+
+
+_TAKEN: Final = tuple(f"{prefix}lp:" for prefix in _POWERS)
 
 
 _POWER_ULPS: Final = 16
@@ -310,6 +356,17 @@ def _operator_of_error(E: Floats) -> float:
     return rounding.up(math.sqrt(columns * rows), sum(E.shape) + 4)
 
 
+def _with_exponent(p: float) -> str:
+    return {1.0: "l1", math.inf: "linf"}.get(p, f"lp:{float(p)!r}".removesuffix(".0"))
+
+
+def _exponent(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _vector_norm(x: Floats, p: float) -> float:
     size = np.abs(x)
     largest = float(size.max(initial=0.0))
@@ -320,6 +377,7 @@ def _vector_norm(x: Floats, p: float) -> float:
 
 def _vector_norm_up(size: Floats, p: float) -> float:
     """An upper bound of the p-norm of nonnegative numbers, `p` taken as an exact number."""
+    size = size.ravel()
     largest = float(size.max(initial=0.0))
     if p == math.inf or largest == 0.0:
         return largest

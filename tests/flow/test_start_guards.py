@@ -154,3 +154,21 @@ def test_a_pull_of_rounding_size_is_no_pull(at, still):
     assert Stationarity(objective, state).reached(state)[0] == still
     path = mf.integrate(problem, mf.Combined(), init=[[at]], until_margin=10.0)
     assert path.ended is Ended.balanced and (path.steps == 1) == still
+
+
+@pytest.mark.parametrize(
+    ("plus", "minus", "said"),
+    [
+        (104.0, 96.0, ""),
+        (104.0, 97.0, ""),
+        (104.0, 104.0, "its clock reads"),
+        (104.0, 100.0, "its clock reads"),
+        (120.0, 80.0, "its clock reads"),
+        (None, 96.0, "in as many steps"),
+    ],
+)
+def test_a_time_that_the_start_decides_is_odd_in_the_move_and_changes_little(plus, minus, said):
+    own, *beside = (neighbours._Events(reached=None if at is None else (at, 0.0)) for at in (100.0, plus, minus))
+    found = neighbours._changed(own, beside, neighbours._Barrier(-1.0))
+    assert found.startswith(said) or found.endswith(said)
+    assert bool(found) == bool(said)

@@ -57,6 +57,13 @@ def test_speed_keeps_its_promise(optimizer, kind):
         assert np.abs(speeds / 0.04 - 1).max() < allowed
 
 
+@pytest.mark.parametrize("optimizer", ["gd", "ngd", "sign", "spectral"])
+def test_the_first_step_from_almost_zero_is_no_leap(optimizer):
+    """The gradient in K and Q vanishes with them: what a step adds is its own product, and the rate must know that."""
+    path = mf.descend(PROBLEM, "kq", optimizer, rate=mf.optim.Speed(0.04), scale=1e-6, iterations=3)
+    assert 0.01 < np.abs(path.snapshots.high[-1]).max() < 5
+
+
 def test_normalised_descent_reaches_margins_that_plain_descent_does_not():
     problem = named.load("sphere:n=5,T=4,d=6,seed=0")
     value = mf.solve(problem, "nuclear").value

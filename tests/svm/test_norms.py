@@ -11,15 +11,19 @@ from hypothesis.extra.numpy import arrays
 from hypothesis.strategies import floats
 
 from marginflow import InputError
-from marginflow.norms import Frobenius, Lp, Nuclear, Operator, parse_norm
+from marginflow.norms import EntryLp, Frobenius, Lp, Nuclear, Operator, parse_norm
 
 
-@pytest.mark.parametrize("name", ["nuclear", "frobenius", "operator", "l1", "l2", "linf", "lp:1.75", "lp:3"])
+ENTRY = ("entry-l1", "entry-linf", "entry-lp:1.75")
+
+
+@pytest.mark.parametrize("name", ["nuclear", "frobenius", "operator", "l1", "l2", "linf", "lp:1.75", "lp:3", *ENTRY])
 def test_names_round_trip(name):
     norm = parse_norm(name)
     assert norm.name == name
     assert parse_norm(norm) is norm
-    assert norm.diagonal == (name not in ("nuclear", "frobenius", "operator"))
+    assert norm.diagonal == (name not in ("nuclear", "frobenius", "operator", *ENTRY))
+    assert norm.entrywise == (name not in ("nuclear", "operator"))
 
 
 def test_lp_two_is_l2():
@@ -27,10 +31,54 @@ def test_lp_two_is_l2():
     assert parse_norm(" Nuclear ").name == "nuclear"
 
 
-@pytest.mark.parametrize("name", ["", "trace", "lp", "lp:", "lp:x", "lp:1", "lp:.5", "lp:-2", "lp:inf", "lp:nan", "l3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "trace",
+        "lp",
+        "lp:",
+        "lp:x",
+        "lp:1",
+        "lp:.5",
+        "lp:-2",
+        "lp:inf",
+        "lp:nan",
+        "l3",
+        "entry-lp:1",
+        "entry-lp:x",
+        "entry-l3",
+        "entry-",
+    ],
+)
 def test_unknown_names_are_one_clear_error(name):
     with pytest.raises(InputError, match="expected"):
         parse_norm(name)
+
+
+def test_the_euclidean_norm_of_all_entries_has_one_name():
+    assert parse_norm("entry-lp:2") == Frobenius()
+    with pytest.raises(InputError, match="frobenius"):
+        parse_norm("entry-l2")
+    with pytest.raises(InputError, match="Frobenius"):
+        EntryLp(2.0)
+
+
+@pytest.mark.parametrize("p", [1.0, 1.3, 3.0, math.inf])
+def test_bounds_of_entries_hold_in_exact_arithmetic(p):
+    """Of a matrix and of what is known of another up to an error, against 60 digits."""
+    draw, norm = np.random.default_rng(2), EntryLp(p)
+    q = norm.q if p in (1.0, math.inf) else mpmath.mpf(p) / (mpmath.mpf(p) - 1)
+    for _ in range(20):
+        M = draw.standard_normal((3, 5)) * 10.0 ** draw.integers(-3, 4, (3, 5))
+        error = np.abs(M) * 1e-9
+        far = np.abs(M) + error
+        with mpmath.workdps(60):
+            for bound, sizes, power in ((norm.value_upper(M), np.abs(M), p), (norm.dual_upper(M, error), far, q)):
+                entries = [mpmath.mpf(x) for x in sizes.ravel().tolist()]
+                top = max(entries)
+                exact = top if power == math.inf else mpmath.fsum(x**power for x in entries) ** (mpmath.mpf(1) / power)
+                assert exact * (1 - mpmath.mpf(2) ** -60) <= bound <= exact * (1 + 1e-12)
 
 
 def test_exponent_below_one_is_no_norm():

@@ -12,7 +12,11 @@ from marginflow.errors import InputError
 def svm(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help="As for `marginflow describe`.")] = None,
     norm: Annotated[
-        str, typer.Option(help="nuclear, frobenius or operator; for diagonal weights l1, l2, lp:1.75, linf.")
+        str,
+        typer.Option(
+            help="nuclear, frobenius or operator; of all entries entry-linf, entry-l1, entry-lp:3; "
+            "for diagonal weights l1, l2, lp:1.75, linf."
+        ),
     ] = "nuclear",
     tol: Annotated[float, typer.Option(help="Certified relative gap asked for.")] = 1e-9,
     select: Annotated[

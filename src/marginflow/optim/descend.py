@@ -112,7 +112,8 @@ def descend_many(
             keep_partial: as for `descend`, shared by all.
 
     Returns:
-        The trajectories, in order; each is what `descend` returns for it.
+        The trajectories, in order; each is what `descend` returns for it, to rounding: products of a batch are added
+        up in another order, so that only a single run repeats its command to the same bits.
 
     Raises:
         InputError, UndefinedError, KeyboardInterrupt: as `descend`; different numbers of problems, seeds and inits.

@@ -119,7 +119,7 @@ class Speed(AbstractRate):
 
     With r the force on the constraints and sigma the size of the direction in the rule's own norm, a step of rate eta
     along the steepest direction adds eta sigma N_d(pull) / sum(r) to the r-weighted mean of the margins, and for a
-    product of two factors eta^2 <G, phi(direction)> / sum(r) on top; eta solves that sum = rho (docs/optimisers.md).
+    product of two factors at most eta^2 sum |f s| / sum(r), s the logits of phi(direction); eta solves: both = rho.
     """
 
     rho: float
@@ -143,7 +143,8 @@ class Speed(AbstractRate):
             unit = np.exp(np.minimum(stand.direction.log - size, 700.0))
             step = {n: spread(unit, x) * x for n, x in stand.direction.arrays.items()}
             seen = stand.objective.tokens.logits(stand.objective.map.product(step))
-            bend = np.maximum((stand.force.f * seen).sum(axis=(1, 2)), 0.0)
+            # Its size, not its sum: near zero the sum has either sign, and nothing else bounds the step there.
+            bend = np.abs(stand.force.f * seen).sum(axis=(1, 2))
             # eta = 2 w / (b + sqrt(b^2 + 4 w c)), in units of the size of the step.
             ratio = np.exp(np.minimum(math.log(4.0) + wanted + safe_log(bend) - 2.0 * (slope - size), 700.0))
             out = out + math.log(2.0) - np.log1p(np.sqrt(1.0 + ratio))

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
-from marginflow.norms import AbstractNorm
+from marginflow.errors import InputError
+from marginflow.norms import AbstractNorm, Frobenius, Lp
 from marginflow.problem.constraints import Constraints
-from marginflow.svm.scaling.unit_rows import Rows, unit_rows, zero_row
+from marginflow.svm.scaling.unit_rows import WRITTEN_OUT, Rows, unit_rows, zero_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,32 @@ class Svm:
     def matrix(self, weights: Floats) -> Floats:
         """(d, d_z) the matrix W of `weights`."""
         return np.diag(weights) if self.diagonal else weights
+
+    def euclidean(self) -> "Svm":
+        """The same constraints under the Euclidean norm of the same weights: Frobenius, or l2 for W = diag(beta)."""
+        return self.under(Lp(2.0) if self.diagonal else Frobenius())
+
+    def written_out(self, *, square: bool = False) -> Floats:
+        """(C, D) the unit rows as a matrix, D the number of weights: a_c z_c' entry by entry, or a_c o z_c.
+
+        Args:
+            square: the solver needs matrices of D by D as well.
+
+        Raises:
+            InputError: weights of a full matrix for which either would take more than 160 MB.
+        """
+        if self.diagonal:
+            assert self.rows.dense is not None
+            return self.rows.dense
+        d, d_z = self.shape
+        R = None if square and (d * d_z) ** 2 > WRITTEN_OUT else self.rows.written_out()
+        if R is None:
+            what = f"{d * d_z} entries of W" if square else f"{len(self)} constraints on {d * d_z} entries of W"
+            raise InputError(
+                f"{self.norm.name}: got {what}, a matrix of more than {WRITTEN_OUT:,} numbers; "
+                "expected fewer; use nuclear, frobenius or operator, or a problem of fewer dimensions"
+            )
+        return R
 
     def restrict(self, keep: Bools | Ints) -> "Svm":
         """The constraints selected by the index `keep`."""

@@ -35,6 +35,8 @@ SOLVERS: Final[dict[str, Any]] = {
     "l2": ("marginflow.svm.euclidean.solve_euclidean", "solve_euclidean"),
     "l1": ("marginflow.svm.diagonal.linear_program", "solve_l1"),
     "linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
+    "entry-l1": ("marginflow.svm.diagonal.linear_program", "solve_l1"),
+    "entry-linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
 }
 """One line per norm, (module, function); the l_p norms between share one solver, and `register` adds functions."""
 
@@ -58,7 +60,8 @@ def solve(
 
     Args:
         problem: the problem, its constraints, or what `load` takes.
-        norm: "nuclear", "frobenius", "operator"; for W = diag(beta) "l1", "l2", "lp:1.75", "linf".
+        norm: "nuclear", "frobenius", "operator"; of all entries "entry-linf", "entry-l1", "entry-lp:3"; for W =
+            diag(beta) "l1", "l2", "lp:1.75", "linf".
         tol: certified relative gap asked for.
         selection: (n,) token selected in each sample; the optimal ones when None.
         against: which tokens constrain: "all" others, only "worse" or only "better" ones.
@@ -70,7 +73,8 @@ def solve(
         Weights, multipliers and two bounds of the value that hold in exact arithmetic.
 
     Raises:
-        InputError: an unknown norm, a tolerance outside (0, 1), or a selection that does not fit.
+        InputError: an unknown norm, a tolerance outside (0, 1), a selection that does not fit, or a norm of
+            entries with more than 20 million numbers in constraints times entries (entry-linf: 4472 entries of W).
         UndefinedError: a diagonal norm where tokens and queries differ in dimension.
     """
     chosen = parse_norm(norm)

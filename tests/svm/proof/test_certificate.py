@@ -23,12 +23,13 @@ def _value(norm, W):
             s = mpmath.svd_r(M, compute_uv=False)
             return mpmath.fsum(s) if norm == "nuclear" else max(s)
         entries = [mpmath.fabs(x) for x in M]
-        p = {"frobenius": 2, "l1": 1, "l2": 2, "linf": mpmath.inf}.get(norm)
-        p = mpmath.mpf(float(norm.removeprefix("lp:"))) if p is None else p
+        p = mpmath.mpf(2 if norm == "frobenius" else bank.exponent(norm))
         return max(entries) if p == mpmath.inf else mpmath.fsum(x**p for x in entries) ** (mpmath.mpf(1) / p)
 
 
-DUAL = {"nuclear": "operator", "operator": "nuclear", "l1": "linf", "linf": "l1"}
+DUAL = {"nuclear": "operator", "operator": "nuclear"} | {
+    prefix + one: prefix + other for prefix in ("", "entry-") for one, other in (("l1", "linf"), ("linf", "l1"))
+}
 
 
 def _exact(x):
@@ -77,10 +78,10 @@ def test_bounds_hold_in_exact_arithmetic(seed, norm, size, noise):
                         M[j][k] += weight * a * Fraction(float(problem.z[i, k]))
         total = sum(max(Fraction(float(w)), Fraction(0)) for w in dual)
         name = DUAL.get(norm, norm)
-        if name.startswith("lp:"):
-            p = mpmath.mpf(float(name.removeprefix("lp:")))
+        if "lp:" in name:
+            p = mpmath.mpf(bank.exponent(name))
             q = p / (p - 1)
-            entries = [mpmath.fabs(mpmath.mpf(M[j][j].numerator) / M[j][j].denominator) for j in range(4)]
+            entries = [mpmath.fabs(mpmath.mpf(x.numerator) / x.denominator) for row in M for x in row]
             size_ = mpmath.fsum(x**q for x in entries) ** (1 / q)
         else:
             size_ = _value(name, M)

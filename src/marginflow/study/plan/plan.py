@@ -126,7 +126,7 @@ def _settings(top: Section) -> Settings:
                 )
             )
         ),
-        norms=svm.several("norms", ("own",), _is_norm, f"{', '.join(_NORMS)} or lp:P with P > 1"),
+        norms=svm.several("norms", ("own",), _is_norm, f"{', '.join(_NORMS)}, lp:P or entry-lp:P with P > 1"),
         tol=svm.number("tol", 1e-9, 1e-13, 1e-1),
     )
     flow.done()
@@ -134,7 +134,7 @@ def _settings(top: Section) -> Settings:
     return settings
 
 
-_NORMS: Final = ("own", "nuclear", "frobenius", "operator", "l1", "l2", "linf")
+_NORMS: Final = ("own", "nuclear", "frobenius", "operator", "l1", "l2", "linf", "entry-l1", "entry-linf")
 
 
 def _is_norm(value: Any) -> bool:
@@ -263,5 +263,6 @@ def _refuse_impossible(source: str, cells: tuple[Cell, ...], seed: int) -> None:
             if parse_norm(norm).diagonal and not model.diagonal:
                 raise InputError(
                     f"{source}: svm.norms: got {norm!r} with parameterization {cell.parameterization}; "
-                    "expected nuclear, frobenius, operator or own where weights are not diagonal"
+                    "expected nuclear, frobenius, operator, entry-linf, entry-l1, entry-lp:P or own where weights are "
+                    "not diagonal"
                 )

@@ -1,1 +1,1 @@
-"""Solvers for l1, linf and lp on vectors."""
+"""Solvers for l1, linf and lp of vectors: diagonals, and all entries of full weights."""

@@ -21,12 +21,12 @@ Progress = Callable[[int, float], None]
 
 
 def solve_l1(svm: Svm, tol: float, *, progress: Progress | None = None, start: Candidate | None = None) -> Candidate:
-    """Minimise |beta|_1 for W = diag(beta); none of the rows is zero."""
+    """Minimise the sum of |w_j| over the weights, all entries of W or the diagonal; none of the rows is zero."""
     return _solve(svm, tol, progress, start_l1, start)
 
 
 def solve_linf(svm: Svm, tol: float, *, progress: Progress | None = None, start: Candidate | None = None) -> Candidate:
-    """Minimise max |beta_j| for W = diag(beta); none of the rows is zero."""
+    """Minimise max |w_j| over the weights, all entries of W or the diagonal; none of the rows is zero."""
     return _solve(svm, tol, progress, start_linf, start)
 
 
@@ -38,9 +38,8 @@ def _solve(
     earlier: Candidate | None,
 ) -> Candidate:
     rows = svm.rows
-    assert rows.dense is not None
-    program, *point = inside(rows.dense, rows.h)
-    best = _Best(program, rows)
+    program, *point = inside(svm.written_out(square=not svm.norm.sparse), rows.h)
+    best = _Best(program, rows, svm.shape)
     steps = {"interior": 0}
     iterate: Iterate | None = None
     if earlier is not None and _same_vertex(best, earlier, tol):
@@ -59,7 +58,7 @@ def _solve(
     if iterate is not None and _EXACT < best.gap < _NEAR:
         best.offer(*program.vertex(iterate))
     hopeless = best.upper == np.inf and best.lower > _DOUBTFUL * float(rows.h.max())
-    if best.gap > tol / 4 and not hopeless and rows.dense.size <= _SIMPLEX:
+    if best.gap > tol / 4 and not hopeless and len(rows) * rows.dimension <= _SIMPLEX:
         steps["simplex"] = 1
         best.offer(*program.simplex())
     return best.candidate(steps, ray=True)
@@ -68,7 +67,7 @@ def _solve(
 def _same_vertex(best: "_Best", earlier: Candidate, tol: float) -> bool:
     """Whether the face of an earlier optimum is still the optimal one, its equations solved anew."""
     rows, program = best.rows, best.program
-    beta, y = rows.scale.reduce(earlier.W), rows.scale.reduce_dual(np.maximum(earlier.dual, 0.0))
+    beta, y = rows.scale.reduce(earlier.W.ravel()), rows.scale.reduce_dual(np.maximum(earlier.dual, 0.0))
     size, least = program.dual_value(rows.adjoint(y)), float((rows.margins(beta) / rows.h).min())
     if not (size > 0.0 and least > 0.0):
         return False
@@ -83,6 +82,7 @@ class _Best:
 
     program: AbstractVertexProgram
     rows: Rows
+    shape: tuple[int, ...]
     upper: float = np.inf
     lower: float = 0.0
     beta: Floats = field(init=False)
@@ -99,7 +99,7 @@ class _Best:
         """Both in the user's units, the multipliers as a candidate proof as well where `ray` says so."""
         scale = self.rows.scale
         dual = scale.restore_dual(self.y)
-        return Candidate(scale.restore(self.beta), dual, dual if ray else None, steps)
+        return Candidate(scale.restore(self.beta).reshape(self.shape), dual, dual if ray else None, steps)
 
     def offer(self, beta: Floats, y: Floats) -> float:
         """Keep what is better; return the gap of the two best together."""

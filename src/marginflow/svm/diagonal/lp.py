@@ -1,4 +1,4 @@
-"""1 < p < inf: the least p-norm of diagonal weights, by interior points and Newton's method (docs/svm.md)."""
+"""1 < p < inf: the least p-norm of the weights, by interior points and Newton's method (docs/svm.md)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import lstsq
 
 from marginflow.arrays import Bools, Floats
-from marginflow.norms import Lp
+from marginflow.norms import AbstractPowers
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.diagonal.path_following import cholesky, follow
 from marginflow.svm.diagonal.positive_parts import AbstractSplitProgram
@@ -27,38 +27,37 @@ def solve_lp(
     progress: Callable[[int, float], None] | None = None,
     start: Candidate | None = None,
 ) -> Candidate:
-    """Minimise |beta|_p for W = diag(beta), 1 < p < inf; none of the rows is zero.
+    """Minimise the p-norm of the weights, all entries of W or the diagonal, 1 < p < inf; none of the rows is zero.
 
     The l2 solution comes first: it finds out whether anything separates, and its p-norm is the scale in which
     the optimum has size at most one, so that no power over- or underflows.
     """
     norm = svm.norm
-    assert isinstance(norm, Lp)
-    near = None if start is None else _continue(svm.rows, norm, start, tol)
+    assert isinstance(norm, AbstractPowers)
+    R = svm.written_out(square=norm.p > 2.0)
+    near = None if start is None else _continue(svm, R, norm, start, tol)
     if near is not None:
         return near
-    first = solve_euclidean(svm.under(Lp(2.0)), tol)
+    first = solve_euclidean(svm.euclidean(), tol)
     if first.ray is not None:
         return first
-    rows = svm.rows
-    assert rows.dense is not None
-    search = _Search.of(rows, norm, tol, first)
+    search = _Search.of(svm, norm, tol, first)
     if not np.isfinite(search.upper):
         return first
-    program = _Powers(rows.dense, rows.h / search.upper, norm.p)
+    program = _Powers(R, svm.rows.h / search.upper, norm.p)
     l2 = search.beta / search.upper
     _run(search, program, l2, progress)
     return search.candidate({**first.iterations, **search.steps})
 
 
-def _continue(rows: Rows, norm: Lp, start: Candidate, tol: float) -> Candidate | None:
+def _continue(svm: Svm, R: Floats, norm: AbstractPowers, start: Candidate, tol: float) -> Candidate | None:
     """Newton's method on the rows that were active at an earlier optimum, or None where that is not enough."""
-    assert rows.dense is not None
-    search = _Search.of(rows, norm, tol, start)
+    rows = svm.rows
+    search = _Search.of(svm, norm, tol, start)
     size = norm.dual_value(rows.adjoint(search.y))
     if not (np.isfinite(search.upper) and size > 0.0):
         return None
-    program = _Powers(rows.dense, rows.h / search.upper, norm.p)
+    program = _Powers(R, rows.h / search.upper, norm.p)
     y, active = search.y / size, search.y > 1e-12 * search.y.max()
     search.steps = {"newton": 1}
     search.offer(*_on_active(program, y, active))
@@ -226,7 +225,8 @@ class _Search:
     """The best weights and the best multipliers, each by its own bound."""
 
     rows: Rows
-    norm: Lp
+    shape: tuple[int, ...]
+    norm: AbstractPowers
     target: float
     beta: Floats
     y: Floats
@@ -238,15 +238,16 @@ class _Search:
         self.offer(self.beta, self.y)
 
     @staticmethod
-    def of(rows: Rows, norm: Lp, tol: float, start: Candidate) -> "_Search":
+    def of(svm: Svm, norm: AbstractPowers, tol: float, start: Candidate) -> "_Search":
         """A search for a gap of tol/4 from weights and multipliers in the user's units."""
-        beta, y = rows.scale.reduce(start.W), rows.scale.reduce_dual(np.maximum(start.dual, 0.0))
-        return _Search(rows, norm, tol / 4.0, beta, y)
+        scale = svm.rows.scale
+        beta, y = scale.reduce(start.W.ravel()), scale.reduce_dual(np.maximum(start.dual, 0.0))
+        return _Search(svm.rows, svm.shape, norm, tol / 4.0, beta, y)
 
     def candidate(self, steps: dict[str, int]) -> Candidate:
         """Both in the user's units."""
         scale = self.rows.scale
-        return Candidate(scale.restore(self.beta), scale.restore_dual(self.y), None, steps)
+        return Candidate(scale.restore(self.beta).reshape(self.shape), scale.restore_dual(self.y), None, steps)
 
     @property
     def gap(self) -> float:

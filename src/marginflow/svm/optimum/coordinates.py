@@ -1,4 +1,4 @@
-"""Which weights of a diagonal model are not zero at any optimum, by weak duality."""
+"""Which weights are zero, or not zero, at every optimum of a norm of single weights, by weak duality."""
 
 import math
 from typing import Final
@@ -9,11 +9,12 @@ from marginflow import rounding
 from marginflow.arrays import Bools, Floats
 from marginflow.svm.optimum.optimum import Optimum
 from marginflow.svm.optimum.radius import distance
+from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import dual_matrix
 
 
 def nonzero(optimum: Optimum) -> Floats:
-    """(d,) what |beta_j| is not below at any optimum; 0 where that is not shown.
+    """(d,) what |beta_j| is not below at any optimum of a diagonal model; 0 where that is not shown.
 
     Every optimum has s beta_j >= sum lambda - U N_d(sum lambda r - s e_j) for any lambda >= 0, U the certified
     upper bound of the norm. With lambda = t dual + delta, sum delta r = s e_j on the active rows, tiny weights are
@@ -42,13 +43,21 @@ def nonzero(optimum: Optimum) -> Floats:
 
 
 def vanishing(optimum: Optimum) -> Bools:
-    """(d,) the weights that are zero at every optimum, as far as that is shown; for sums of weights (l1) only."""
+    """The weights that are zero at every optimum, as far as that is shown; for sums of their sizes (l1) only."""
     svm = optimum.svm
-    out = np.zeros(len(optimum.weights), dtype=bool)
+    out = np.zeros(svm.shape, dtype=bool)
     spread = optimum.dual_spread
     if spread is not None:
         out |= np.abs(optimum.B) + spread.matrix < 1.0 - _ROOM
-    return out | ~svm.constraints.diagonal.any(axis=0)
+    return out | ~seen(svm, np.ones(len(svm), dtype=bool))
+
+
+def seen(svm: Svm, chosen: Bools) -> Bools:
+    """The weights that the constraints `chosen` (C,) depend on."""
+    if svm.diagonal:
+        return np.asarray(svm.constraints.diagonal[chosen].any(axis=0))
+    a, z = (x[chosen] != 0.0 for x in (svm.constraints.a, svm.constraints.queries))
+    return np.asarray(a.T.astype(np.float64) @ z > 0.0)
 
 
 def _bound(optimum: Optimum, dual: Floats, unit: Floats) -> float:

@@ -9,8 +9,9 @@ from scipy.linalg import qr
 
 from marginflow.arrays import Ints
 from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.proof import rational
 from marginflow.svm.proof.elimination import solve_rational
-from marginflow.svm.proof.rational import Rows, differences, to_rational
+from marginflow.svm.proof.rational import Rows
 
 
 def exact_weights(optimum: Optimum) -> Rows | None:
@@ -19,21 +20,21 @@ def exact_weights(optimum: Optimum) -> Rows | None:
     The rows whose multipliers are positive are taken as the support: w = sum lambda r with margins 1 there. If the
     solution in rational numbers has multipliers >= 0 and margins >= 1 everywhere it is the optimum (KKT).
     """
-    svm, rows = optimum.svm, optimum.svm.constraints
-    d, d_z = rows.shape
-    width = d if svm.diagonal else d * d_z
-    if len(svm) * width > _TERMS:
+    svm = optimum.svm
+    if len(svm) * optimum.weights.size > _TERMS:
         return None
-    a, z = differences(rows.a, svm.slip), to_rational(rows.queries)
-    if svm.diagonal:
-        lines = [[x * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, z, strict=True)]
-    else:
-        lines = [[x * y for x in p for y in q] for p, q in zip(a, z, strict=True)]
+    lines = rational.rows(svm)
     for held in _HELD:
         W = _least(lines, _independent(optimum, held))
         if W is not None:
-            return [W] if svm.diagonal else [W[k * d_z : (k + 1) * d_z] for k in range(d)]
+            return in_rows(optimum, W)
     return None
+
+
+def in_rows(optimum: Optimum, flat: Sequence[Fraction]) -> Rows:
+    """The rows of W from all its entries; one row for diagonal weights."""
+    width = optimum.weights.shape[-1]
+    return [flat[k : k + width] for k in range(0, len(flat), width)]
 
 
 def _least(lines: Rows, support: Ints) -> list[Fraction] | None:

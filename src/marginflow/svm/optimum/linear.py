@@ -1,7 +1,7 @@
 """Optima of l1 and linf in rational numbers, for data simple enough: unique or not is then a matter of ranks.
 
-Two guesses: weights and multipliers rounded to ratios of small whole numbers, and the vertex of the active rows solved
-in rational numbers. Each is checked on both sides, nothing is believed.
+The weights are a diagonal or all entries of W. Two guesses: weights and multipliers rounded to ratios of small whole
+numbers, and the vertex of the active rows solved in rational numbers. Each is checked on both sides, none believed.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import numpy as np
 
 from marginflow.svm.optimum.exact import exact_kernel
 from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.proof import rational
 from marginflow.svm.proof.elimination import solve_rational
-from marginflow.svm.proof.rational import differences, to_rational
 
 
 Vector = list[Fraction]
@@ -25,8 +25,8 @@ class LinearOptimum:
     """An exact optimum of a linear program and an exact dual.
 
     Attributes:
-        rows: (C, d) the constraints.
-        beta: (d,) an optimum.
+        rows: (C, D) the constraints written out.
+        beta: (D,) an optimum: the diagonal, or the entries row by row.
         dual: (C,) multipliers of the same value.
         free: the weights that an optimum may choose: those at |b_j| = 1 for l1, those at b_j = 0 for linf.
         largest: what |beta_j| may not exceed (linf); None for l1, where no weight may change its sign.
@@ -86,10 +86,9 @@ class LinearOptimum:
 def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
     """The exact optimum and dual next to those found, for l1 and linf; None where neither guess below is one."""
     svm, norm = optimum.svm, optimum.svm.norm
-    if not svm.diagonal or norm.strictly_convex or len(svm) * len(optimum.weights) > _TERMS:
+    if not norm.entrywise or norm.strictly_convex or len(svm) * optimum.weights.size > _TERMS:
         return None
-    a, z = differences(svm.constraints.a, svm.slip), to_rational(svm.constraints.queries)
-    rows = [[x * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, z, strict=True)]
+    rows = rational.rows(svm)
     for pair in (_simple(optimum), *(_vertex(optimum, rows, held) for held in _HELD)):
         found = None if pair is None else _checked(rows, *pair, sparse=norm.sparse)
         if found is not None:
@@ -117,14 +116,14 @@ def _checked(rows: list[Vector], beta: Vector, dual: Vector, *, sparse: bool) ->
 
 def _simple(optimum: Optimum) -> tuple[Vector, Vector]:
     """Both rounded to ratios of small whole numbers, which they are for most integer data, vertex or not."""
-    beta, dual = (np.nan_to_num(x).tolist() for x in (optimum.weights, np.maximum(optimum.dual, 0.0)))
+    beta, dual = (np.nan_to_num(x).tolist() for x in (optimum.weights.ravel(), np.maximum(optimum.dual, 0.0)))
     ratios = [[Fraction(x).limit_denominator(_DENOMINATOR) for x in values] for values in (beta, dual)]
     return ratios[0], ratios[1]
 
 
 def _vertex(optimum: Optimum, rows: list[Vector], held: float) -> tuple[Vector, Vector] | None:
     """The vertex of the active rows and the weights that are not at a bound, and its dual, where they are as many."""
-    weights, share = optimum.weights, optimum.dual * optimum.lengths
+    weights, share = optimum.weights.ravel(), optimum.dual * optimum.lengths
     size = np.abs(weights)
     active = np.flatnonzero(share > held * share.max(initial=0.0)).tolist()
     signs = [1 if x > 0 else -1 for x in weights]

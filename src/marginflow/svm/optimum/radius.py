@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from marginflow.norms import Lp
+from marginflow.norms import AbstractPowers
 from marginflow.rounding import up
 from marginflow.svm.optimum.optimum import Optimum
 
@@ -19,7 +19,7 @@ def radius(optimum: Optimum) -> float:
     lower, upper, norm = optimum.certificate.lower, optimum.certificate.upper, optimum.svm.norm
     if not norm.strictly_convex or not np.isfinite(upper):
         return math.inf
-    p = norm.p if isinstance(norm, Lp) else 2.0
+    p = norm.p if isinstance(norm, AbstractPowers) else 2.0
     if lower == upper == 0.0:
         return 0.0
     excess = (upper - lower) / upper
@@ -36,7 +36,7 @@ def distance(optimum: Optimum) -> float:
     if not norm.strictly_convex:
         return optimum.radius
     own = radius(optimum)
-    if isinstance(norm, Lp) and norm.p > 2.0:
-        # |x|_2 <= d^(1/2 - 1/p) |x|_p
-        return up(own * len(optimum.weights) ** (0.5 - 1.0 / norm.p), 16)
+    if isinstance(norm, AbstractPowers) and norm.p > 2.0:
+        # |x|_2 <= D^(1/2 - 1/p) |x|_p for D weights
+        return up(own * optimum.weights.size ** (0.5 - 1.0 / norm.p), 16)
     return own

@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import structural_rank
 
 from marginflow import rounding
-from marginflow.arrays import Floats
-from marginflow.svm.optimum.coordinates import nonzero, vanishing
-from marginflow.svm.optimum.exact import exact_rank, exact_weights
+from marginflow.arrays import Bools, Floats
+from marginflow.svm.optimum.coordinates import nonzero, seen, vanishing
+from marginflow.svm.optimum.exact import exact_rank, exact_weights, in_rows
 from marginflow.svm.optimum.linear import linear_optimum
 from marginflow.svm.optimum.optimum import Optimum
 from marginflow.svm.optimum.radius import distance
@@ -55,7 +57,7 @@ def rank_of(optimum: Optimum) -> Rank:
         return Rank(at_least, at_least, at_most, kept, 0.0, how)
     line = linear_optimum(optimum)
     if line is not None and line.determined:
-        r = sum(x != 0 for x in line.beta)
+        r = sum(x != 0 for x in line.beta) if svm.diagonal else exact_rank(in_rows(optimum, line.beta))
         return Rank(r, r, r, float(s[r - 1] / s[0]), 0.0, "the optimum in rational numbers")
     W = exact_weights(optimum) if svm.norm.euclidean else None
     if W is not None:
@@ -75,8 +77,8 @@ def _singular_down(optimum: Optimum, s: Floats) -> Floats:
     """What the singular values of every optimum are not below (Weyl), largest first; 0 where that is not shown."""
     away = distance(optimum) + rounding.gamma(8 * sum(optimum.weights.shape) + 64) * float(s[0])
     out = np.maximum(s - away, 0.0) if math.isfinite(away) else np.zeros(len(s))
-    # Any optimum is not zero.
-    out[0] = max(float(out[0]), optimum.certificate.lower / len(s))
+    # No optimum is zero: its largest entry is N(W) over the number of entries at least, for every norm here.
+    out[0] = max(float(out[0]), optimum.certificate.lower / optimum.weights.size)
     return out
 
 
@@ -88,8 +90,17 @@ def _at_most(optimum: Optimum, most: int) -> tuple[int, str]:
         if norm.sparse:
             bounds.append((int((~vanishing(optimum)).sum()), "the dual leaves all other weights at zero"))
         elif norm.strictly_convex:
-            touched = svm.constraints.diagonal[_perhaps_active(optimum)].any(axis=0)
+            touched = seen(svm, _perhaps_active(optimum))
             bounds.append((int(touched.sum()), "no constraint that can bind sees the other weights"))
+    elif norm.entrywise and not norm.euclidean:
+        if norm.sparse:
+            bounds.append((_pattern_rank(~vanishing(optimum)), "the dual leaves all other entries at zero"))
+        elif norm.strictly_convex:
+            binding = _perhaps_active(optimum)
+            bounds.append((_pattern_rank(seen(svm, binding)), "no constraint that can bind sees the other entries"))
+            # w_ij is a power of b_ij: if b = p z', so is W a product.
+            if len(np.unique(svm.constraints.queries[binding], axis=0)) == 1:
+                bounds.append((1, "the constraints that can bind have one query"))
     elif norm.sparse or norm.strictly_convex:
         binding = _perhaps_active(optimum)
         queries = len(np.unique(svm.constraints.queries[binding], axis=0))
@@ -102,7 +113,12 @@ def _at_most(optimum: Optimum, most: int) -> tuple[int, str]:
     return min(bounds, key=lambda bound: bound[0])
 
 
-def _perhaps_active(optimum: Optimum) -> Floats:
+def _pattern_rank(perhaps: Bools) -> int:
+    """The largest rank of a matrix that is zero outside `perhaps` (d, d_z): so many entries share no row or column."""
+    return int(structural_rank(csr_array(perhaps)))
+
+
+def _perhaps_active(optimum: Optimum) -> Bools:
     """(C,) False where the margin exceeds 1 at every optimum, so that the multiplier is zero at each."""
     away = distance(optimum)
     if not math.isfinite(away):

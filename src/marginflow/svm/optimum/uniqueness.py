@@ -59,7 +59,7 @@ def uniqueness(optimum: Optimum) -> Uniqueness:
             radius(optimum),
             f"the {norm.name} norm is strictly convex; the optimum lies within this distance of W, in that norm",
         )
-    if min(optimum.weights.shape) == 1 and optimum.weights.ndim == 2:
+    if min(optimum.weights.shape) == 1 and not norm.entrywise:
         return Uniqueness(True, np.nan, "W is one row or column, on which the norm is Euclidean and strictly convex")
     exact = linear_optimum(optimum)
     if exact is not None and exact.determined:
@@ -68,7 +68,9 @@ def uniqueness(optimum: Optimum) -> Uniqueness:
         pair = [np.array([float(x) for x in beta]) for beta in (exact.beta, exact.other)]
         distance = _size(pair[0] - pair[1]) / _size(pair[0])
         sentence = "distance over |W|_F of two optima in rational numbers"
-        return Uniqueness(False, distance, sentence, (np.diag(pair[0]), np.diag(pair[1])))
+        svm = optimum.svm
+        first, second = (svm.matrix(weights.reshape(svm.shape)) for weights in pair)
+        return Uniqueness(False, distance, sentence, (first, second))
     if certificate.gap > _SHARP:
         return Uniqueness(None, np.nan, f"the gap {certificate.gap:.1e} is too wide to see the optimal face")
     face = optimum.face

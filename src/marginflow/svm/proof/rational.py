@@ -82,6 +82,15 @@ def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     return M, np.abs(M) * (2 * rounding.U) + rounding.TINY
 
 
+def rows(svm: Svm, chosen: Ints | slice = slice(None)) -> list[list[Fraction]]:
+    """(C, D) the constraints written out, exactly: a_c z_c' row by row, or a_c o z_c for diagonal weights."""
+    part = None if svm.slip is None else svm.slip[chosen]
+    pairs = zip(differences(svm.constraints.a[chosen], part), to_rational(svm.constraints.queries[chosen]), strict=True)
+    if svm.diagonal:
+        return [[x * y for x, y in zip(p, q, strict=True)] for p, q in pairs]
+    return [[x * y for x in p for y in q] for p, q in pairs]
+
+
 def differences(a: Floats, slip: Floats | None) -> Rows:
     """(C, d) the rows a + slip, exactly."""
     rows = to_rational(a)

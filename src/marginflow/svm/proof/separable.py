@@ -54,7 +54,7 @@ def separability_of(svm: Svm) -> Separability:
     A float64 solver and two linear programs look for either proof. What they leave open the simplex method in
     rational numbers decides, for as many constraints as it can take.
     """
-    svm = svm.under(Lp(2.0) if svm.diagonal else Frobenius())
+    svm = svm.euclidean()
     if len(svm) == 0:
         return Separability(True, "nothing constrains the weights", frozen(np.zeros(svm.shape)))
     if svm.zero_row is not None:

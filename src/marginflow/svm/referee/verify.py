@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.norms import Lp, parse_norm
+from marginflow.norms import AbstractPowers, parse_norm
 from marginflow.npz import read_npz, require
 from marginflow.svm.referee.claims import Check, Claims
 from marginflow.svm.referee.contradiction import contradiction
@@ -157,11 +157,11 @@ def _check_shapes(path: Any, arrays: Arrays) -> None:
 
 
 def _kind(norm: str) -> tuple[bool, str | Fraction | float]:
-    """Whether the norm is one of diagonals, and which: a name, or its exponent exactly."""
+    """Whether the norm is one of diagonals, and which: a name, or its exponent exactly for those of single weights."""
     parsed = parse_norm(norm)
-    if isinstance(parsed, Lp):
-        return True, math.inf if math.isinf(parsed.p) else Fraction(parsed.p)
-    return False, parsed.name
+    if isinstance(parsed, AbstractPowers):
+        return parsed.diagonal, math.inf if math.isinf(parsed.p) else Fraction(parsed.p)
+    return parsed.diagonal, parsed.name
 
 
 def _rebuilt(arrays: Arrays) -> list[tuple[int, int, Exact]]:

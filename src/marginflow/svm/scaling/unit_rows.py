@@ -117,7 +117,7 @@ class Rows:
         if self.dense is not None:
             return self.dense
         assert self.structured is not None
-        return None if len(self) * self.dimension > _WRITTEN_OUT else self.structured.written_out()
+        return None if len(self) * self.dimension > WRITTEN_OUT else self.structured.written_out()
 
     def restrict(self, keep: Bools | Ints) -> "Rows":
         """The rows selected by the index `keep`, in nondecreasing order."""
@@ -173,4 +173,4 @@ def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
 _DENSE: Final = 100_000
 """Up to so many entries a dense matrix beats the structured map (one BLAS call against several)."""
 
-_WRITTEN_OUT: Final = 20_000_000
+WRITTEN_OUT: Final = 20_000_000
