@@ -155,6 +155,8 @@ def test_too_large_is_one_line(norm, d, C):
     """D^2 numbers where the solver factors them, C D where not; the certificate needs neither."""
     a = np.abs(np.random.default_rng(0).standard_normal((C, d)))
     rows = Constraints(a, np.zeros(C, dtype=int), np.ones((1, d)))
+    with pytest.raises(mf.InputError, match="20,000,000"):
+        Svm(rows, parse_norm(norm)).written_out(square=d == 67)
     with pytest.raises(mf.InputError, match="20,000,000") as refused:
         mf.solve(rows, norm)
     assert "\n" not in str(refused.value)
