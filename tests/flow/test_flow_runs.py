@@ -150,11 +150,12 @@ def test_a_barrier_is_never_jumped():
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("first", range(0, 200, 40))
 @pytest.mark.parametrize("kind", [mf.KeyQuery(10), mf.Combined()], ids=lambda k: k.word)
-def test_two_hundred_seeds_keep_their_verdicts(kind):
+def test_two_hundred_seeds_keep_their_verdicts(kind, first):
     """One verdict at rtol 1e-6 and 1e-9 (issue 4); what is said early holds at 1e12, traps are told at 1e6 (13)."""
-    problems = [named.load(f"sphere:n=6,T=8,d=10,seed={s}") for s in range(200)]
-    seeds = range(200)
+    seeds = range(first, first + 40)
+    problems = [named.load(f"sphere:n=6,T=8,d=10,seed={s}") for s in seeds]
     early = mf.integrate_many(problems, kind, seeds=seeds, until_margin=1e4)
     tight = mf.integrate_many(problems, kind, seeds=seeds, until_margin=1e4, rtol=1e-9)
     middle = mf.integrate_many(problems, kind, seeds=seeds, until_margin=1e6)
@@ -166,13 +167,13 @@ def test_two_hundred_seeds_keep_their_verdicts(kind):
         for a, b in zip(paths, late, strict=True)
         if a.status is not mf.FlowStatus.undecided
     ]
-    assert len(decided) > 300
+    assert len(decided) > 60
     for a, b in decided:
         assert a.status is b.status
         assert tuple(a.selected()) == tuple(b.selected())
     sitting = [a for a, b in zip(middle, late, strict=True) if off(a) and tuple(a.selected()) == tuple(b.selected())]
     told = sum(a.status is mf.FlowStatus.trapped for a in sitting)
-    assert len(sitting) > 40 and told >= 0.9 * len(sitting)
+    assert len(sitting) > 8 and told >= 0.9 * len(sitting)
 
 
 def off(path: Trajectory) -> bool:

@@ -1,6 +1,7 @@
 """What a study sums up to: shares and quantiles against a recount, powers against a known law and the late law."""
 
 import math
+from dataclasses import replace
 
 import fake_work
 import numpy as np
@@ -14,7 +15,7 @@ from marginflow.study.engines.serial import Serial
 from marginflow.study.outcome.outcome import outcome, power
 from marginflow.study.outcome.summary import summary_table
 from marginflow.study.results.folder import Folder
-from marginflow.study.results.record import from_arrays
+from marginflow.study.results.record import from_arrays, to_arrays
 from marginflow.study.work import run_unit
 
 
@@ -53,6 +54,24 @@ def test_shares_are_a_recount(found):
         seen = [r.svms[0].power for r in rows if power(vars(r.marks[0]), vars(r.marks[1])) is not None]
         assert c.marks[1].predicted.total == len(seen)
         assert not seen or c.marks[1].predicted.median == pytest.approx(np.median(seen))
+
+
+def _half_failed(unit):
+    rows = [fake_work.row(unit, seed) for seed in unit.seeds]
+    rows = [replace(row, status="failed", reason="broken") if row.seed % 2 else row for row in rows]
+    return replace(fake_work.quick(unit), arrays=to_arrays(unit, rows))
+
+
+def test_failed_runs_are_no_part_of_a_share(tmp_path):
+    folder = Folder(tmp_path)
+    run_study(plan(), folder, Serial(), work=_half_failed)
+    ledger = folder.read_ledger(plan(), print)
+    found = outcome(plan(), ledger)
+    ledger.close()
+    for cell in found.cells:
+        assert cell.runs == 16 and cell.failed == 8
+        assert all(share.total == 8 for share in cell.shares.values())
+        assert sum(share.count for share in cell.shares.values()) == 8
 
 
 def test_summary_has_a_row_per_cell(found):

@@ -4,6 +4,7 @@ import pytest
 from plans import FAKE, plan
 
 from marginflow.errors import InputError
+from marginflow.study.plan import code_version
 from marginflow.study.plan.plan import check_plan, read_plan
 
 
@@ -152,3 +153,19 @@ def test_the_example_is_a_plan():
 
     p = check_plan((files("marginflow.study") / "example.toml").read_text(encoding="utf-8"))
     assert p.runs == 96
+
+
+def test_the_version_follows_what_the_sources_say(tmp_path):
+    """Any change of a file that a run can pass through is other code; what only shows results is not."""
+
+    def digest():
+        return code_version._digest(sorted(code_version._sources(tmp_path, "")))
+
+    for name in ("flow/step.py", "norms.py", "report/page.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    seen = {digest()}
+    for name, told in (("flow/step.py", True), ("norms.py", True), ("report/page.py", False)):
+        (tmp_path / name).write_text("x = 2\n")
+        assert (digest() not in seen) is told, name
+        seen.add(digest())
