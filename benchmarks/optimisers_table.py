@@ -89,7 +89,7 @@ DIAG = (
 DIAG_KQ = (
     Row("ngd", "0.02", "l1", 1.3),
     Row("gd", "30", "l1", 16.0),
-    Row("gd:momentum=0.9", "30", "l1", 28.0),
+    Row("gd:momentum=0.9", "1", "l1", 28.0),
     Row("sign", "0.01", "linf", 3.6),
     Row("sign:momentum=0.9", "0.01", "linf", 40.0),
     Row("adam:b1=0.9,b2=0.95,eps=0", "0.01", "linf", 3.1),

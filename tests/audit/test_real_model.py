@@ -24,7 +24,7 @@ def audit(tmp_path_factory):
 
 
 def test_it_is_what_the_prototype_measured(audit):
-    """Balance .954 [.875, 1.009] of the rotation, not significant (shared/docs/checkpoints.md 0.5)."""
+    """Balance .954 [.875, 1.009] of the rotation, not significant."""
     assert len(audit) == 8 and audit.law == "plain" and STORED.stat().st_size < 300_000
     balance = next(c for c in audit.comparisons if (c.figure, c.control) == ("balance", "rotation"))
     assert 0.875 < balance.ratio < 1.009 and not balance.off

@@ -19,9 +19,6 @@ from marginflow.trajectory.trajectory import Trajectory
 FAMILY = "equal:n=6,T=8,d=10"
 """Random problems on which all wrong tokens score the same, so that few starts are trapped."""
 
-ENTRIES = {"entry-linf": "linf", "entry-l1": "l1"}
-"""Norms of the entries of a full matrix, and the diagonal norm of the lifted problem."""
-
 
 @cache
 def problem(seed: int, family: str = FAMILY) -> Problem:
@@ -46,17 +43,12 @@ def of_unit_margin(seed: int, norm: str, family: str = FAMILY) -> Problem:
 
 @cache
 def least(data: Problem, norm: str) -> Solution:
-    """The certified SVM of any norm; entries of a full W as the diagonal of vectors x (x) z (theory 7.1)."""
-    if norm in ENTRIES:
-        lifted = np.einsum("ntd,ne->ntde", data.X, data.z).reshape(*data.X.shape[:2], -1)
-        return solve(Problem(lifted, np.ones((data.n, lifted.shape[2])), data.scores), ENTRIES[norm])
+    """The certified SVM."""
     return solve(data, norm)
 
 
 def size(W: Floats, norm: str) -> float:
     """N(W) of a full matrix."""
-    if norm in ENTRIES:
-        return float(np.abs(W).max() if norm == "entry-linf" else np.abs(W).sum())
     kind = parse_norm(norm)
     return float(kind.value(weights_in(kind, W)))
 
