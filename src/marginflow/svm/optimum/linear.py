@@ -89,7 +89,7 @@ def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
     if not norm.entrywise or norm.strictly_convex or len(svm) * optimum.weights.size > _TERMS:
         return None
     rows = rational.rows(svm)
-    for pair in (_simple(optimum), *(_vertex(optimum, rows, held) for held in _HELD)):
+    for pair in (_simple(optimum, rows), *(_vertex(optimum, rows, held) for held in _HELD)):
         found = None if pair is None else _checked(rows, *pair, sparse=norm.sparse)
         if found is not None:
             return found
@@ -114,10 +114,19 @@ def _checked(rows: list[Vector], beta: Vector, dual: Vector, *, sparse: bool) ->
     return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 0], total)
 
 
-def _simple(optimum: Optimum) -> tuple[Vector, Vector]:
-    """Both rounded to ratios of small whole numbers, which they are for most integer data, vertex or not."""
-    beta, dual = (np.nan_to_num(x).tolist() for x in (optimum.weights.ravel(), np.maximum(optimum.dual, 0.0)))
-    ratios = [[Fraction(x).limit_denominator(_DENOMINATOR) for x in values] for values in (beta, dual)]
+def _simple(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector]:
+    """Both rounded to ratios of small whole numbers, which they are for most integer data, vertex or not.
+
+    They are counted in units of the largest entry of the rows, so that data in other units are as simple.
+    """
+    unit = max((abs(x) for row in rows for x in row), default=Fraction(0)) or Fraction(1)
+    ratios = [
+        [(Fraction(x) * unit).limit_denominator(_DENOMINATOR) / unit for x in values]
+        for values in (
+            np.nan_to_num(optimum.weights.ravel()).tolist(),
+            np.nan_to_num(np.maximum(optimum.dual, 0.0)).tolist(),
+        )
+    ]
     return ratios[0], ratios[1]
 
 
