@@ -83,9 +83,3 @@ def test_a_legend_of_many_basins_is_capped(found):
     names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert len(names) == LEGEND and names[-1].startswith("24 other ends")
     assert names[1].endswith("50% of this square")
-
-
-def test_an_interrupted_search_says_so(found):
-    figure = Figure(figsize=(6.4, 3.4))
-    pictures._shares(figure, dataclasses.replace(found, interrupted=True))
-    assert "interrupted" in figure.axes[0].get_title()

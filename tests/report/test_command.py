@@ -49,7 +49,7 @@ OLD = Path(__file__).parents[1] / "data" / "run-0.1.0.npz"
 
 def test_a_file_of_version_0_1_loads_with_its_command():
     old = Trajectory.load(OLD)
-    assert (old.seed, old.scale, old.rtol, old.loss.word, old.ended) == (0, 0.1, 1e-8, "logistic", "verdict")
+    assert (old.seed, old.scale, old.rtol, old.loss.word, old.ended.name) == (0, 0.1, 1e-8, "logistic", "verdict")
     assert command_of(old) == (
         "marginflow flow angle:c=0.5 --parameterization kq --seed 0 --scale 0.1 --until-margin 10 --until verdict "
         "--loss logistic --rtol 1e-08 --save run.npz"

@@ -56,7 +56,7 @@ def test_the_numbers_are_those_of_the_objects(shown):
     path, solution, table = shown["Trajectory"], shown["Solution"], shown["Table"]
     said = text_of(path._repr_html_())
     assert f"{path.margin[-1]:.6g}" in said and path.status.value in said and HOSTILE in said
-    assert f"{solution.certificate.lower:.15g} to {solution.certificate.upper:.15g}" in text_of(solution._repr_html_())
+    assert solution.certificate.interval(15) in text_of(solution._repr_html_())
     said = text_of(table._repr_html_())
     assert all(name in said for name in table.columns) and f"{table['margin'][-1]:.6g}" in said
     assert HOSTILE in said

@@ -16,7 +16,11 @@ SMALLEST_STEP: Final = 1e-14
 BALANCED_STEPS: Final = 1000
 
 BALANCED_CHANGE: Final = 0.01
-"""A change of log(force) and a growth of log|theta| below this over that many steps: the flow stands still."""
+"""A change of log(force), and near zero a growth of log|theta|, below this over that many steps: it stands still."""
+
+NEAR_ZERO: Final = 0.01
+"""Logits below this are those of a start close to zero, whose force stays while theta grows; with larger ones that
+hold each other, theta may go to infinity for ever along a direction that no logit sees."""
 
 VANISHED: Final = 1e-14
 """A pull on the weights below this part of what its terms add up to is rounding: where it leads is not the flow's."""
@@ -36,12 +40,13 @@ class Stationarity:
         else:
             lengths = np.sqrt((tokens.X**2).sum(axis=3)) * np.sqrt((tokens.Z**2).sum(axis=2))[..., None]
         self.lengths: Floats = np.broadcast_to(lengths, state.at.ds.shape)
+        self.exists: Bools = np.broadcast_to(tokens.mask, state.at.ds.shape)
         self.psi, self.size, self.steps = state.psi.copy(), _log_size(state), state.steps.copy()
 
     def keep(self, runs: Bools) -> None:
         """Go on with the runs in `runs` (B,)."""
-        self.lengths, self.psi, self.size = self.lengths[runs], self.psi[runs], self.size[runs]
-        self.steps = self.steps[runs]
+        self.lengths, self.exists = self.lengths[runs], self.exists[runs]
+        self.psi, self.size, self.steps = self.psi[runs], self.size[runs], self.steps[runs]
 
     def reached(self, state: State) -> Bools:
         """(B,) True for runs that a whole interval has not moved, or whose pull has vanished in rounding."""
@@ -50,7 +55,9 @@ class Stationarity:
         due = state.steps - self.steps >= BALANCED_STEPS
         if due.any():
             size = _log_size(state)
-            moved = np.maximum(np.abs(state.psi - self.psi), size - self.size)
+            spread = np.where(self.exists, np.abs(state.at.s.high), 0.0).max(axis=(1, 2))
+            growth = np.where(spread < NEAR_ZERO, size - self.size, 0.0)
+            moved = np.maximum(np.abs(state.psi - self.psi), growth)
             out |= due & (moved < BALANCED_CHANGE)
             self.psi[due], self.size[due], self.steps[due] = state.psi[due], size[due], state.steps[due]
         return np.asarray(out)

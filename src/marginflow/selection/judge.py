@@ -56,7 +56,10 @@ class Judge:
         rows = np.arange(problem.n)
         behind = problem.scores[rows, selected] < problem.scores[rows, problem.optimal]
         wrong = tuple((int(i), int(selected[i])) for i in np.flatnonzero(behind))
-        seen = _Seen(excess, barrier, wrong, RUN_ON if ended is None else ended.advice)
+        stopped = RUN_ON if ended is None else ended.advice
+        if ended is Ended.balanced and self.parameterization.too_narrow(problem.d, problem.d_z, None):
+            stopped += ", as when the width is below what separating weights need"
+        seen = _Seen(excess, barrier, wrong, stopped)
         if not wrong:
             return seen.undecided(
                 "every sample is on its optimal token, but the excess "
