@@ -158,7 +158,8 @@ def test_the_bounds_of_the_spectral_screen_hold(diagonal, norm):
 
 
 def test_nuclear_lists_equal_brute_force_through_a_peer():
-    cvxpy = pytest.importorskip("cvxpy")
+    import cvxpy
+
     problem = named.load("sphere:n=3,T=3,d=4,seed=4")
     found = {tuple(a.selected.tolist()) for a in attractors(problem, "kq").attractors}
     passed = set()

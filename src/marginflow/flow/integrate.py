@@ -13,7 +13,7 @@ from marginflow.flow.neighbours import CLEAR, settled
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
 from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
-from marginflow.model.objective import Objective
+from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
@@ -135,7 +135,7 @@ def integrate_many(
     settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
     stopped = False
-    for group in _groups(problems, models):
+    for group in runs_of_one_shape(problems, models):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
         objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
@@ -265,14 +265,6 @@ def _verdict(
     if record.ended is Ended.verdict and known.status is FlowStatus.undecided:
         record.ended = Ended.border
     return known
-
-
-def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
-    """The runs whose problems and parameters have one shape, together."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
-        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
-    return list(groups.values())
 
 
 def _count(problems: Sequence[Problem], many: bool, seeds: Sequence[int] | None, inits: Sequence[Any] | None) -> int:

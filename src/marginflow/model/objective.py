@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -59,3 +60,11 @@ class Objective:
         tokens = self.tokens
         best = np.where(tokens.mask, tokens.scores, -np.inf).argmax(axis=2)
         return log_excess(s, tokens.scores, best, tokens.mask, self.loss)
+
+
+def runs_of_one_shape(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
+    """The runs whose problems and parameters have one shape, together."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
+        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
+    return list(groups.values())

@@ -76,7 +76,9 @@ def parse_parameterization(
         return given
     if not isinstance(given, str):
         raise InputError(f"parameterization: got {given!r}; expected one of {_listed()}, or such as KeyQuery(3)")
-    kind = _imported(given) if ":" in given else PARAMETERIZATIONS.get(given)
+    kind: type[AbstractParameterization] | None = PARAMETERIZATIONS.get(given)
+    if ":" in given:
+        kind = register(imported("parameterization", given, "module:Class of your own"))
     if kind is None:
         raise InputError(f"parameterization: got {given!r}; expected one of {_listed()}, or module:Class of your own")
     if width is not None:
@@ -112,15 +114,19 @@ def options_of(model: AbstractParameterization) -> dict[str, Any]:
     return out
 
 
-def _imported(given: str) -> type[AbstractParameterization]:
+def imported(what: str, given: str, expected: str) -> Any:
+    """The class that `given`, module:Class, names; modules in the current folder are found, as by `python -m`.
+
+    Raises:
+        InputError: no such module or class; `what` was given and what was `expected` are said.
+    """
     module, _, name = given.partition(":")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` has it: modules in the current folder
+        sys.path.insert(0, "")
     try:
-        kind = getattr(import_module(module), name)
+        return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(f"parameterization: got {given!r} ({error}); expected module:Class of your own") from None
-    return register(kind)
+        raise InputError(f"{what}: got {given!r} ({error}); expected {expected}") from None
 
 
 def _listed() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
-from marginflow.model.objective import Objective
+from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import parse_parameterization
 from marginflow.optim.decay import AbstractDecay, parse_decay
@@ -136,7 +136,7 @@ def descend_many(
         models.append(model)
         starts.append(model.start(drawn, p.d, p.d_z))
     out: dict[int, Trajectory] = {}
-    for group in _groups(given, models):
+    for group in runs_of_one_shape(given, models):
         members = [given[i] for i in group]
         shared = all(p is members[0] for p in members)
         objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
@@ -183,14 +183,6 @@ def _method(
     words += ["--loss", loss.word] if loss != EXPONENTIAL else []
     label = f"{rule.label}, rate {options['rate']}" + (f", decay {options['decay']}" if options["decay"] else "")
     return Method("descend", expected.norm, expected.why, label, shlex.join(words), options)
-
-
-def _groups(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
-    """The runs whose problems and parameters have one shape, together."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for i, (p, model) in enumerate(zip(problems, models, strict=True)):
-        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
-    return list(groups.values())
 
 
 def _count(problems: int | None, seeds: Sequence[int] | None, inits: Sequence[Any] | None) -> int:

@@ -1,16 +1,15 @@
 """The optimisers there are, by their words; your own join with `marginflow.register`."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
-from importlib import import_module
 from inspect import isabstract, isclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from marginflow.errors import InputError
+from marginflow.model.registry import imported
 from marginflow.optim.adam import Adam as Adam
 from marginflow.optim.geometry import GEOMETRIES
 from marginflow.optim.gradient_descent import GradientDescent as GradientDescent
@@ -76,7 +75,8 @@ def parse_optimiser(given: Any) -> AbstractOptimiser:
         raise InputError(f"optimizer: got {given!r}; expected one of {', '.join(OPTIMISERS)}, or such as Adam()")
     word, _, rest = given.partition(":")
     if word not in OPTIMISERS and rest and "=" not in rest:
-        word, rest = _imported(given), ""
+        kind = imported("optimizer", given, f"one of {', '.join(OPTIMISERS)}, or module:Class of your own")
+        word, rest = str(register(kind).word), ""
     if word not in OPTIMISERS:
         raise InputError(
             f"optimizer: got {given!r}; expected one of {', '.join(OPTIMISERS)}, with options as in "
@@ -154,16 +154,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     return str(value) if isinstance(value, str) else repr(value.item() if isinstance(value, np.generic) else value)
-
-
-def _imported(given: str) -> str:
-    module, _, name = given.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as `python -m` has it: modules in the current folder
-    try:
-        kind = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise InputError(
-            f"optimizer: got {given!r} ({error}); expected one of {', '.join(OPTIMISERS)}, or module:Class of your own"
-        ) from None
-    return str(register(kind).word)
