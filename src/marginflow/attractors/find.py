@@ -16,7 +16,7 @@ from marginflow.attractors.sampled_ends import EndsMet
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
-from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
+from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.registry import AbstractParameterization, KeyQuery, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
@@ -42,7 +42,7 @@ def attractors(
     tol: float = 1e-9,
     limit: int | None = None,
     until_margin: float = 1e8,
-    loss: str | AbstractLoss = EXPONENTIAL,
+    loss: str | AbstractLoss | None = None,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Attractors:

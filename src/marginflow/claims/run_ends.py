@@ -9,7 +9,6 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.integrate import integrate, integrate_many
-from marginflow.model.loss import parse_loss
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
@@ -82,9 +81,7 @@ def run_ends(
     out = []
     for problem in problems:
         model = parse_parameterization(word, width).sized(problem.d, problem.d_z)
-        paths = integrate_many(
-            problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=parse_loss(loss)
-        )
+        paths = integrate_many(problem, model, seeds=list(seeds), scale=scale, until_margin=until_margin, loss=loss)
         known = {}
         for path, seed in zip(paths, seeds, strict=True):
             selected = path.selected(-1)

@@ -40,7 +40,6 @@ def attractors(
     Example: marginflow attractors sphere:n=4,T=4,d=8,seed=2 --parameterization w
     """
     from marginflow.attractors.find import attractors as find
-    from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
@@ -58,7 +57,7 @@ def attractors(
             tol=tol,
             limit=limit,
             until_margin=until_margin,
-            loss=parse_loss(loss),
+            loss=loss,
             processes=min(2, os.cpu_count() or 1),
             progress=show,
         )

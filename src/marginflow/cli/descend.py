@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress
-from marginflow.cli.start import read_start
+from marginflow.cli.run_files import keep, read_start
 
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def descend(
     from marginflow.model.registry import parse_parameterization
     from marginflow.optim.descend import descend as run
     from marginflow.problem.named import load
-    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
@@ -73,10 +72,7 @@ def descend(
             progress=lambda now: show(f"step {now.iteration} of {now.iterations}, margin {now.margin:.3g}"),
             keep_partial=save is not None,
         )
-    if save is not None:
-        path.save(save)
-    if path.ended is Ended.interrupted:
-        raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
+    keep(path, save)
     found = summary(path)
     if json:
         print_json(found)

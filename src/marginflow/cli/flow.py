@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
-from marginflow.cli.start import read_start
+from marginflow.cli.run_files import keep, read_start
 from marginflow.errors import InputError
 
 
@@ -46,10 +46,8 @@ def flow(
     """
     from marginflow.attractors.sentence import known_ends
     from marginflow.flow.integrate import integrate
-    from marginflow.model.loss import parse_loss
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
-    from marginflow.trajectory.ended import Ended
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
@@ -70,15 +68,12 @@ def flow(
             init=start,
             until_margin=until_margin,
             until=until,
-            loss=parse_loss(loss),
+            loss=loss,
             rtol=rtol,
             keep_partial=save is not None,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
-    if save is not None:
-        path.save(save)
-    if path.ended is Ended.interrupted:
-        raise KeyboardInterrupt(f"the run stands at margin {path.margin[-1]:.3g}; {save} holds it as interrupted")
+    keep(path, save)
     ends = known_ends(problem, path.parameterization)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:

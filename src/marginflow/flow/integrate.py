@@ -12,7 +12,7 @@ from marginflow.flow.loop import run
 from marginflow.flow.neighbours import CLEAR, settled
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
-from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
+from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
@@ -40,7 +40,7 @@ def integrate(
     init: Any = None,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = EXPONENTIAL,
+    loss: str | AbstractLoss | None = None,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
@@ -56,7 +56,8 @@ def integrate(
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
         until_margin: stop when the least margin over the tokens really selected reaches this.
         until: "verdict" stops earlier, as soon as the verdict is certain.
-        loss: of the output times the label: a word of `marginflow.losses.LOSSES` or an `AbstractLoss`.
+        loss: of the output times the label: a word of `marginflow.losses.LOSSES` or an `AbstractLoss`; the
+            exponential one for None.
         rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
         max_steps: steps after which to give up, undecided.
         progress: called now and then with a `Progress`.
@@ -96,7 +97,7 @@ def integrate_many(
     scale: float = 0.1,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss = EXPONENTIAL,
+    loss: str | AbstractLoss | None = None,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
