@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints, as_floats, frozen
-from marginflow.diagnostics.ratio import weights_in
+from marginflow.diagnostics.ratio import over_margin
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.problem import Problem
@@ -153,7 +153,9 @@ def against_svm(
     solutions = [solve(problem, norm, tol) for norm in parsed]
     drawn = [] if len(wrong) else _controls(W, problem, parsed, controls, seed, tol)
     standings = tuple(
-        Standing(found, _over(W, found.norm, margin), frozen(np.sort(np.array([row[k] for row in drawn], dtype=float))))
+        Standing(
+            found, over_margin(found.norm, W, margin), frozen(np.sort(np.array([row[k] for row in drawn], dtype=float)))
+        )
         for k, found in enumerate(solutions)
     )
     return AgainstSvm(margin, frozen(wrong), standings, _coincide(solutions))
@@ -171,7 +173,7 @@ def _controls(
         control = (left[:, : len(s)] * s) @ right[:, : len(s)].T
         chosen = _selected(control, problem)
         margin = float(chosen.constraints().margins(control).min(initial=math.inf))
-        out.append([_over(control, n, margin) / solve(chosen, n, tol).certificate.lower for n in norms])
+        out.append([over_margin(n, control, margin) / solve(chosen, n, tol).certificate.lower for n in norms])
     return out
 
 
@@ -182,10 +184,6 @@ def _selected(W: Floats, problem: Problem) -> Problem:
     top = problem.X[rows, logits.argmax(axis=1)]
     scores = (problem.X == top[:, None, :]).all(axis=2).astype(np.float64)
     return Problem(problem.X, problem.z, scores, mask=problem.mask)
-
-
-def _over(W: Floats, norm: AbstractNorm, margin: float) -> float:
-    return norm.value(weights_in(norm, W)) / margin if 0.0 < margin < math.inf else math.nan
 
 
 def _coincide(solutions: Sequence[Solution]) -> bool:

@@ -7,10 +7,11 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.diagnostics.ratio import weights_in
+from marginflow.diagnostics.ratio import over_margin
 from marginflow.errors import InputError, UndefinedError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.svm.solve import solve
+from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -58,7 +59,7 @@ def gaps(
             out[name] = Gap(none, math.nan, f"the {name} SVM: {solution.status.value}")
             continue
         least = float(solution.certificate.lower)
-        out[name] = Gap(np.array([_over_margin(path, i, norm) for i in at]) / least - 1.0, least)
+        out[name] = Gap(np.array([_over_margin(path.at(i), norm) for i in at]) / least - 1.0, least)
     return out
 
 
@@ -72,7 +73,5 @@ def margin_speed(path: Trajectory) -> float:
     return float((margin[-1] - margin[first]) / (steps[-1] - steps[first]))
 
 
-def _over_margin(path: Trajectory, i: int, norm: AbstractNorm) -> float:
-    W = path.W(i)
-    margin = float(path.problem.constraints().margins(W).min(initial=math.inf))
-    return norm.value(weights_in(norm, W)) / margin if 0.0 < margin < math.inf else math.nan
+def _over_margin(seen: Snapshot, norm: AbstractNorm) -> float:
+    return over_margin(norm, seen.W, float(seen.margins.min(initial=math.inf)))

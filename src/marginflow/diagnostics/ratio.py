@@ -119,8 +119,7 @@ class Comparison:
 
     def norm_over_lead(self, norm: str | AbstractNorm) -> float:
         """N(W) over the lead: never below the certified value of the SVM. nan where the lead is not positive."""
-        norm, lead = parse_norm(norm), self.lead
-        return norm.value(weights_in(norm, self.W)) / lead if 0.0 < lead < math.inf else math.nan
+        return over_margin(parse_norm(norm), self.W, self.lead)
 
     def ratio(self, norm: str | AbstractNorm) -> float:
         """R, nan where it would be no bound."""
@@ -143,6 +142,11 @@ def final_ratio(path: "Trajectory") -> float:
     Of a trapped run it is that of its own selection (`Comparison`).
     """
     return comparison(path).ratio(path.norm)
+
+
+def over_margin(norm: AbstractNorm, W: Floats, margin: float) -> float:
+    """N(W) over the margin; nan where that is not positive, or nothing constrains it."""
+    return norm.value(weights_in(norm, W)) / margin if 0.0 < margin < math.inf else math.nan
 
 
 def weights_in(norm: AbstractNorm, W: Floats) -> Floats:

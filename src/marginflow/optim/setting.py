@@ -31,16 +31,13 @@ class Setting:
 
     def gamma(self, norm: str) -> float | None:
         """The largest margin of weights of norm 1, certified from below; None where the SVM has no solution."""
-        found = _value(self.problem, norm)
-        return None if found is None else 1.0 / found
+        found = _solved(self.problem, norm)
+        return None if isinstance(found, str) else 1.0 / found
 
     def unsolved(self, norm: str) -> str:
-        """Why there is no such number."""
-        try:
-            solution = solve(self.problem, norm)
-        except (InputError, UndefinedError) as error:
-            return str(error)
-        return f"the {norm} SVM is {solution.status.name}"
+        """Why there is no such number; "" where there is one."""
+        found = _solved(self.problem, norm)
+        return found if isinstance(found, str) else ""
 
     def speed(self, gamma: float, joint: bool) -> float:
         """The margin that a step of length 1 times the rate adds late in the run."""
@@ -49,10 +46,12 @@ class Setting:
 
 
 @lru_cache(maxsize=64)
-def _value(problem: Problem, norm: str) -> float | None:
-    """The certified value from above: solved once for a problem and a norm."""
+def _solved(problem: Problem, norm: str) -> float | str:
+    """The certified value from above, or why there is none: solved once for a problem and a norm."""
     try:
         solution = solve(problem, norm)
-    except (InputError, UndefinedError):
-        return None
-    return float(solution.certificate.upper) if solution.status.name == "optimal" else None
+    except (InputError, UndefinedError) as error:
+        return str(error)
+    if solution.status.name != "optimal":
+        return f"the {norm} SVM is {solution.status.name}"
+    return float(solution.certificate.upper)

@@ -4,13 +4,13 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Ints
 from marginflow.errors import InputError
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
 from marginflow.model.loss import AbstractLoss
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier
+from marginflow.selection.selected import Selected
 from marginflow.selection.stability import decide
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.snapshots import Snapshots
@@ -44,39 +44,29 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
             last,
             barrier,
         )
-    selected = (s.high + s.low)[-1].argmax(axis=1)
-    rows = np.arange(problem.n)
-    behind = problem.scores[rows, selected] < problem.scores[rows, problem.optimal]
-    wrong = tuple((int(i), int(selected[i])) for i in np.flatnonzero(behind))
-    if not wrong:
+    selected = Selected.last(problem, snapshots)
+    if not selected.wrong:
         reason = (
             f"every sample is on its optimal token, but the excess exp({last:.6g}) is not yet below the barrier "
             f"exp({barrier:.6g}); {ended.advice}"
         )
     else:
         reason = (
-            f"samples {', '.join(str(i) for i, _ in wrong[:6])} are not on their optimal token; "
-            f"{_rule(problem, norm, selected, _least_lead(s, problem, selected))}; {ended.advice}"
+            f"samples {', '.join(str(i) for i, _ in selected.wrong[:6])} are not on their optimal token; "
+            f"{_rule(selected, norm)}; {ended.advice}"
         )
-    return Verdict(FlowStatus.undecided, reason, "", last, barrier, wrong)
+    return Verdict(FlowStatus.undecided, reason, "", last, barrier, selected.wrong)
 
 
-def _least_lead(s: Logits, problem: Problem, selected: Ints) -> float:
-    """The least lead of a selected token over one of another score."""
-    leads = (s.high + s.low)[-1]
-    own = problem.scores[np.arange(problem.n), selected][:, None]
-    other = np.where(problem.mask & (problem.scores != own), leads, -np.inf).max(axis=1)
-    return float((leads.max(axis=1) - other).min())
-
-
-def _rule(problem: Problem, norm: str | None, selected: Ints, lead: float) -> str:
+def _rule(selected: Selected, norm: str | None) -> str:
     """What the rule of theory 9 says of the tokens selected, asked in the run's own norm: no verdict."""
     if norm is None:
         return "the rule for traps asks for a norm that the run minimises, and none is predicted"
+    lead = selected.least_lead
     if lead < ASKED_FROM:
         return f"the least lead is {lead:.4g}, below the {ASKED_FROM:g} from which the rule for traps is asked"
     try:
-        said = decide(problem, norm, selected)
+        said = decide(selected.problem, norm, selected.tokens)
     except InputError as error:
         return f"the rule for traps cannot be asked: {error}"
     return (

@@ -15,6 +15,7 @@ from marginflow.problem.problem import Problem
 from marginflow.selection import stability
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
+from marginflow.selection.selected import Selected
 from marginflow.selection.trap import confine, hold
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.trajectory.ended import RUN_ON, Ended
@@ -51,31 +52,26 @@ class Judge:
                 excess,
                 barrier,
             )
-        leads = (s.high + s.low)[0]
-        selected = leads.argmax(axis=1)
-        rows = np.arange(problem.n)
-        behind = problem.scores[rows, selected] < problem.scores[rows, problem.optimal]
-        wrong = tuple((int(i), int(selected[i])) for i in np.flatnonzero(behind))
+        selected = Selected.last(problem, snapshots)
         stopped = RUN_ON if ended is None else ended.advice
         if ended is Ended.balanced and self.parameterization.too_narrow(problem.d, problem.d_z, None):
             stopped += ", as when the width is below what separating weights need"
-        seen = _Seen(excess, barrier, wrong, stopped)
-        if not wrong:
+        seen = _Seen(excess, barrier, selected.wrong, stopped)
+        if not seen.wrong:
             return seen.undecided(
                 "every sample is on its optimal token, but the excess "
                 f"exp({excess:.6g}) is not yet below the barrier exp({barrier:.6g}); {seen.stopped}"
             )
-        reach = _least_lead(leads, problem, selected)
-        if reach < RULE_MARGIN:
+        if selected.least_lead < RULE_MARGIN:
             return seen.undecided(
-                f"the least lead is {reach:.6g}, below the {RULE_MARGIN:g} from which a trap can be told from a "
-                f"slow run; {seen.stopped}"
+                f"the least lead is {selected.least_lead:.6g}, below the {RULE_MARGIN:g} from which a trap can be told "
+                f"from a slow run; {seen.stopped}"
             )
-        return self._of_selection(snapshots, leads, selected, seen)
+        return self._of_selection(snapshots, selected, seen)
 
-    def _of_selection(self, snapshots: Snapshots, leads: Floats, selected: Ints, seen: "_Seen") -> Verdict:
+    def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen") -> Verdict:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
-        problem = self.problem
+        problem, selected, leads = self.problem, at.tokens, at.logits
         key = tuple(int(t) for t in selected)
         if key not in self.known:
             self.known[key] = stability.decide(problem, self.parameterization.flow_norm, selected)
@@ -87,7 +83,7 @@ class Judge:
         margins = _margins(leads, selected, solution.constraints)
         margin = float(margins.min())
         arrays = self.parameterization.map(problem.d, problem.d_z).unpack(snapshots.theta[-1])
-        log_slope = self.loss.log_slope(problem.scores[np.arange(problem.n), selected])
+        log_slope = self.loss.log_slope(at.scores)
         within = confine(problem, self.parameterization, arrays, solution, selected, log_slope, margins)
         found = None if within is None else hold(problem, solution, selected, within)
         if within is not None:
@@ -112,13 +108,13 @@ class Judge:
             return self._leaving(decision, leads, margin, seen)
         if decision.verdict is not stability.Verdict.attractor:
             return seen.undecided(decision.reason)
-        near = "too near its start for any bound" if found is None else f"within a factor {seen.closeness:.4g} of"
-        shown = "" if found is None else f", and {found.sentence}"
-        reason = (
-            f"the selected tokens are a possible end, but all that is certain is that norm over margin stays {near} "
-            f"their SVM{shown}; {seen.stopped}"
+        certain = (
+            "the run is too near its start for any bound on where it can still go"
+            if found is None
+            else f"all that is certain is that norm over margin stays within a factor {seen.closeness:.4g} of their "
+            f"SVM, and {found.sentence}"
         )
-        return seen.undecided(reason)
+        return seen.undecided(f"the selected tokens are a possible end, but {certain}; {seen.stopped}")
 
     def _leaving(self, decision: stability.Decision, leads: Floats, margin: float, seen: "_Seen") -> Verdict:
         """The token that takes over, and at about which margin: where the straight lines of margins cross."""
@@ -180,13 +176,6 @@ class _Seen:
             closeness=self.closeness,
             leaves=leaves,
         )
-
-
-def _least_lead(leads: Floats, problem: Problem, selected: Ints) -> float:
-    """The least lead of a selected token over one of another score."""
-    own = problem.scores[np.arange(problem.n), selected][:, None]
-    other = np.where(problem.mask & (problem.scores != own), leads, -np.inf).max(axis=1)
-    return float((leads.max(axis=1) - other).min())
 
 
 def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:

@@ -12,8 +12,7 @@ from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
-from marginflow.problem.files import names_of
-from marginflow.problem.problem import Problem
+from marginflow.problem.files import names_of, stored_problem
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import Certificate
@@ -131,15 +130,7 @@ def _source(path: Any, arrays: dict[str, Any], constraints: Constraints) -> dict
     if "X" not in arrays:
         return {}
     require(path, arrays, "scores", "mask", "selection", "against")
-    problem = Problem(
-        arrays["X"],
-        arrays["z"],
-        arrays["scores"],
-        mask=arrays["mask"],
-        name=str(arrays.get("name", "")),
-        token_names=arrays.get("token_names"),
-        sample_names=arrays.get("sample_names"),
-    )
+    problem = stored_problem(arrays, str(arrays.get("name", "")))
     against: Any = str(arrays["against"])
     rebuilt = problem.constraints(arrays["selection"], against=against)
     for name in ("a", "sample", "token", "z"):

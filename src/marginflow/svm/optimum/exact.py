@@ -51,19 +51,9 @@ def _least(lines: Rows, support: Ints) -> list[Fraction] | None:
 
 
 def exact_rank(W: Rows) -> int:
-    """The rank of a rational matrix, by elimination."""
-    rows, rank = [list(row) for row in W], 0
-    for column in range(len(rows[0]) if rows else 0):
-        pivot = next((i for i in range(rank, len(rows)) if rows[i][column]), None)
-        if pivot is None:
-            continue
-        rows[rank], rows[pivot] = rows[pivot], rows[rank]
-        for i in range(rank + 1, len(rows)):
-            if rows[i][column]:
-                factor = rows[i][column] / rows[rank][column]
-                rows[i] = [x - factor * y for x, y in zip(rows[i], rows[rank], strict=True)]
-        rank += 1
-    return rank
+    """The rank of a rational matrix: what its kernel leaves of the columns."""
+    columns = len(W[0]) if W else 0
+    return columns - len(exact_kernel(W, columns))
 
 
 def exact_kernel(rows: Rows, columns: int) -> list[list[Fraction]]:

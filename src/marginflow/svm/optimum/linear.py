@@ -6,7 +6,7 @@ numbers, and the vertex of the active rows solved in rational numbers. Each is c
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -83,6 +83,7 @@ class LinearOptimum:
         return length
 
 
+@lru_cache(maxsize=4)
 def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
     """The exact optimum and dual next to those found, for l1 and linf; None where neither guess below is one."""
     svm, norm = optimum.svm, optimum.svm.norm
