@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.diagnostics.late_law import late_law
 from marginflow.diagnostics.ratio import comparison, final_ratio
-from marginflow.report.answer import answer
+from marginflow.report.answer import FLOW_LIMIT, STEPS_LIMIT, answer
+from marginflow.report.build import build_report
+from marginflow.report.command import label_of, note
 from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
 from marginflow.trajectory.ended import Ended
@@ -46,8 +49,11 @@ def test_no_norm_is_below_its_certified_value_nor_beyond_r(orbit, digits):
 def test_the_contrast_shows_each_norm_beside_the_certified_value(orbit):
     found = answer_of(*orbit[:2])
     assert found.columns == ["nuclear", "frobenius"]
-    (kq, by_kq), (w, by_w) = found.contrast
-    assert (kq, w) == ("kq", "w")
+    assert [(row.word, row.how, row.predicted) for row in found.contrast] == [
+        ("kq", "", "nuclear"),
+        ("w", "", "frobenius"),
+    ]
+    by_kq, by_w = (row.values for row in found.contrast)
     assert by_kq[0] == pytest.approx(0.5, rel=1e-2) and by_w[0] == pytest.approx(0.6, rel=1e-3)
     assert by_w[1] == pytest.approx(0.2**0.5, rel=1e-6)
 
@@ -136,3 +142,23 @@ def test_numbers_for_people():
     assert shown == ["0", "1.5", "−2.25", "12346", "1.2346×10⁵", "10⁶", "5.2×10⁻⁴", "–", "–"]
     assert (plural(1, "run"), plural(2, "run")) == ("1 run", "2 runs")
     assert listing(list(range(10)), 3) == "0, 1, 2 and 7 more"
+
+
+def test_a_run_of_steps_is_not_called_a_flow(orbit, tmp_path):
+    """Beside a flow of the same arrays it has sentences, a row, a label, limits and no predicted law of its own."""
+    steps = mf.descend(orbit[0].problem, "kq", "muon:momentum=0.95", rate=0.02, iterations=400)
+    assert steps.status.name == "minimal_loss" and steps.method.norm is None
+    (subject,) = gather([orbit[0], steps], lambda text: None)
+    found = answer(subject)
+    (_, _, flow), (_, _, other) = found.found
+    assert "log₁₀ t" in flow and "Muon" not in flow
+    assert "log₁₀ t" not in other and "Muon" in other and "after 400 steps" in other
+    assert [(row.predicted, "Muon" in row.how) for row in found.contrast] == [("nuclear", False), (None, True)]
+    assert {FLOW_LIMIT, STEPS_LIMIT} <= set(found.limits)
+    assert FLOW_LIMIT not in answer_of(steps).limits and STEPS_LIMIT not in answer_of(orbit[0]).limits
+    assert "Muon" in label_of(steps, subject) and "Muon" not in label_of(orbit[0], subject)
+    assert late_law(steps, subject.solution("nuclear")) is None
+    assert late_law(orbit[0], subject.solution("nuclear")) is not None
+    assert "older version" not in note([steps])
+    build_report([orbit[0], steps], tmp_path / "page.html")
+    assert "Muon" in (tmp_path / "page.html").read_text()

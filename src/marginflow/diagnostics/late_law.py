@@ -51,10 +51,10 @@ class LateLaw:
 def late_law(path: Trajectory, solution: Solution | None) -> LateLaw | None:
     """The predicted late law of `path` beside its own SVM.
 
-    None where the run is not known to head for the SVM, where that has no certified value, or where nothing is
-    derived for the parameterisation (its `least_energy` is None).
+    None where the run is no gradient flow or is not known to head for the SVM, where that has no certified value, or
+    where nothing is derived for the parameterisation (its `least_energy` is None).
     """
-    if path.status.name != "minimal_loss" or solution is None:
+    if path.status.name != "minimal_loss" or solution is None or not path.method.is_flow:
         return None
     model = path.parameterization
     energy = model.least_energy

@@ -10,10 +10,27 @@ from marginflow.diagnostics.ratio import comparison
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
 from marginflow.report.subject import Subject
-from marginflow.report.wording import listing, number, plural
+from marginflow.report.wording import how, listing, number, plural
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Row:
+    """Norms over the margin of the runs of one parameterisation made in one way.
+
+    Attributes:
+        word: of the parameterisation.
+        how: what made them, where that is not the flow.
+        predicted: the norm that they are predicted to minimise; None for none.
+        values: the medians, in the order of `Answer.columns`.
+    """
+
+    word: str
+    how: str
+    predicted: str | None
+    values: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +52,7 @@ class Answer:
     sizes: str
     found: list[tuple[str, str, str]]
     columns: list[str]
-    contrast: list[tuple[str, list[float | None]]]
+    contrast: list[Row]
     certified: list[float | None]
     limits: list[str]
 
@@ -43,11 +60,19 @@ class Answer:
 LIMITS: Final = (
     "A finite run shows where it is, not where it ends: R − 1 bounds the distance left, and does not by "
     "itself tell slow from stuck.",
-    "This is the gradient flow of one softmax layer with a fixed head, from these starts, on these data; "
-    "nothing is said of stochastic or adaptive training, of other data or of other starts.",
     "Small ε, δ and drift are no evidence for the least norm; only the certified values and R are.",
 )
 """What no report shows."""
+
+FLOW_LIMIT: Final = (
+    "This is the gradient flow of one softmax layer with a fixed head, from these starts, on these data; "
+    "nothing is said of stochastic or adaptive training, of other data or of other starts."
+)
+STEPS_LIMIT: Final = (
+    "Runs of steps are of these rules and rates, on one softmax layer with a fixed head, from these starts, on these "
+    "data. That one stays where it is said to end was observed in its snapshots; theorems here are of the flow."
+)
+"""Of flows, and of runs by other steps."""
 
 
 ROUNDING: Final = 1e-12
@@ -64,10 +89,9 @@ def answer(subject: Subject) -> Answer:
         f"{plural(len(subject.constraints), 'constraint')}"
     )
     found = []
-    for word in subject.words:
-        paths = subject.of(word)
+    for paths in subject.groups:
         text = _one(paths[0], subject) if len(paths) == 1 else _many(paths, subject)
-        found.append((word, _outcome(paths), text))
+        found.append((paths[0].parameterization.word, _outcome(paths), text))
     solutions = [subject.solution(norm) for norm in subject.solutions]
     return Answer(
         title=subject.title,
@@ -86,13 +110,11 @@ def _outcome(paths: list[Trajectory]) -> str:
 
 
 def _one(path: Trajectory, subject: Subject) -> str:
-    who = f"With {path.parameterization.description} ({_start(path)}): "
+    who = f"With {path.parameterization.description}{how(path)} ({_start(path)}): "
     verdict = path.status.value[0].lower() + path.status.value[1:]
     stopped = "was interrupted" if path.ended is Ended.interrupted else "ends"
-    where = (
-        f"The run {stopped} at log₁₀ t = {number(float(path.log_time[-1]) / LN10)} "
-        f"with least margin {number(float(path.margin[-1]))}."
-    )
+    when = f"at log₁₀ t = {number(float(path.log_time[-1]) / LN10)}" if path.method.is_flow else _after([path])
+    where = f"The run {stopped} {when} with least margin {number(float(path.margin[-1]))}."
     if path.status.name == "minimal_loss":
         return f"{who}{verdict} {where} {_met(path, subject)}"
     parts = [f"{who}{verdict} {where}", _unsettled(path, subject), _sentence(path.reason)]
@@ -168,7 +190,7 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
         )
         if group
     )
-    text = f"Of {len(paths)} runs with {paths[0].parameterization.description}, {counts}."
+    text = f"Of {len(paths)} runs with {paths[0].parameterization.description}{how(paths[0])}, {counts}."
     cut = sum(path.ended is Ended.interrupted for path in paths)
     if cut:
         text += f" {plural(cut, 'run')} {'was' if cut == 1 else 'were'} interrupted."
@@ -179,16 +201,19 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
         return f"{text} The one that reaches it ({_start(reached[0])}): {_met(reached[0], subject)}"
     values = np.array([comparison(p).norm_over_lead(norm) for p in reached])
     times = np.array([float(p.log_time[-1]) for p in reached]) / LN10
-    text += (
-        f" Those that reach it end at log₁₀ t {_span(times, 3, equal='= ')} with {norm.label} norm over the margin "
-        f"{_span(values, 6, median=True)}"
-    )
+    when = f"at log₁₀ t {_span(times, 3, equal='= ')}" if reached[0].method.is_flow else _after(reached)
+    text += f" Those that reach it end {when} with {norm.label} norm over the margin {_span(values, 6, median=True)}"
     solution = subject.solution(norm.name)
     if solution is None:
         return f"{text}; the {norm.label} SVM is {subject.solutions[norm.name].status.value}."
     worst = float(values.max() / solution.certificate.lower - 1)
     far = f"a relative {number(worst, 3)} above the least" if worst > ROUNDING else "equal to the least up to rounding"
     return f"{text}; the certified {norm.label} SVM value is {_bounds(solution)}, so the farthest is {far}."
+
+
+def _after(paths: list[Trajectory]) -> str:
+    """When runs of steps end."""
+    return f"after {_span(np.array([float(path.steps) for path in paths]), 6)} steps"
 
 
 def _span(values: Floats, digits: int, *, equal: str = "", median: bool = False) -> str:
@@ -199,11 +224,11 @@ def _span(values: Floats, digits: int, *, equal: str = "", median: bool = False)
     return f"from {low} to {high}" + (f" (median {middle})" if median else "")
 
 
-def _contrast(subject: Subject) -> list[tuple[str, list[float | None]]]:
+def _contrast(subject: Subject) -> list[Row]:
     """The abstract's contrast: each norm over the margin, one parameterisation under another."""
     rows = []
-    for word in subject.words:
-        reached = [path for path in subject.of(word) if path.status.name == "minimal_loss"]
+    for paths in subject.groups:
+        reached = [path for path in paths if path.status.name == "minimal_loss"]
         if not reached:
             continue
         mine = subject.norms_of(reached[0])
@@ -211,14 +236,16 @@ def _contrast(subject: Subject) -> list[tuple[str, list[float | None]]]:
             float(np.median([comparison(path).norm_over_lead(norm) for path in reached])) if norm in mine else None
             for norm in subject.solutions
         ]
-        rows.append((word, medians))
+        first = reached[0]
+        rows.append(Row(first.parameterization.word, how(first), first.method.norm, medians))
     return rows
 
 
 def _limits(subject: Subject) -> list[str]:
     """What a reader must not conclude."""
     paths = subject.paths
-    out = []
+    out = [FLOW_LIMIT] if any(path.method.is_flow for path in paths) else []
+    out += [STEPS_LIMIT] if not all(path.method.is_flow for path in paths) else []
     unsure = [parse_norm(n).label for n, s in subject.solutions.items() if subject.solution(n) and s.unique is not True]
     if unsure:
         out.append(

@@ -10,6 +10,7 @@ import scipy
 
 import marginflow
 from marginflow.report.subject import Subject
+from marginflow.report.wording import how
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -17,8 +18,12 @@ def label_of(path: Trajectory, subject: Subject) -> str:
     """What tells a run from the others of its problem: parameterisation, seed, the scale if that differs."""
     word = path.parameterization.word
     start = f"seed {path.seed}" if path.seed >= 0 else "given start"
-    label = f"{path.parameterization.label}, {start}"
-    alike = [other for other in subject.of(word) if other is not path and other.seed == path.seed]
+    label = f"{path.parameterization.label}{how(path)}, {start}"
+    alike = [
+        other
+        for other in subject.of(word)
+        if other is not path and other.seed == path.seed and other.method.label == path.method.label
+    ]
     if not alike:
         return label
     if all(other.scale != path.scale for other in alike):
@@ -39,7 +44,8 @@ def note(paths: Sequence[Trajectory]) -> str:
         said.append("START.npz stands for the start that was given: it holds the arrays of the first snapshot.")
     if any(not path.problem.name for path in paths):
         said.append("DATA.npz stands for the data of a problem without a name.")
-    if any(not math.isfinite(path.until_margin) for path in paths):
+    # None is no margin asked for; nan one that the file does not hold.
+    if any(math.isnan(path.method.options.get("until_margin") or 0.0) for path in paths):
         said.append(
             "A run of an older version does not hold the margin it was asked for: its command asks for that reached."
         )

@@ -103,19 +103,20 @@ def _contrast(found: Answer, words: Words, norms: Words) -> str:
     if not found.contrast:
         return ""
     lines = ""
-    for word, values in found.contrast:
+    for row in found.contrast:
+        word = row.word
         cells = "".join(
-            f'<td class="{"own" if words[word]["norm"] == norm else ""}">{number(value, 6)}</td>'
-            for norm, value in zip(found.columns, values, strict=True)
+            f'<td class="{"own" if row.predicted == norm else ""}">{number(value, 6)}</td>'
+            for norm, value in zip(found.columns, row.values, strict=True)
         )
-        short = html.escape(words[word]["short"])
+        short = html.escape(words[word]["short"] + row.how)
         lines += f'<tr><th scope="row" class="badge word-{html.escape(word)}">{short}</th>{cells}</tr>'
     heads = "".join(f'<th scope="col">{html.escape(norms[norm]["label"])}</th>' for norm in found.columns)
     least = "".join(f"<td>{number(value, 6)}</td>" for value in found.certified)
     return (
         '<div class="scroll" tabindex="0" role="group" aria-label="Table: norms over margin">'
         '<table class="contrast"><caption>Norm over margin where training ended; '
-        "bold: the norm that this flow is predicted to minimise</caption>"
+        "bold: the norm predicted to be least</caption>"
         f'<thead><tr><th scope="col">weights</th>{heads}</tr></thead><tbody>{lines}</tbody>'
         f'<tfoot><tr><th scope="row">certified SVM</th>{least}</tr></tfoot></table></div>'
     )

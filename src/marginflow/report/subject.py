@@ -88,6 +88,15 @@ class Subject:
         """The runs of one parameterisation."""
         return [path for path in self.paths if path.parameterization.word == word]
 
+    @property
+    def groups(self) -> list[list[Trajectory]]:
+        """The runs of one parameterisation made in one way, in the order of `words`."""
+        out: dict[tuple[str, str], list[Trajectory]] = {}
+        for word in self.words:
+            for path in self.of(word):
+                out.setdefault((word, path.method.label), []).append(path)
+        return list(out.values())
+
     def solution(self, norm: str) -> Solution | None:
         """The SVM of `norm`, where its value is certified to be finite."""
         found = self.solutions.get(norm)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from marginflow.trajectory.trajectory import Trajectory
+
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -28,3 +30,8 @@ def listing(items: Sequence[object], most: int = 8) -> str:
     """3, 5, 7 and 4 more."""
     shown = ", ".join(map(str, items[:most]))
     return shown + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def how(path: Trajectory) -> str:
+    """The words ", Adam, rate 0.01" for a run of steps; nothing for the flow, of which a page speaks otherwise."""
+    return "" if path.method.is_flow else f", {path.method.label}"

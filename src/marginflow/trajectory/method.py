@@ -31,6 +31,11 @@ class Method:
     command: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_flow(self) -> bool:
+        """Whether it integrates the gradient flow, of which theory's laws in time speak."""
+        return self.verb == "flow"
+
     def number(self, option: str) -> float:
         """The option called `option`, nan where this maker has none."""
         value = self.options.get(option)
