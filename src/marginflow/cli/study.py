@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A plan (.toml), or the folder of a study.")]
-OutOption = Annotated[Path | None, typer.Option(help="The study's folder; default out/study-NAME, NAME from the plan.")]
+OutOption = Annotated[Path | None, typer.Option(help="The study's folder; default out/study-NAME beside the plan.")]
 
 
 @app.command()

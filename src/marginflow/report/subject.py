@@ -1,6 +1,5 @@
 """What the page is about: a problem, the runs on it, and the certified SVMs they are compared with."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from marginflow.diagnostics.ratio import FLOW_NORMS, comparison
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.fingerprint import fingerprint
 from marginflow.problem.problem import Problem
 from marginflow.report.wording import plural
 from marginflow.svm.solution import Solution
@@ -105,9 +105,9 @@ class Subject:
 
 def gather(paths: Sequence[Trajectory], progress: Callable[[str], None]) -> list[Subject]:
     """Group `paths` by their data, whatever its name, and solve the SVMs of each problem."""
-    groups: dict[bytes, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for k, path in enumerate(paths):
-        groups.setdefault(_fingerprint(path.problem), []).append(k)
+        groups.setdefault(fingerprint(path.problem), []).append(k)
     subjects = []
     for places in groups.values():
         own = [paths[k] for k in places]
@@ -126,15 +126,6 @@ def _norms(paths: list[Trajectory]) -> list[str]:
     models = [path.parameterization for path in paths]
     usual = [norm for kind in (False, True) if any(m.diagonal == kind for m in models) for norm in FLOW_NORMS[kind]]
     return list(dict.fromkeys([*usual, *(path.norm for path in paths)]))
-
-
-def _fingerprint(problem: Problem) -> bytes:
-    digest = hashlib.sha256()
-    for array in (problem.X, problem.z, problem.scores, problem.mask):
-        digest.update(repr(array.shape).encode())
-        # Adding 0 makes -0.0 and 0.0, which are the same number, the same bytes.
-        digest.update(np.ascontiguousarray(array + 0.0).tobytes())
-    return digest.digest()
 
 
 def _matrix(path: Trajectory) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

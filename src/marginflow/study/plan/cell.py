@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import shlex
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,11 @@ from marginflow.study.plan.code_version import version
 if TYPE_CHECKING:
     from marginflow.model.parameterization import AbstractParameterization
     from marginflow.problem.problem import Problem
+    from marginflow.study.plan.own_file import OwnFile
 
+
+FILE: Final = "file"
+"""The family of problems that are files of the user's."""
 
 FORMAT: Final = 2
 """Version of the batch files; raised when what they hold, or how it is computed, changes its meaning."""
@@ -43,13 +48,14 @@ class Cell:
     """One point of the grid: everything that determines a run but its seed.
 
     Attributes:
-        family: a name of `problem.named.FAMILIES`.
-        parameters: the family's parameters, in its own order; without "seed" where `follows`.
+        family: a name of `problem.named.FAMILIES`, or FILE.
+        parameters: the family's parameters, in its own order; without "seed" where `follows`. The digest of a file.
         follows: run s has the problem of seed s, not only the start of seed s.
         parameterization: kq, w, diag-kq or diag.
         width: of K and Q; None for the full width min(d, d_z), and where there is none.
         scale: standard deviation of the start.
         settings: common to the study.
+        file: the user's own data, of which only the digest, a parameter, tells cells apart.
     """
 
     family: str
@@ -59,9 +65,12 @@ class Cell:
     width: int | None
     scale: float
     settings: Settings
+    file: "OwnFile | None" = field(default=None, compare=False)
 
     def source(self, seed: int) -> str:
-        """The name that `problem.named.load` understands, of the problem of run `seed`."""
+        """The name of the problem of run `seed`, as `problem.named.load` understands it; the file's in the plan."""
+        if self.file is not None:
+            return self.file.written
         given = [*self.parameters, *([("seed", seed)] if self.follows else [])]
         return self.family + (":" if ":" not in self.family else ",") * bool(given) + listed(given)
 
@@ -69,8 +78,10 @@ class Cell:
         """The problem of run `seed`.
 
         Raises:
-            InputError: the parameters do not make a problem.
+            InputError: the parameters do not make a problem, or the file is not what it was.
         """
+        if self.file is not None:
+            return self.file.problem()
         from marginflow.problem.named import load
 
         return load(self.source(seed))
@@ -97,7 +108,8 @@ class Cell:
     @cached_property
     def identity(self) -> str:
         """Canonical JSON of all fields: equal for equal cells, on every machine."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        fields = {name: value for name, value in asdict(replace(self, file=None)).items() if name != "file"}
+        return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
     @cached_property
     def key(self) -> str:
@@ -112,6 +124,8 @@ class Cell:
     @property
     def data_label(self) -> str:
         """The problem of the cell for people."""
+        if self.file is not None:
+            return self.file.written
         given = [*self.parameters, *([("seed", "run")] if self.follows else [])]
         return f"{self.family} {listed(given)}".strip()
 
@@ -125,7 +139,8 @@ class Cell:
     def command(self, seed: int) -> str:
         """The command that reruns one seed and shows it in full."""
         s = self.settings
-        words = [f"marginflow flow {self.source(seed)} --parameterization {self.parameterization}"]
+        source = self.source(seed) if self.file is None else shlex.quote(str(self.file.path))
+        words = [f"marginflow flow {source} --parameterization {self.parameterization}"]
         if self.width is not None:
             words.append(f"--width {self.width}")
         words.append(f"--seed {seed} --scale {self.scale!r} --until-margin {s.until_margin!r}")

@@ -14,8 +14,9 @@ from marginflow.model.registry import PARAMETERIZATIONS, parse_parameterization
 from marginflow.norms import parse_norm
 from marginflow.problem.named import FAMILIES, parameters
 from marginflow.problem.problem import Problem
-from marginflow.study.plan.cell import Cell, Settings, Unit
+from marginflow.study.plan.cell import FILE, Cell, Settings, Unit
 from marginflow.study.plan.code_version import version
+from marginflow.study.plan.own_file import OwnFile, own_file
 from marginflow.study.plan.schema import Section, is_number, is_whole, parse, whole_numbers
 
 
@@ -52,6 +53,11 @@ class Plan:
         """How many runs the study has."""
         return len(self.cells) * self.seeds
 
+    @property
+    def files(self) -> tuple[OwnFile, ...]:
+        """The user's own files that it runs on."""
+        return tuple({cell.file.written: cell.file for cell in self.cells if cell.file is not None}.values())
+
     @cached_property
     def units(self) -> tuple[Unit, ...]:
         """The batches, in the plan's order.
@@ -64,8 +70,12 @@ class Plan:
         return tuple(Unit(cell, first, count, self.version) for cell in self.cells for first, count in spans)
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, *, kept: Path | None = None) -> Plan:
     """Read and check a plan.
+
+    Args:
+        path: the plan; files that it names are found beside it.
+        kept: the folder that holds copies of them instead, for the plan that a study's folder keeps.
 
     Raises:
         InputError: no such file, or not a plan; the message names the key, what was got and what is allowed.
@@ -75,10 +85,10 @@ def read_plan(path: Path) -> Plan:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"{path}: cannot be read ({reason}); expected a plan (.toml)") from None
-    return check_plan(text, str(path))
+    return check_plan(text, str(path), beside=path.parent, kept=kept)
 
 
-def check_plan(text: str, source: str = "plan") -> Plan:
+def check_plan(text: str, source: str = "plan", *, beside: Path = Path(), kept: Path | None = None) -> Plan:
     """Check the text of a plan; `source` names it in messages. See `read_plan`."""
     top = Section(source, "", parse(text, source))
     name = top.text(
@@ -91,7 +101,7 @@ def check_plan(text: str, source: str = "plan") -> Plan:
     first = top.whole("first_seed", 0, 0, LARGEST_SEED - seeds)
     batch = top.whole("batch", 50, 1, LARGEST_BATCH)
     settings = _settings(top)
-    problems = [_family(section) for section in top.tables("problem")]
+    problems = [_problem(section, beside, kept) for section in top.tables("problem")]
     models = [_model(section) for section in top.tables("model")]
     top.done()
     _refuse_too_many(top, seeds, [*problems, *models])
@@ -160,9 +170,24 @@ class _Choices:
 
     def options(self) -> list[dict[str, Any]]:
         combined = [dict(zip(self.lists, values, strict=True)) for values in product(*self.lists.values())]
+        if self.fixed.get("family") == FILE:
+            return [self.fixed | option | {"parameters": (("sha256", option["file"].digest),)} for option in combined]
         if self.parameters:
             return [self.fixed | {"parameters": tuple(option.items())} for option in combined]
         return [self.fixed | option for option in combined]
+
+
+def _problem(section: Section, beside: Path, kept: Path | None) -> _Choices:
+    if not section.has("file"):
+        if not section.has("family"):
+            raise InputError(f'{section.where("family")}: is missing; expected a named problem, or file = "mine.npz"')
+        return _family(section)
+    if section.has("family"):
+        raise section.error("file", section.values["file"], "either file or family")
+    names = section.several("file", None, lambda v: isinstance(v, str) and v.endswith(".npz"), "a file.npz")
+    section.done()
+    files = [own_file(name, beside, kept) for name in names]
+    return _Choices(section, {"family": FILE, "follows": False}, {"file": tuple(files)}, parameters=True)
 
 
 def _family(section: Section) -> _Choices:

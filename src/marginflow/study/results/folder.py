@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from marginflow.errors import InputError
+from marginflow.problem.files import write_problem
 from marginflow.study.plan.cell import Unit
 from marginflow.study.plan.code_version import version
 from marginflow.study.plan.plan import Plan, read_plan
@@ -29,7 +30,8 @@ class Folder:
     """Where a study lives.
 
     Attributes:
-        path: the folder; holds plan.toml, code, ledger.sqlite, lock and batches/<key>.npz.
+        path: the folder; holds plan.toml, code, ledger.sqlite, lock, batches/<key>.npz and, of a plan that runs on
+            files of the user's, their copies in data/.
     """
 
     path: Path
@@ -61,7 +63,7 @@ class Folder:
         """
         if not self.plan_file.is_file():
             raise InputError(f"{self.path}: holds no study (no plan.toml); expected a plan or the folder of a study")
-        plan = read_plan(self.plan_file)
+        plan = read_plan(self.plan_file, kept=self.path / "data")
         try:
             return replace(plan, version=self.code_file.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError):
@@ -194,6 +196,11 @@ class Folder:
             draft.unlink()
 
     def _keep(self, plan: Plan) -> None:
+        for own in plan.files:
+            copy = self.path / "data" / own.kept_as
+            if copy.resolve() != own.path:
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                write_problem(copy, own.problem())
         for file, text in ((self.plan_file, plan.text), (self.code_file, plan.version + "\n")):
             draft = self.path / f".{file.name}.part"
             draft.write_text(text, encoding="utf-8")
@@ -238,7 +245,7 @@ def find_folder(study: Path, out: Path | None = None) -> tuple[Folder, Plan]:
     """The folder of a study and the plan to run there, from a plan or from the folder itself.
 
     Args:
-        study: a plan (.toml), whose folder is `out` or out/study-NAME; or the folder of a study.
+        study: a plan (.toml), whose folder is `out`, or out/study-NAME beside it; or the folder of a study.
         out: the folder, where it is not the usual one.
 
     Raises:
@@ -248,7 +255,7 @@ def find_folder(study: Path, out: Path | None = None) -> tuple[Folder, Plan]:
         folder = Folder(study)
         return folder, replace(folder.plan(), version=version())
     plan = read_plan(study)
-    return Folder(out if out is not None else Path("out") / f"study-{plan.name}"), plan
+    return Folder(out if out is not None else study.parent / "out" / f"study-{plan.name}"), plan
 
 
 def _span(unit: Unit) -> str:
