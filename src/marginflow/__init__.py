@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from marginflow.audit.audit import Audit as Audit
     from marginflow.audit.run import audit as audit
     from marginflow.diagnostics.against_svm import against_svm as against_svm
+    from marginflow.diagnostics.compare import Contrast as Contrast, compare as compare
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
     from marginflow.extensions import register as register
     from marginflow.flow.integrate import integrate as integrate, integrate_many as integrate_many
     from marginflow.heads.head import Head as Head
+    from marginflow.model.dense import AbstractDense as AbstractDense
     from marginflow.model.registry import (
         Combined as Combined,
         Diagonal as Diagonal,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
     from marginflow.svm.solution import Solution as Solution
     from marginflow.svm.solve import solve as solve, solve_many as solve_many
+    from marginflow.trajectory.runs import Runs as Runs
     from marginflow.trajectory.trajectory import Trajectory as Trajectory
     from marginflow.trajectory.verdict import FlowStatus as FlowStatus
 
@@ -52,15 +55,19 @@ _HOMES = {
     "Combined": "marginflow.model.registry",
     "DiagonalKeyQuery": "marginflow.model.registry",
     "Diagonal": "marginflow.model.registry",
+    "AbstractDense": "marginflow.model.dense",
     "register": "marginflow.extensions",
     "descend": "marginflow.optim.descend",
     "descend_many": "marginflow.optim.descend",
     "against_svm": "marginflow.diagnostics.against_svm",
+    "compare": "marginflow.diagnostics.compare",
+    "Contrast": "marginflow.diagnostics.compare",
     "diagnose": "marginflow.diagnostics.table",
     "Table": "marginflow.diagnostics.table",
     "audit": "marginflow.audit.run",
     "Audit": "marginflow.audit.audit",
     "Head": "marginflow.heads.head",
+    "Runs": "marginflow.trajectory.runs",
     "Trajectory": "marginflow.trajectory.trajectory",
     "FlowStatus": "marginflow.trajectory.verdict",
 }

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.cli.output import DATA_HELP
 from marginflow.problem.named import FAMILIES
@@ -45,3 +47,31 @@ def test_every_named_problem_is_listed_and_in_the_help(capsys):
     assert found["problems"][0]["parameters"]["n"] == 20
     assert all(name in DATA_HELP for name in FAMILIES)
     assert main(["describe"]) == 2
+
+
+def test_problems_lists_them_with_starts_that_show_a_trap(capsys):
+    code, found = said(capsys, "problems")
+    assert code == 0 and [p["name"] for p in found["problems"]] == list(FAMILIES)
+    shown = {p["name"]: p["trap"] for p in found["problems"] if p["trap"]}
+    assert set(shown) == {"sphere", "trap:finite", "trap:infinity", "rank-infeasible"}
+    for name, line in shown.items():
+        _, run = said(capsys, *line.split()[1:], "--until", "verdict")
+        assert run["status"] == ("undecided" if name == "rank-infeasible" else "trapped"), line
+    assert main(["problems"]) == 0
+    assert "see it caught: marginflow flow trap:finite" in capsys.readouterr().out
+
+
+def test_arrays_are_saved_under_their_own_suffix(capsys, tmp_path):
+    for words in (["flow", "angle"], ["descend", "angle"], ["svm", "angle"]):
+        assert main([*words, "--save", str(tmp_path / "x.txt")]) == 2
+        assert "x.npz" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_start_says_the_width(capsys, tmp_path):
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "start.npz", K=draw.standard_normal((3, 2)), Q=draw.standard_normal((3, 2)))
+    for verb in ("flow", "descend"):
+        words = [verb, "sphere:n=2,T=3,d=3", "--until-margin", "2", "--init", str(tmp_path / "start.npz")]
+        main([*words, "--save", str(tmp_path / f"{verb}.npz")])
+        assert mf.Trajectory.load(tmp_path / f"{verb}.npz").parameterization == mf.KeyQuery(2)

@@ -8,10 +8,10 @@ import pytest
 import marginflow as mf
 from marginflow.diagnostics.late_law import late_law
 from marginflow.diagnostics.ratio import comparison, final_ratio
+from marginflow.diagnostics.subject import gather
 from marginflow.report.answer import FLOW_LIMIT, STEPS_LIMIT, answer
 from marginflow.report.build import build_report
 from marginflow.report.command import label_of, note
-from marginflow.report.subject import gather
 from marginflow.report.wording import listing, number, plural
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.verdict import FlowStatus, Verdict

@@ -7,13 +7,13 @@ import pytest
 
 import marginflow as mf
 from marginflow.diagnostics.late_law import late_law
+from marginflow.diagnostics.subject import gather
 from marginflow.diagnostics.table import diagnose
 from marginflow.report.columns import columns_of, leads
 from marginflow.report.detail import Budget, detail_of
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, packed_bytes
 from marginflow.report.payload import snapshots_of
-from marginflow.report.subject import gather
 
 
 @pytest.mark.parametrize("which", range(4))

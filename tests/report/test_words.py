@@ -9,12 +9,12 @@ from opened import Opened
 
 import marginflow as mf
 from marginflow.diagnostics.spectrum import attention
+from marginflow.diagnostics.subject import gather
 from marginflow.problem.problem import Problem
 from marginflow.report import payload
 from marginflow.report.answer import answer
 from marginflow.report.build import build_report
 from marginflow.report.payload import problem_data
-from marginflow.report.subject import gather
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 
 

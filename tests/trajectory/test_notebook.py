@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow import frames
 from marginflow.problem import named
-from marginflow.trajectory import trajectory
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def test_frame_has_a_row_per_snapshot(path, monkeypatch):
     pandas = ModuleType("pandas")
     pandas.DataFrame = dict
     monkeypatch.setitem(sys.modules, "pandas", pandas)
-    monkeypatch.setattr(trajectory, "find_spec", lambda name: name == "pandas" or None)
+    monkeypatch.setattr(frames, "find_spec", lambda name: name == "pandas" or None)
     frame = path.to_dataframe()
-    assert list(frame) == ["log_time", "log_excess", "margin", "steps"]
+    assert list(frame) == ["log_time", "iteration", "margin", "log_excess", "nuclear", "frobenius", "ratio"]
     np.testing.assert_array_equal(frame["margin"], path.margin)
 
 
 def test_frame_without_a_library_says_what_to_install(path, monkeypatch):
-    monkeypatch.setattr(trajectory, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pandas nor polars"):
+    monkeypatch.setattr(frames, "find_spec", lambda name: None)
+    with pytest.raises(mf.InputError, match="pandas nor polars"):
         path.to_dataframe()

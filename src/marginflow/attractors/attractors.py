@@ -146,13 +146,25 @@ class Attractors:
             return "the minimal loss is the only attracting selection of tokens" + (
                 "" if self.infinite else "; ends at finite weights are not excluded"
             )
-        count = f"{len(self)} attracting selections" if len(self) != 1 else "1 attracting selection"
         if not self.complete:
-            return f"{count} found; the list may be incomplete: {'; '.join(self.incomplete_because)}"
+            found = "1 selection" if len(self) == 1 else f"{len(self)} selections"
+            return f"{found} of tokens found that training can end on; the list may be incomplete: " + "; ".join(
+                self.incomplete_because
+            )
         reach = self.below(self.zero_loss)
+        near = "a start near zero can meet "
         if len(reach) == 1 and reach[0].optimal and self.infinite:
-            return f"{count}; only the minimal loss lies below the loss of zero weights, near small starts"
-        return f"{count}, {len(reach)} of them below the loss of zero weights, near small starts"
+            return f"{self._listed}; {near}only the minimal loss"
+        return f"{self._listed}; {near}{'each' if len(reach) == len(self) else f'{len(reach)} of them'}"
+
+    @property
+    def _listed(self) -> str:
+        """How many ends of which kind, in words."""
+        traps = sum(not a.optimal for a in self.attractors)
+        said = f"{traps} trap" if traps == 1 else f"{traps} traps"
+        if traps == len(self):
+            return f"training can end only on {said}, each a selection of tokens with wrong ones"
+        return f"training can end on the minimal loss or on {said}, selections of tokens with wrong ones"
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `marginflow attractors --json`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from marginflow.audit.figures import FIGURES
 from marginflow.audit.measured import MeasuredHead
 from marginflow.audit.summary import Comparison, compare, sentences
-from marginflow.errors import InputError
+from marginflow.frames import data_frame
 from marginflow.heads.head import Head
 from marginflow.notebook import grid
 
@@ -129,16 +129,14 @@ class Audit:
             yield row if own is None else row | own.row()
 
     def to_dataframe(self) -> Any:
-        """The rows as a pandas DataFrame.
+        """The rows as a data frame.
 
         Raises:
-            InputError: pandas is not installed.
+            InputError: neither pandas nor polars is installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise InputError("to_dataframe: pandas is missing; pip install pandas, or use rows()") from None
-        return pandas.DataFrame(list(self.rows()))
+        rows = list(self.rows())
+        names = dict.fromkeys(name for row in rows for name in row)
+        return data_frame({name: [row.get(name) for row in rows] for name in names})
 
     def __repr__(self) -> str:
         return f"Audit({self.family}, {self.law}, {len(self)} heads, {self.controls} draws of each control)"

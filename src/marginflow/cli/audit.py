@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress, table
+from marginflow.cli.output import JsonFlag, number, print_json, progress, save_path, table
 from marginflow.errors import InputError
 
 
@@ -45,7 +45,7 @@ def audit(
     from marginflow.audit.run import audit as run
 
     if save is not None:
-        output_path(save, path, *([inputs] if inputs is not None else []))
+        save_path(save, path, *([inputs] if inputs is not None else []))
     with progress("audit") as show:
         found = run(
             path,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress
+from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress, save_path
 from marginflow.cli.run_files import keep, read_start
 
 
@@ -54,7 +54,7 @@ def descend(
     model = parse_parameterization(parameterization, width)
     start = None if init is None else read_start(init, model)
     if save is not None:
-        output_path(save, data, *([] if init is None else [init]))
+        save_path(save, data, *([] if init is None else [init]))
     with progress(f"descend {optimizer}", "nothing is saved") as show:
         path = run(
             problem,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marginflow.cli.output import DATA_HELP, JsonFlag, number, print_json, progress
+from marginflow.cli.problems import problems
 from marginflow.errors import InputError
 
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def describe(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the named problems and their parameters.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="As `marginflow problems`.")] = False,
     json: JsonFlag = False,
 ) -> int:
     """Sizes, score gaps, ties, and whether the tokens can be separated, with the proof.
@@ -24,9 +25,9 @@ def describe(
     from marginflow.problem.named import load
 
     if list_:
-        return _list(json)
+        return problems(json)
     if data is None:
-        raise InputError("describe: got no DATA; expected a file.npz or a named problem; --list lists those")
+        raise InputError("describe: got no DATA; expected a file.npz or a name that `marginflow problems` lists")
     from marginflow.svm.describe import describe_problem
 
     problem = load(data)
@@ -41,27 +42,6 @@ def describe(
     return 0
 
 
-def _list(json: bool) -> int:
-    from marginflow.problem.named import FAMILIES, parameters
-
-    found: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "parameters": {key: default for key, (_, default) in parameters(make).items()},
-            "about": (make.__doc__ or "").strip().splitlines()[0],
-        }
-        for name, make in FAMILIES.items()
-    ]
-    if json:
-        print_json({"problems": found})
-    else:
-        for f in found:
-            print(f"{f['name']:18} {f['about']}")
-            if f["parameters"]:
-                print(f"{'':18} {','.join(f'{key}={default}' for key, default in f['parameters'].items())}")
-    return 0
-
-
 def possible_ends(problem: "Problem") -> dict[str, str | None]:
     """Where training can end, by parameterisation, where a complete list takes about a second; else None."""
     from marginflow.attractors.sentence import known_ends
@@ -72,20 +52,29 @@ def possible_ends(problem: "Problem") -> dict[str, str | None]:
 
 def _text(f: dict[str, Any]) -> str:
     lengths = f["lengths"]
-    tokens = f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']}..{lengths['max']}"
+    tokens = f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']} to {lengths['max']}"
+    gap = f["score_gap"]
     lines = [
-        f"{f['name']}: {f['n']} samples of {tokens} tokens, d = {f['d']}, d_z = {f['d_z']}",
-        f"constraints      {f['constraints']} of rank one in {f['d'] * f['d_z']} dimensions",
-        f"independent      {_yes(f['independent'])} (independent constraints can always be separated)",
-        f"separable        {_yes(f['separable'])}: {f['proof']}",
-        f"diagonal model   {_yes(f['diagonal_separable'])}: {f['diagonal_proof']}",
-        f"score gap        least {number(f['score_gap']['least'])} (sample {f['score_gap']['sample']}), "
-        f"median {number(f['score_gap']['median'])}",
-        f"ties             {f['ties']} pairs of non-optimal tokens with equal score",
+        f"{f['name']}: {f['n']} samples of {tokens} tokens, tokens in {f['d']} dimensions, queries in {f['d_z']}",
+        f"constraints      {f['constraints']}, one for each token that is not the best of its sample, on "
+        f"{f['d'] * f['d_z']} weights W",
+        f"independent      {_yes(f['independent'])} (independent constraints can always be met together)",
+        f"separable        {_yes(f['separable'])}, {_SEPARABLE[f['separable']]}: {f['proof']}",
+        f"diagonal W       {_yes(f['diagonal_separable'])}: {f['diagonal_proof']}",
+        f"score gap        the best token leads the next by {number(gap['least'])} at least (sample {gap['sample']}), "
+        f"by {number(gap['median'])} in the median",
+        f"ties             {f['ties']} pairs of other tokens with equal score, between which nothing pulls",
         f"minimal loss     {number(f['minimal_loss'])} (exponential), log {number(f['log_minimal_loss'])}",
     ]
-    lines += [f"ends of {word:8} {sentence}" for word, sentence in f["ends"].items() if sentence]
+    lines += [f"training {word:8}{sentence}" for word, sentence in f["ends"].items() if sentence]
     return "\n".join(lines)
+
+
+_SEPARABLE = {
+    True: "some W gives the best token of every sample the largest logit",
+    False: "no W gives the best token of every sample the largest logit",
+    None: "neither could be proved",
+}
 
 
 def _yes(value: bool | None) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
+from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress, save_path, table
 from marginflow.cli.run_files import keep, read_start
 from marginflow.errors import InputError
 
@@ -58,7 +58,7 @@ def flow(
         return _many(problem, model, _seeds(seeds), options, json)
     start = None if init is None else read_start(init, model)
     if save is not None:
-        output_path(save, data, *([] if init is None else [init]))
+        save_path(save, data, *([] if init is None else [init]))
     with progress(f"flow {parameterization}", "there is no verdict, and nothing is saved") as show:
         path = integrate(
             problem,

@@ -11,7 +11,21 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from marginflow.cli import attractors, audit, claims, demo, descend, describe, figure, flow, report, study, svm
+from marginflow.cli import (
+    attractors,
+    audit,
+    claims,
+    demo,
+    descend,
+    describe,
+    export,
+    figure,
+    flow,
+    problems,
+    report,
+    study,
+    svm,
+)
 from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
 
@@ -39,6 +53,7 @@ app = typer.Typer(
 VERBS: dict[str, Callable[..., int]] = {
     "demo": demo.demo,
     "describe": describe.describe,
+    "problems": problems.problems,
     "svm": svm.svm,
     "flow": flow.flow,
     "descend": descend.descend,
@@ -47,6 +62,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "claims": claims.claims,
     "report": report.report,
     "figure": figure.figure,
+    "export": export.export,
 }
 for name, verb in VERBS.items():
     app.command(name)(verb)

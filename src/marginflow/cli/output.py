@@ -80,6 +80,17 @@ def output_path(path: Path, *inputs: str | Path) -> Path:
     return path
 
 
+def save_path(path: Path, *inputs: str | Path) -> Path:
+    """`output_path` for arrays: a file that is called .npz, as whatever reads it expects.
+
+    Raises:
+        InputError: as `output_path`, or another suffix.
+    """
+    if path.suffix != ".npz":
+        raise InputError(f"--save: got {path}; arrays are saved as .npz; write {path.with_suffix('.npz')}")
+    return output_path(path, *inputs)
+
+
 @contextmanager
 def progress(label: str, unless_finished: str = "nothing is saved") -> Iterator[Callable[[str], None]]:
     """Yield a function that shows a status text on stderr: in place on a terminal, else a line every 10 s.

@@ -125,7 +125,8 @@ def export(
 
     Example: marginflow study export out/study-example --csv -o runs.csv
     """
-    from marginflow.study.outcome.export import table as export_table, to_csv, write_parquet
+    from marginflow.frames import write_csv, write_parquet
+    from marginflow.study.outcome.export import table as export_table
     from marginflow.study.outcome.outcome import outcome
     from marginflow.study.outcome.summary import summary_table
 
@@ -146,11 +147,7 @@ def export(
     finally:
         ledger.close()
     whole = len(plan.cells) if cells else plan.runs
-    if parquet:
-        write_parquet(columns, rows, file)
-    else:
-        with whole_file(file) as draft:
-            draft.write_text(to_csv(columns, rows), encoding="utf-8")
+    (write_parquet if parquet else write_csv)(columns, rows, file)
     if json:
         kind = "cells" if cells else "runs"
         print_json({"file": str(file), kind: len(rows), "of": whole, "columns": list(columns)})

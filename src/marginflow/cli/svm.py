@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, output_path, print_json, progress
+from marginflow.cli.output import JsonFlag, print_json, progress, save_path
 from marginflow.errors import InputError
 
 
@@ -47,7 +47,7 @@ def svm(
 
     problem = load(data)
     if save is not None:
-        output_path(save, data)
+        save_path(save, data)
     selection = None if select is None else _selection(select)
     with progress("svm", "there is no solution, and nothing is saved") as show:
         solution = solve(

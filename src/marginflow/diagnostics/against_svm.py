@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints, as_floats, frozen
 from marginflow.diagnostics.ratio import over_margin
 from marginflow.errors import InputError
@@ -57,7 +58,7 @@ class Standing:
         if math.isnan(self.ratio):
             return f"{self.norm.label}: no ratio"
         text = f"{self.norm.label}: {self.value:.4g} over the margin, certified least "
-        text += f"{self.solution.certificate.lower:.4g}, ratio {self.ratio:.4g}"
+        text += f"{rounding.text_down(self.solution.certificate.lower, 4)}, ratio {self.ratio:.4g}"
         if len(self.controls):
             low, middle, high = np.quantile(self.controls, [0.0, 0.5, 1.0])
             text += f"; random W of its spectrum {low:.4g} to {high:.4g}, median {middle:.4g}"

@@ -20,6 +20,7 @@ from marginflow.diagnostics.spectrum import (
     stable_rank,
 )
 from marginflow.errors import InputError
+from marginflow.frames import data_frame
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, grid
 from marginflow.svm.proof.svm_status import SvmStatus
@@ -66,6 +67,15 @@ class Table:
         """Each snapshot as a dictionary of Python numbers and lists, with its note."""
         for i, note in enumerate(self.notes):
             yield {name: column[i].tolist() for name, column in self.data.items()} | {"note": note}
+
+    def to_dataframe(self) -> Any:
+        """A row per snapshot with every column of one number, and the notes; vectors are in `data`.
+
+        Raises:
+            InputError: neither pandas nor polars is installed.
+        """
+        scalars = {name: column for name, column in self.data.items() if column.ndim == 1}
+        return data_frame(scalars | {"note": list(self.notes)})
 
     def to_dict(self) -> dict[str, Any]:
         """Columns as lists, for JSON."""
@@ -115,8 +125,12 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
     face_<norm>: the share of W outside the spaces that hold every optimum (nuclear norm).
 
     Raises:
-        InputError: a solution of other dimensions, or one that is not optimal.
+        InputError: no run; a solution of other dimensions, or one that is not optimal.
     """
+    if not isinstance(path, Trajectory):
+        raise InputError(
+            f"diagnose: got {type(path).__name__}; expected a run, such as marginflow.integrate(problem, 'kq')"
+        )
     names = DIAGONAL_NORMS if path.parameterization.diagonal else MATRIX_NORMS
     rows: list[dict[str, Any]] = []
     notes = []
@@ -127,6 +141,8 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
         notes.append(note)
     warnings = []
     for solution in solutions:
+        if not isinstance(solution, Solution):
+            raise InputError(f"diagnose: got {solution!r}; expected marginflow.solve(problem, {solution!r})")
         _fits(path, solution)
         if solution.unique is not True:
             warnings.append(

@@ -20,6 +20,7 @@ from marginflow.problem.problem import Problem
 from marginflow.selection.judge import Judge
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import flow_method
+from marginflow.trajectory.runs import Runs
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
 from marginflow.trajectory.verdict import FlowStatus, Verdict
@@ -102,7 +103,7 @@ def integrate_many(
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
     keep_partial: bool = False,
-) -> list[Trajectory]:
+) -> Runs:
     """Run many flows together: one problem from many starts, or one start for each of many problems.
 
     Args:
@@ -113,7 +114,8 @@ def integrate_many(
             `integrate`; interrupted, runs that had not begun hold their start.
 
     Returns:
-        One trajectory per run, in order: what `integrate` gives for each, up to rounding of the sums.
+        One trajectory per run, in order, as a list that shows itself as a table: what `integrate` gives for each, up to
+        rounding of the sums.
     """
     _check(until_margin, until, rtol, max_steps, scale)
     loss = parse_loss(loss)
@@ -162,7 +164,7 @@ def integrate_many(
             out[i] = Trajectory(
                 problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
-    return [out[i] for i in range(count)]
+    return Runs(out[i] for i in range(count))
 
 
 @one_thread()

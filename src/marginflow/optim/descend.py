@@ -23,6 +23,7 @@ from marginflow.optim.verdict import judge_steps
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.trajectory.method import Method, command_words
+from marginflow.trajectory.runs import Runs
 from marginflow.trajectory.trajectory import Trajectory
 
 
@@ -102,7 +103,7 @@ def descend_many(
     loss: str | AbstractLoss | None = None,
     progress: Callable[[Progress], None] | None = None,
     keep_partial: bool = False,
-) -> list[Trajectory]:
+) -> Runs:
     """Many runs together: one problem with many starts, or one start for each of many problems.
 
     Args:
@@ -157,7 +158,7 @@ def descend_many(
             method = _method(setting, rule, loss, seed, scale, until_margin)
             verdict = judge_steps(given[i], loss, run.snapshots, run.ended, method.norm)
             out[i] = Trajectory(given[i], models[i], loss, method, run.snapshots, verdict, run.ended)
-    return [out[i] for i in range(count)]
+    return Runs(out[i] for i in range(count))
 
 
 def _method(

@@ -7,10 +7,10 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import comparison
+from marginflow.diagnostics.subject import Subject
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
-from marginflow.report.subject import Subject
-from marginflow.report.wording import how, listing, number, plural
+from marginflow.report.wording import ROUNDING, how, listing, number, plural
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
@@ -73,10 +73,6 @@ STEPS_LIMIT: Final = (
     "data. That one stays where it is said to end was observed in its snapshots; theorems here are of the flow."
 )
 """Of flows, and of runs by other steps."""
-
-
-ROUNDING: Final = 1e-12
-"""The norm of W and the margin carry rounding errors of their own: smaller relative differences mean nothing."""
 
 
 def answer(subject: Subject) -> Answer:

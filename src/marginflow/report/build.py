@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from marginflow.atomic_file import whole_file
+from marginflow.diagnostics.subject import gather
 from marginflow.errors import InputError
 from marginflow.report.answer import answer
 from marginflow.report.command import commands, note, versions
 from marginflow.report.detail import Budget
 from marginflow.report.page import render
 from marginflow.report.payload import page_data, run_data
-from marginflow.report.subject import gather
 from marginflow.trajectory.trajectory import Trajectory
 
 

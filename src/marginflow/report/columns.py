@@ -10,9 +10,9 @@ from marginflow.diagnostics.balance import relative_drift
 from marginflow.diagnostics.kkt import run_residual
 from marginflow.diagnostics.late_law import LateLaw
 from marginflow.diagnostics.ratio import ratio, weights_in
+from marginflow.diagnostics.subject import Subject
 from marginflow.model.parameterization import Arrays
 from marginflow.norms import parse_norm
-from marginflow.report.subject import Subject
 from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy
 
 import marginflow
-from marginflow.report.subject import Subject
+from marginflow.diagnostics.subject import Subject
 from marginflow.report.wording import how
 from marginflow.trajectory.trajectory import Trajectory
 

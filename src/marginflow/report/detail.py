@@ -5,9 +5,9 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Ints
+from marginflow.diagnostics.subject import Subject
 from marginflow.report.columns import leads
 from marginflow.report.packing import pack, packed_bytes
-from marginflow.report.subject import Subject
 from marginflow.trajectory.trajectory import Trajectory
 
 

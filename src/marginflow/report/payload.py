@@ -10,6 +10,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.late_law import POWER_SENTENCE, LateLaw, late_law, spectrum_of
 from marginflow.diagnostics.ratio import comparison, weights_in
+from marginflow.diagnostics.subject import Subject
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.real import PATCH_CORNERS
@@ -18,7 +19,6 @@ from marginflow.report.command import label_of
 from marginflow.report.detail import Budget, detail_of, plane_of
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
-from marginflow.report.subject import Subject
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
@@ -92,8 +93,8 @@ class Judge:
             return Verdict(
                 FlowStatus.trapped,
                 f"samples {_samples(seen.wrong)} stay on a wrong token: the {solution.norm.name} norm over the least "
-                f"acting margin stays within a factor {seen.closeness:.6g} of the SVM of the selected tokens, and "
-                f"{found.sentence} (theorem in docs/attractors.md, section 2)",
+                f"acting margin stays within a factor {rounding.text_up(seen.closeness, 6)} of the SVM of the "
+                f"selected tokens, and {found.sentence} (theorem in docs/attractors.md, section 2)",
                 "confined",
                 seen.excess,
                 seen.barrier,

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
@@ -85,9 +86,9 @@ def _better(problem: Problem, selected: Ints, solution: Solution) -> Decision:
     far = np.flatnonzero(values > least + _NEAR * abs(least))
     lower = min([lower, *(margins.least(int(c)) for c in far)]) if lower > 1.0 else lower
     if lower > 1.0:
-        reason = f"every better margin exceeds {lower:.6g}"
+        reason = f"every better margin exceeds {rounding.text_down(lower, 6)}"
         return Decision(selected, Verdict.attractor, reason, solution, least, lower)
-    reason = f"better {name} has margin {least:.6g}, bounded below only by {lower:.6g}"
+    reason = f"better {name} has margin {least:.6g}, bounded below only by {rounding.text_down(lower, 6)}"
     return Decision(selected, Verdict.undecided, reason, solution, least, lower)
 
 

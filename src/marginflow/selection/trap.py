@@ -113,8 +113,12 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
             if not bound > needed:
                 name = f"{kind} token {rows.token[c]} of sample {rows.sample[c]}"
                 return Hold(False, least, f"the margin of {name} is bounded below there only by {bound:.6g}")
-    shown = "no token is better" if least == math.inf else f"every better token's margin is at least {least:.6g}"
+    shown = "no token is better" if least == math.inf else _at_least(least)
     return Hold(True, least, f"{shown} there, in units of the least acting margin (certified)")
+
+
+def _at_least(least: float) -> str:
+    return f"every better token's margin is at least {rounding.text_down(least, 6)}"
 
 
 @dataclass(frozen=True, eq=False)

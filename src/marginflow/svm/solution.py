@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm
@@ -137,10 +138,15 @@ class Solution:
     def __repr__(self) -> str:
         d, d_z = self.constraints.shape
         c = self.certificate
+        if self.status is SvmStatus.infeasible:
+            return f"Solution({self.norm.name}, infeasible: {self.reason}; {len(self.constraints)} constraints)"
+        rank = "undecided" if self.rank is None else self.rank
+        unique = {True: "unique", False: "not unique", None: "uniqueness undecided"}[self.unique]
+        reason = f"; {self.reason}" if self.reason else ""
         return (
             f"Solution({self.norm.name}, {self.status.name}: value {self.value:.12g} in "
-            f"{c.interval(12)}, gap {c.gap:.1e}; "
-            f"W {d} x {d_z}, {len(self.constraints)} constraints)"
+            f"{c.interval(12)}, gap {rounding.text_up(c.gap, 2)}; rank {rank}, {unique}; "
+            f"W {d} x {d_z}, {len(self.constraints)} constraints{reason})"
         )
 
     def _repr_html_(self) -> str:
@@ -149,7 +155,9 @@ class Solution:
             ("status", self.status.value),
             *([("reason", self.reason)] if self.reason else []),
             ("value N(W)", f"{self.value:.12g}"),
-            ("certified", f"{c.interval(15)}, gap {c.gap:.1e}"),
+            ("certified", f"{c.interval(15)}, gap {rounding.text_up(c.gap, 2)}"),
+            ("rank of every optimum", "undecided" if self.rank is None else str(self.rank)),
+            ("unique", {True: "yes", False: "no", None: "undecided"}[self.unique]),
             ("W", " x ".join(map(str, self.constraints.shape))),
             ("constraints", f"{len(self.constraints)}, {int((self.dual > 0).sum())} of them with a multiplier above 0"),
         ]

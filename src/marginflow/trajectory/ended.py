@@ -13,6 +13,7 @@ class Ended(Enum):
     balanced = "the forces of the tokens hold each other at finite leads"
     stalled = "the step size has reached float64's floor"
     border = "what was reached is not known to be the end of the flow from this start"
+    recorded = "the record ends here"
     interrupted = "the run was interrupted"
 
     @property

@@ -70,6 +70,9 @@ def load_trajectory(
         InputError: not a saved run, of a format that this version does not know, or of another parameterisation.
     """
     data = read_npz(path)
+    if "flow" not in data:
+        kind = "a saved solution" if "dual" in data else "a problem" if "X" in data else f"arrays {sorted(data)[:6]}"
+        raise InputError(f"{path}: holds {kind}, not a run; expected a file that `marginflow flow --save` wrote")
     try:
         about = json.loads(str(data["flow"]))
         if about["format"] != FORMAT:

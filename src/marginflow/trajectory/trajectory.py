@@ -4,8 +4,6 @@ import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus as FlowStatus, Verdict as Verdict
+from marginflow.views import view
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +52,11 @@ class Trajectory:
         return len(self.snapshots)
 
     def __repr__(self) -> str:
+        when = "" if math.isnan(self.log_time[-1]) else f", log t {self.log_time[-1]:.6g}"
+        made = "" if self.method.is_flow else f", {self.method.label}"
         return (
-            f"Trajectory({self.problem.name or self.problem}, {self.parameterization.word}: {self.status.name} at "
-            f"margin {self.margin[-1]:.6g}, log t {self.log_time[-1]:.6g}; {len(self)} snapshots, {self.steps} steps)"
+            f"Trajectory({self.problem.name or self.problem}, {self.parameterization.word}{made}: {self.status.name} "
+            f"at margin {self.margin[-1]:.6g}{when}; {len(self)} snapshots, {self.steps} steps)"
         )
 
     def _repr_html_(self) -> str:
@@ -66,7 +67,8 @@ class Trajectory:
             ("problem", repr(self.problem)),
             ("start", start),
             ("least margin", number(self.margin[-1])),
-            ("log10 t", number(self.log_time[-1] / np.log(10.0))),
+            *([("made by", self.method.label)] if not self.method.is_flow else []),
+            *([("log10 t", number(self.log_time[-1] / np.log(10.0)))] if np.isfinite(self.log_time[-1]) else []),
             ("log10 (L - L*)", number(self.log_excess[-1] / np.log(10.0))),
             *([("conserved drift", number(self.conserved_drift))] if self.parameterization.conserved else []),
             ("ended by", f"{self.ended.name}, {len(self)} snapshots, {self.steps} steps"),
@@ -74,21 +76,35 @@ class Trajectory:
         return card(f"Trajectory {self.parameterization.word}", rows)
 
     def to_dataframe(self) -> Any:
-        """Log time, log excess, least margin and steps per snapshot as a pandas frame, or polars' where only that is.
+        """A row per snapshot as a pandas frame (polars' where only that is): time and steps, margin, norms of W, R.
+
+        Columns as `marginflow export` writes them, with both log_time and iteration.
 
         Raises:
-            ImportError: neither pandas nor polars is installed.
+            InputError: neither pandas nor polars is installed.
         """
-        columns = {
-            "log_time": self.log_time,
-            "log_excess": self.log_excess,
-            "margin": self.margin,
-            "steps": self.snapshots.steps,
-        }
-        for library in ("pandas", "polars"):
-            if find_spec(library) is not None:
-                return import_module(library).DataFrame(columns)
-        raise ImportError("to_dataframe: got neither pandas nor polars; install one of them")
+        return view("frame")(self)
+
+    def plot(self, kind: str = "norms", **options: Any) -> Any:
+        """Figure `kind` of this run, which a notebook shows: `marginflow.figures.picture.plot` says what it takes.
+
+        Raises:
+            InputError: an unknown kind or option, nothing that can be drawn, or no matplotlib.
+        """
+        return view("plot")(self, kind, **options)
+
+    @classmethod
+    def from_weights(cls, problem: Any, weights: Any, **options: Any) -> "Trajectory":
+        """Iterates of another program as a run, which every table, page and figure takes.
+
+        `marginflow.optim.recorded.from_weights` says what it takes: the weights in order, and log_time, iteration,
+        parameterization, loss, norm and label.
+
+        Raises:
+            InputError: weights that do not fit the problem, or options that do not fit the weights.
+        """
+        made: Trajectory = view("from_weights")(problem, weights, **options)
+        return made
 
     @property
     def status(self) -> FlowStatus:

@@ -1,12 +1,8 @@
-"""A study as one table, a row per run: CSV, or Parquet through DuckDB."""
+"""A study as one table, a row per run."""
 
-import csv
-import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
-from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
 from marginflow.study.plan.plan import Plan
 from marginflow.study.results.ledger import DamagedLedger, Ledger
@@ -14,8 +10,6 @@ from marginflow.study.results.record import RunRow, scalars
 
 
 _COSTS: Final = {"cpu_seconds": float, "engine": str, "worker": str, "versions": str}
-
-_SQL_TYPES: Final = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE"}
 
 
 def table(plan: Plan, ledger: Ledger, *, costs: bool = False) -> tuple[dict[str, type], list[list[Any]]]:
@@ -62,37 +56,6 @@ def shown(margin: float) -> str:
     """A margin in a column's name: short where that is exact."""
     short = f"{margin:g}"
     return short if float(short) == margin else repr(margin)
-
-
-def to_csv(columns: dict[str, type], rows: list[list[Any]]) -> str:
-    """The table as CSV: floats in full, an empty field where there is no number."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def write_parquet(columns: dict[str, type], rows: list[list[Any]], path: Path) -> None:
-    """Write the table as a Parquet file.
-
-    Raises:
-        InputError: DuckDB is not installed, or the file cannot be written.
-    """
-    try:
-        import duckdb
-    except ImportError:
-        raise InputError("--parquet: DuckDB is missing; pip install 'marginflow[parquet]'") from None
-    try:
-        with whole_file(path) as draft, duckdb.connect(":memory:") as memory:
-            layout = ", ".join(f'"{name}" {_SQL_TYPES[kind]}' for name, kind in columns.items())
-            memory.execute(f"CREATE TABLE runs ({layout})")
-            if rows:
-                memory.executemany(f"INSERT INTO runs VALUES ({', '.join('?' * len(columns))})", rows)
-            quoted = str(draft).replace("'", "''")
-            memory.execute(f"COPY runs TO '{quoted}' (FORMAT parquet)")
-    except duckdb.Error as error:
-        raise InputError(f"{path}: cannot be written ({error}); check folder and disk") from None
 
 
 def _rows(ledger: Ledger, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:

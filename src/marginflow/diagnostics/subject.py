@@ -1,4 +1,4 @@
-"""What the page is about: a problem, the runs on it, and the certified SVMs they are compared with."""
+"""A problem, the runs on it, and the certified SVMs they are compared with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.fingerprint import fingerprint
 from marginflow.problem.problem import Problem
-from marginflow.report.wording import plural
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
 from marginflow.trajectory.trajectory import Trajectory
+from marginflow.wording import plural
 
 
 KEPT = 64
