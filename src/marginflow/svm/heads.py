@@ -1,4 +1,4 @@
-"""Several heads: each solves its own SVM; the values combine as the norm of block-diagonal weights (docs/svm.md, Heads)."""
+"""Several heads: each solves its own SVM; the values combine as norms of block-diagonal W do (docs/svm.md, Heads)."""
 
 import math
 from typing import Any, Final
@@ -181,10 +181,10 @@ def _scaled(constraints: Constraints, parts: list[Solution], shares: Floats) -> 
 
 
 def _shares(lower: list[float], p: float) -> Floats:
-    """(H,) what makes the multipliers of the heads, each of dual norm 1, those of the whole: mu_h = (D_h / D)^(p - 1).
+    """(H,) what makes the multipliers of the heads, each of dual norm 1, those of all: mu_h = (D_h / D)^(p - 1).
 
-    They attain D = |(D_h)|_p = max sum mu_h D_h over |mu|_q <= 1. Under a maximum only the longest head has a share; the
-    others keep a trace, from which their own bounds can be read.
+    They attain D = |(D_h)|_p = max sum mu_h D_h over |mu|_q <= 1. Under a maximum only the longest head has a share;
+    the others keep a trace, from which their own bounds can be read.
     """
     bounds = np.array(lower)
     if p == 1.0 or not bounds.any():

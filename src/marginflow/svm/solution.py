@@ -44,8 +44,8 @@ class Solution:
         tol: the relative gap that was asked for.
         iterations: steps of each stage of the solver.
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
-        parts: the solution of every head where there are several, from W[h] and the multipliers of its constraints; what
-            is said of all of them rests on these. W is then (H, d, d_z), its norm that of the block-diagonal matrix.
+        parts: the solution of every head where there are several, from W[h] and the multipliers of its constraints;
+            what is said of all of them rests on these. W is then (H, d, d_z), its norm that of block-diagonal weights.
     """
 
     constraints: Constraints
@@ -155,12 +155,11 @@ class Solution:
         return load_solution(path)
 
     def __repr__(self) -> str:
-        d, d_z = self.constraints.shape
         c = self.certificate
         return (
             f"Solution({self.norm.name}, {self.status.name}: value {self.value:.12g} in "
             f"{c.interval(12)}, gap {c.gap:.1e}; "
-            f"W {'x'.join(map(str, self.W.shape)) if self.parts else f'{d} x {d_z}'}, {len(self.constraints)} constraints)"
+            f"W {' x '.join(map(str, self.W.shape))}, {len(self.constraints)} constraints)"
         )
 
     def _repr_html_(self) -> str:
@@ -173,7 +172,7 @@ class Solution:
             ("W", " x ".join(map(str, self.W.shape))),
             (
                 "constraints",
-                f"{len(self.constraints)}, {int((self.dual != 0).sum())} of them with a multiplier above 0",
+                f"{len(self.constraints)}, {int((self.dual != 0).sum())} of them with a multiplier",
             ),
         ]
         return card(f"Solution, {self.norm.name} norm", rows)
