@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import Force, force, log_excess
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import ABSENT, Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap, Arrays
 from marginflow.problem.problem import Problem
 
