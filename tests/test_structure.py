@@ -21,7 +21,7 @@ FLOORS = {
     "file_format": 0,
     "rounding": 0,
     "notebook": 0,
-    "faces": 0,
+    "norm_faces": 0,
     "norms": 0,
     "npz": 0,
     "problem": 1,
