@@ -24,6 +24,7 @@ MOVED: Final = {
     "marginflow.attractors.rule": "marginflow.selection.rule",
     "marginflow.attractors.pictures": "marginflow.figures.attractors",
     "marginflow.report.subject": "marginflow.diagnostics.subject",
+    "marginflow.model.loss": "marginflow.losses",
     "marginflow.report.figures": "marginflow.figures.runs",
     "marginflow.flow.descent": "marginflow.optim.descend",
     "marginflow.flow.abstract": "marginflow.model.parameterization",

@@ -25,6 +25,7 @@ from marginflow.cli import (
     report,
     study,
     svm,
+    watch,
 )
 from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
@@ -59,6 +60,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "descend": descend.descend,
     "attractors": attractors.attractors,
     "audit": audit.audit,
+    "watch": watch.watch,
     "claims": claims.claims,
     "report": report.report,
     "figure": figure.figure,

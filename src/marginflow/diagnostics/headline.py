@@ -8,7 +8,7 @@ import numpy as np
 
 from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
-from marginflow.model.loss import log_minimal_loss
+from marginflow.losses import log_minimal_loss
 from marginflow.norms import parse_norm
 from marginflow.trajectory.trajectory import Trajectory
 from marginflow.wording import above, number, plural, within

@@ -7,7 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.losses import AbstractLoss, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import parse_parameterization

@@ -10,8 +10,11 @@ from marginflow.problem.problem import Problem
 def fingerprint(problem: Problem) -> str:
     """64 hexadecimal digits, equal for equal numbers: names of problem, samples and tokens do not enter."""
     digest = hashlib.sha256()
-    for array in (problem.X, problem.z, problem.scores, problem.mask):
-        digest.update(repr(array.shape).encode())
+    for name in ("X", "z", "scores", "mask", "output", "head", "values", "labels"):
+        array = getattr(problem, name)
+        if array is None:
+            continue
+        digest.update(f"{name}{array.shape}".encode())
         # Adding 0 makes -0.0 and 0.0, which are the same number, the same bytes.
         digest.update(np.ascontiguousarray(array + 0.0).tobytes())
     return digest.hexdigest()
