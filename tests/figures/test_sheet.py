@@ -106,7 +106,8 @@ def test_words_stand_on_the_map_and_absent_tokens_are_hatched():
     hatched = [patch.get_xy() for patch in axes.patches if patch.get_hatch()]
     assert hatched == [(1.5, 0.5)]
     # Too narrow for words: rings, and no frame.
-    figure, _ = drawn([mf.integrate(problem, "w", until_margin=10)], "attention", Sheet(4.5, font_size=9))
+    many = mf.Problem(draw_from.standard_normal((1, 12, 4)), z[:1], np.eye(12)[:1], token_names=[["word"] * 12])
+    figure, _ = drawn([mf.integrate(many, "w", until_margin=10)], "attention", Sheet(4.5, font_size=9))
     assert not figure.axes[0].texts
 
 

@@ -137,8 +137,10 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The fields of `flow --json` at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnostics.ratio import final_ratio
+    from marginflow.diagnostics.ratio import comparison, over_margin
+    from marginflow.norms import parse_norm
 
+    seen = comparison(path)
     margin = float(path.margin[-1])
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
@@ -157,10 +159,12 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "steps": path.steps,
         "nuclear": nuclear,
         "frobenius": frobenius,
+        "lead": seen.lead,
+        "norm_over_lead": over_margin(parse_norm(path.norm), seen.W, seen.lead),
         "nuclear_over_margin": nuclear / own if own > 0 else None,
         "frobenius_over_margin": frobenius / own if own > 0 else None,
         "norm": path.norm,
-        "ratio": final_ratio(path),
+        "ratio": seen.ratio(path.norm),
         "selected": path.selected(-1),
         "optimal": path.problem.optimal,
         "conserved_drift": path.conserved_drift,
@@ -176,13 +180,40 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
         f"least margin     {number(f['margin'])}",
         f"log t            {number(f['log_time'])}",
         f"log excess       {number(f['log_excess'])}",
-        f"nuclear/margin   {number(f['nuclear_over_margin'])}",
-        f"Frobenius/margin {number(f['frobenius_over_margin'])}",
-        f"ratio R ({f['norm']}) {number(f['ratio'], 10)}  (1 exactly at the {f['norm']} SVM solution)",
+    ]
+    own = path.status.name == "trapped"
+    if own:
+        lines += [
+            f"loss kept        {_loss(path)}",
+            f"{f['norm'] + '/lead':17}{number(f['norm_over_lead'])}  (lead: the least margin over worse tokens)",
+        ]
+    else:
+        lines += [
+            f"nuclear/margin   {number(f['nuclear_over_margin'])}",
+            f"Frobenius/margin {number(f['frobenius_over_margin'])}",
+        ]
+    which = "of its own tokens" if own else "solution"
+    lines += [
+        f"ratio R ({f['norm']}) {number(f['ratio'], 10)}  (1 exactly at the {f['norm']} SVM {which})",
         f"optimal tokens   {len(f['selected']) - len(wrong)} of {len(f['selected'])} samples"
         + (f"; not in samples {wrong[:10]}" if wrong else ""),
         f"conserved drift  {number(f['conserved_drift'], 3)}",
     ]
     if f["ends"]:
         lines.append(f"possible ends    {f['ends']}")
+    if own:
+        from marginflow.diagnostics.follow_ups import follow_ups
+
+        lines += ["to go on:", *(f"  {command}  # {question}" for question, command in follow_ups(path))]
     return "\n".join(lines)
+
+
+def _loss(path: "Trajectory") -> str:
+    """The loss that a trapped run keeps beside the least one."""
+    import numpy as np
+
+    from marginflow.losses import log_minimal_loss
+
+    least = log_minimal_loss(path.problem, path.loss)
+    kept = np.logaddexp(least, float(path.log_excess[-1]))
+    return f"{number(float(np.exp(kept)))}, where {number(float(np.exp(least)))} is least"

@@ -93,7 +93,11 @@ def _came_to(group: _Group, groups: Sequence[_Group]) -> str:
     where = f" on {plural(len(set(map(id, here))), 'problem')}" if len({id(s) for s in here}) > 1 else ""
     least = f"the least {norm.label} norm{where}"
     found = f"ended {within(max(own))} {least}" if max(own) <= NEAR else f"stood {above(max(own))} {least}"
-    others = {other.name: x for other in groups if other is not group and (x := other.excess(norm.name, here))}
+    others = {
+        other.name: other.excess(norm.name, here)
+        for other in groups
+        if other is not group and all(other.excess(norm.name, [s]) for s in here)
+    }
     return f"{group.name} {found}{_others(others)}"
 
 
@@ -125,21 +129,20 @@ def _range(found: Sequence[float]) -> str:
 def _trapped(group: _Group) -> str:
     """How many are trapped, on which loss, and how far from the SVM of their own tokens."""
     stuck = group.of("trapped")
-    name = group.name[:1].upper() + group.name[1:]
+    one = len(stuck) == 1
     if len(group.runs) == 1:
-        count = f"{name} is trapped on a wrong token"
+        count = f"{group.name[:1].upper()}{group.name[1:]} is trapped on a wrong token"
     else:
-        count = f"{name}: {len(stuck)} of {len(group.runs)} runs {'is' if len(stuck) == 1 else 'are'} trapped"
+        count = f"{len(stuck)} of {len(group.runs)} runs of {group.name} {'is' if one else 'are'} trapped"
     subject, path = stuck[0]
     least = log_minimal_loss(path.problem, path.loss)
     loss = np.logaddexp(least, float(path.log_excess[-1]))
-    which = "its loss stays at" if len(stuck) == 1 else "the first at loss"
-    text = f"{count}, {which} {_loss(loss)} where {_loss(least)} is least"
+    text = f"{count}: {'its' if one else 'the first one’s'} loss stays at {_loss(loss)} ({_loss(least)} is least)"
     solution = subject.compared(path)
     value = comparison(path).norm_over_lead(path.norm)
     if solution is not None and solution.status.name == "optimal" and np.isfinite(value):
         excess = value / solution.certificate.lower - 1.0
-        text += f", {within(excess)} the least {parse_norm(path.norm).label} norm for the tokens it selects"
+        text += f", and it is {within(excess)} the least {parse_norm(path.norm).label} norm for the tokens it selects"
     return f"{text}."
 
 

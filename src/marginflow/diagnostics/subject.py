@@ -12,6 +12,7 @@ from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.fingerprint import fingerprint
+from marginflow.problem.headings import heading
 from marginflow.problem.problem import Problem
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
@@ -58,6 +59,11 @@ class Subject:
     def title(self) -> str:
         """The problem's name, or its sizes."""
         return self.problem.name or f"unnamed problem, n = {self.problem.n}"
+
+    @cached_property
+    def heading(self) -> str:
+        """The problem in words, where it is a named one; else as `title`."""
+        return heading(self.problem) if self.problem.name else self.title
 
     @property
     def words(self) -> list[str]:

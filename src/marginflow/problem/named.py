@@ -69,6 +69,16 @@ def family(spec: str) -> Problem | Planted:
     Raises:
         InputError: unknown family or parameter, or a value of the wrong type; the message lists what exists.
     """
+    name, values = family_of(spec)
+    return FAMILIES[name](**values)
+
+
+def family_of(spec: str) -> tuple[str, dict[str, int | float]]:
+    """The family that `spec` names and all its parameters, defaults among them.
+
+    Raises:
+        InputError: as `family`.
+    """
     name, _, rest = spec.partition(":")
     if f"{name}:{rest.partition(',')[0]}" in FAMILIES:
         variant, _, rest = rest.partition(",")
@@ -79,7 +89,8 @@ def family(spec: str) -> Problem | Planted:
             "(parameters as in sphere:n=6,T=8,d=10,seed=0)"
         )
     make = FAMILIES[name]
-    return make(**_arguments(name, rest, make))
+    defaults = {key: default for key, (_, default) in parameters(make).items()}
+    return name, {**defaults, **_arguments(name, rest, make)}
 
 
 def parameters(make: Callable[..., Any]) -> dict[str, tuple[type, int | float]]:

@@ -38,7 +38,8 @@ class Answer:
     """Sentences and numbers about one problem.
 
     Attributes:
-        title: the problem.
+        title: the problem in words.
+        spec: its name, where that says more.
         sizes: how large it is.
         found: one verdict with its numbers per parameterisation: (word, outcome, sentences).
         columns: the norms of `contrast`.
@@ -49,6 +50,7 @@ class Answer:
     """
 
     title: str
+    spec: str
     sizes: str
     found: list[tuple[str, str, str]]
     columns: list[str]
@@ -90,7 +92,8 @@ def answer(subject: Subject) -> Answer:
         found.append((paths[0].parameterization.word, _outcome(paths), text))
     solutions = [subject.solution(norm) for norm in subject.solutions]
     return Answer(
-        title=subject.title,
+        title=subject.heading,
+        spec="" if subject.heading == subject.title else subject.title,
         sizes=sizes,
         found=found,
         columns=list(subject.solutions),

@@ -41,6 +41,7 @@ def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callabl
             runs[place] = run_data(path, subject, index=place, problem=number, runs=len(paths), budget=budget)
     order = sorted(runs)
     page = render(
+        subjects,
         [answer(subject) for subject in subjects],
         [runs[place] for place in order],
         commands(subjects),

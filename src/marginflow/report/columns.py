@@ -9,7 +9,7 @@ from marginflow.diagnostics.alignment import shared_spaces
 from marginflow.diagnostics.balance import relative_drift
 from marginflow.diagnostics.kkt import run_residual
 from marginflow.diagnostics.late_law import LateLaw
-from marginflow.diagnostics.ratio import ratio, weights_in
+from marginflow.diagnostics.ratio import comparison, over_margin, ratio, weights_in
 from marginflow.diagnostics.subject import Subject
 from marginflow.model.parameterization import Arrays
 from marginflow.norms import parse_norm
@@ -33,6 +33,8 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     done["log10_time"] = path.log_time[at] / LN10
     done["margin"] = path.margin[at]
     done["log10_excess"] = path.log_excess[at] / LN10
+    if path.status.name == "trapped":
+        done |= _own(path, names, at)
     if law is not None:
         done["law"] = law.log_excess[at] / LN10
         with np.errstate(over="ignore", invalid="ignore"):
@@ -60,6 +62,18 @@ def _row(seen: Snapshot, names: list[str], first: Arrays) -> dict[str, float]:
         "alignment": aligned,
         "drift": _drift(first, seen.arrays),
     }
+
+
+def _own(path: Trajectory, names: list[str], at: Ints) -> dict[str, Floats]:
+    """Of a trapped run: the lead of the tokens it ends on over worse ones, and norms over it; nan where not > 0."""
+    constraints = comparison(path).constraints
+    W = [path.W(int(i)) for i in at]
+    lead = np.array([float(constraints.margins(one).min(initial=math.inf)) for one in W])
+    values = {
+        f"own_{name}": np.array([over_margin(parse_norm(name), one, m) for one, m in zip(W, lead, strict=True)])
+        for name in names
+    }
+    return {"lead": lead, **values}
 
 
 def leads(path: Trajectory, i: int) -> Floats:

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
+from marginflow.diagnostics.headline import headline
+from marginflow.diagnostics.subject import Subject
 from marginflow.report.answer import LIMITS, Answer
+from marginflow.report.verdicts import after_a_trap, verdict_table
 from marginflow.report.wording import number, plural
 
 
@@ -44,6 +47,7 @@ OWN_SELECTION: Final = (
 
 
 def render(
+    subjects: Sequence[Subject],
     answers: Sequence[Answer],
     runs: Sequence[Mapping[str, Any]],
     commands: Sequence[str],
@@ -56,6 +60,8 @@ def render(
     parts = {
         "script_hash": script_hash(script),
         "style": asset("page.css"),
+        "headline": html.escape(headline(subjects)),
+        "verdicts": verdict_table(subjects) + after_a_trap(subjects),
         "answers": "".join(_answer(found, data["words"], data["norms"]) for found in answers),
         "limits": _limits(answers),
         "summary": html.escape(_summary(runs, answers)),
@@ -92,8 +98,9 @@ def _answer(found: Answer, words: Words, norms: Words) -> str:
         for word, outcome, text in found.found
     )
     title, sizes = html.escape(found.title), html.escape(found.sizes)
+    spec = f' <small class="spec">{html.escape(found.spec)}</small>' if found.spec else ""
     return (
-        f'<section class="answer"><h2>{title}</h2><p class="sizes">{sizes}</p>'
+        f'<section class="answer"><h3>{title}</h3><p class="sizes">{sizes}{spec}</p>'
         f'<div class="columns"><ul class="found">{rows}</ul>{_contrast(found, words, norms)}</div></section>'
     )
 
@@ -147,12 +154,14 @@ def _summary(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> st
 
 
 def _runs(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer], norms: Words) -> str:
-    heads = ["run", "problem", "verdict", "log₁₀ t", "least margin", "norm", "norm ⁄ margin", "R − 1"]
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
     body = "".join(_row(run, answers[run["problem"]].title, norms) for run in runs)
     own = any(run["final"]["own_selection"] for run in runs)
     note = f"<caption>{OWN_SELECTION}</caption>" if own else ""
-    return f'<table class="runs">{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="runs stack">{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+_HEADS: Final = ("run", "problem", "verdict", "log₁₀ t", "least margin", "norm", "norm ⁄ margin", "R − 1")
 
 
 def _row(run: Mapping[str, Any], problem: str, norms: Words) -> str:
@@ -168,8 +177,8 @@ def _row(run: Mapping[str, Any], problem: str, norms: Words) -> str:
     ]
     return (
         f'<tr data-run="{place}"><th scope="row"><button type="button" data-run="{place}">'
-        f"{html.escape(run['label'])}</button></th><td>{html.escape(problem)}</td>"
-        f'<td class="{run["status"]}">{html.escape(run["word_of_status"])}</td>'
-        + "".join(f"<td>{text}</td>" for text in numbers)
+        f'{html.escape(run["label"])}</button></th><td data-label="problem">{html.escape(problem)}</td>'
+        f'<td data-label="verdict" class="{run["status"]}">{html.escape(run["word_of_status"])}</td>'
+        + "".join(f'<td data-label="{name}">{text}</td>' for name, text in zip(_HEADS[3:], numbers, strict=True))
         + "</tr>"
     )

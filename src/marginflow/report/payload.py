@@ -57,7 +57,7 @@ def problem_data(subject: Subject) -> dict[str, Any]:
     place = np.searchsorted(kept, constraints.sample[chosen])
     images = images_of(problem)
     return {
-        "label": subject.title,
+        "label": subject.heading,
         "n": problem.n,
         "T": problem.T,
         "kept": len(kept),
@@ -154,6 +154,7 @@ def run_data(
         "detail": detail,
         "detail_note": "" if detail else DETAIL_NOTE,
         "plane": plane,
+        "no_law": "" if law is not None else _why_no_law(path, own),
         **_law_data(law, own),
     }
 
@@ -176,7 +177,16 @@ def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:
         "norm_over_margin": plain(seen.norm_over_lead(norm)),
         "ratio": plain(seen.ratio(norm)),
         "own_selection": seen.own,
+        "own_least": _own_least(path, subject) if seen.own else None,
     }
+
+
+def _own_least(path: Trajectory, subject: Subject) -> float | None:
+    """The certified lower bound of the SVM of the tokens that a trapped run is on, in its own norm."""
+    solution = subject.compared(path)
+    if solution is None or solution.status.name != "optimal":
+        return None
+    return float(solution.certificate.lower)
 
 
 def _singular(path: Trajectory, at: Ints) -> Floats:
@@ -212,6 +222,19 @@ def _law_data(law: LateLaw | None, own: Solution | None) -> dict[str, Any]:
             else ""
         ),
     }
+
+
+def _why_no_law(path: Trajectory, own: Solution | None) -> str:
+    """The one reason why no late law is drawn of a run."""
+    if path.status.name != "minimal_loss":
+        return f"it is {status_words(path)}"
+    if not path.method.is_flow:
+        return "its steps have no time"
+    if own is None:
+        return f"its {parse_norm(path.norm).label} SVM has no certified value"
+    if path.parameterization.too_narrow(path.problem.d, path.problem.d_z, own.rank):
+        return f"its weights are narrower than the solution of the {parse_norm(path.norm).label} SVM"
+    return "no law is known for what is trained"
 
 
 def page_data(subjects: list[Subject], runs: list[dict[str, Any]]) -> dict[str, Any]:

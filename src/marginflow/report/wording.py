@@ -3,6 +3,7 @@
 from marginflow.trajectory.trajectory import Trajectory
 from marginflow.wording import (
     ROUNDING as ROUNDING,
+    above as above,
     listing as listing,
     number as number,
     plural as plural,

@@ -1,7 +1,7 @@
 "use strict";
 // The page: one state (problem, run, snapshot, norm, sample), controls that change it, figures that follow it.
 
-const FIGURES = [timeFigure, normsFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
+const FIGURES = [normsFigure, timeFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
 
 const page = { state: null, cards: [], pending: null };
 
@@ -16,10 +16,11 @@ function startPage() {
     leave: () => { document.getElementById("tip").hidden = true; },
     pick: (curve, snapshot) => update({ run: curve.run, snapshot }),
   };
-  page.cards = FIGURES.map((def) => makeCard(def, document.getElementById("figures"), actions));
+  // The first figure answers; it stands beside the answer, before any control.
+  page.cards = FIGURES.map((def, k) => makeCard(def, document.getElementById(k ? "figures" : "first"), actions));
   wireControls();
   const asked = readHash();
-  const run = DATA.runs[asked.run] || DATA.runs[0];
+  const run = DATA.runs[asked.run] || DATA.runs.find((one) => one.status === "minimal_loss") || DATA.runs[0];
   page.state = { problem: run.problem, run: run.index, snapshot: run.snapshots - 1, norm: run.norm, sample: 0, timeAxis: "stretch" };
   const inside = Number.isInteger(asked.snapshot) && asked.snapshot >= 0 && asked.snapshot < run.snapshots;
   if (inside) page.state.snapshot = asked.snapshot;
@@ -34,7 +35,7 @@ function startPage() {
 
 function readHash() {
   const pairs = new URLSearchParams(location.hash.slice(1));
-  return { run: Number(pairs.get("run") || 1) - 1, snapshot: pairs.has("snapshot") ? Number(pairs.get("snapshot")) - 1 : null };
+  return { run: pairs.has("run") ? Number(pairs.get("run")) - 1 : -1, snapshot: pairs.has("snapshot") ? Number(pairs.get("snapshot")) - 1 : null };
 }
 
 function later(work) {
@@ -121,6 +122,7 @@ function wireControls() {
     screen = document.documentElement.dataset.theme || "";
     document.documentElement.dataset.theme = "light";
     document.documentElement.dataset.paper = "yes";
+    document.querySelectorAll("details.fold").forEach((fold) => { fold.open = true; });
     redraw();
   });
   addEventListener("afterprint", () => {

@@ -1,7 +1,7 @@
 "use strict";
 // One set of axes in SVG: curves, rules, guides, a cursor that follows the chosen snapshot, hover and zoom.
 
-const PAD = { left: 52, right: 62, top: 26, bottom: 38 };
+const EDGE = { left: 52, right: 62, top: 26, bottom: 38 };
 
 // spec: {title, xLabel, yName, x: kind, y: kind, curves, rules, guides, height, describe, empty}
 //   curves: [{run, word, name, xs, ys, style}]  one value per snapshot
@@ -9,7 +9,9 @@ const PAD = { left: 52, right: 62, top: 26, bottom: 38 };
 //   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
 //   norm: the norm that a click on the title chooses
 // on: {hover(run, snapshot), pick(run, snapshot), set(patch)}
+//   right: pixels for names beside the axes, where rules have names
 function drawPanel(host, spec, on) {
+  const PAD = { ...EDGE, right: spec.right || EDGE.right };
   const width = Math.max(260, host.clientWidth || 360);
   const height = spec.height || 230;
   const visible = spec.curves.map((curve) => visiblePoints(curve, spec)).filter((curve) => curve.points.length);
@@ -36,7 +38,7 @@ function drawPanel(host, spec, on) {
   }
   const x = makeScale(spec.x, domainX, [PAD.left, width - PAD.right]);
   const y = makeScale(spec.y, domainY, [height - PAD.bottom, PAD.top]);
-  drawAxes(svg, x, y, spec, width, height);
+  drawAxes(svg, x, y, spec, width, height, PAD);
   const clip = `clip-${(drawPanel.count = (drawPanel.count || 0) + 1)}`;
   svg.append(s("clipPath", { id: clip }, s("rect", {
     x: PAD.left, y: PAD.top - 3, width: width - PAD.left - PAD.right, height: height - PAD.top - PAD.bottom + 6,
@@ -49,9 +51,9 @@ function drawPanel(host, spec, on) {
   }
   for (const rule of rules) drawRule(plot, rule, x, y);
   drawCurves(plot, labels, visible, x, y);
-  for (const rule of rules) nameRule(plot, rule, x, y);
+  for (const rule of rules) nameRule(labels, rule, y);
   nameGuides(plot, spec.guides || [], x, y);
-  drawLabels(svg, labels, width, height - PAD.bottom);
+  drawLabels(svg, labels, width - PAD.right, height - PAD.bottom);
   const cursor = s("g", { class: "cursor" });
   svg.append(cursor);
   listen(svg, host, visible, x, y, spec, on);
@@ -97,7 +99,7 @@ function inside(point, x, y) {
   return within(x(point.x), x.range) && within(y(point.y), y.range);
 }
 
-function drawAxes(svg, x, y, spec, width, height) {
+function drawAxes(svg, x, y, spec, width, height, PAD) {
   const axes = s("g", { class: "axes" });
   for (const tick of y.ticks(26)) {
     const py = y(tick.v);
@@ -124,10 +126,11 @@ function drawRule(plot, rule, x, y) {
   plot.append(s("line", { class: `rule ${rule.style || ""}`, x1: x.range[0], x2: x.range[1], y1: py, y2: py }));
 }
 
-// Named at the left, where curves are still far above: the right end belongs to the curves' own names.
-function nameRule(plot, rule, x, y) {
+// Beside the axes, where it covers no curve.
+function nameRule(labels, rule, y) {
   if (!rule.name || !y.defined(rule.y)) return;
-  plot.append(s("text", { class: "rule-label", x: x.range[0] + 6, y: y(rule.y) - 5 }, rule.name));
+  const at = y(rule.y);
+  if (at >= Math.min(...y.range) - 3 && at <= Math.max(...y.range) + 3) labels.push({ y: at, text: rule.name, cls: "rule-label" });
 }
 
 // One word for all of them, beside the middle of the first that can be seen: right above or left below, since all fall.
@@ -171,9 +174,9 @@ function drawCurves(plot, labels, curves, x, y) {
 }
 
 // Names at the right end of what they name, pushed apart where they would overlap.
-function drawLabels(svg, labels, width, bottom) {
+function drawLabels(svg, labels, left, bottom) {
   labels.sort((a, b) => a.y - b.y);
-  let last = PAD.top - 14;
+  let last = EDGE.top - 14;
   for (const label of labels) {
     label.at = Math.max(label.y + 4, last + 13);
     last = label.at;
@@ -185,7 +188,7 @@ function drawLabels(svg, labels, width, bottom) {
     floor = label.at - 13;
   }
   for (const label of labels) {
-    svg.append(s("text", { class: label.cls, x: width - PAD.right + 5, y: label.at }, label.text));
+    svg.append(s("text", { class: label.cls, x: left + 5, y: label.at }, label.text));
   }
 }
 

@@ -24,9 +24,11 @@ function candidates(kind, lo, hi, count) {
   if (kind === "linear") return linearTicks(lo, hi, count);
   if (kind === "log") return logTicks(lo, hi, count);
   const ticks = [{ v: 0, text: "0" }];
+  // One notation on an axis: powers from 100 up where it reaches 1000.
+  const far = Math.max(Math.abs(lo), Math.abs(hi)) >= Math.asinh(1000);
   for (let k = 0; k < 300; k++) {
     const v = 10 ** k;
-    const text = k < 4 ? String(v) : `10${superscript(k)}`;
+    const text = k < (far ? 2 : 4) ? String(v) : `10${superscript(k)}`;
     if (Math.asinh(v) <= hi) ticks.push({ v, text });
     if (-Math.asinh(v) >= lo) ticks.unshift({ v: -v, text: `−${text}` });
   }

@@ -166,7 +166,7 @@ function paintSample({ problem, one, image }, { p, gaps }, state) {
   });
   const head = ["token", problem.images ? "patch" : null, "attention", "score", "margin"].filter(Boolean);
   const table = h("table", { class: "tokens" },
-    h("caption", {}, `Sample ${sampleText(problem, i)}: ${best === p[problem.optimal[i]] ? "the optimal token is on top" : "another token is on top"}`),
+    h("caption", {}, `Sample ${sampleText(problem, i)}: ${best === p[problem.optimal[i]] ? "the optimal token gets the most attention" : "another token gets the most attention"}`),
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars.filter(Boolean)));
   if (image) image.replaceChildren(problem.images ? digitImage(problem, i, p) : sentenceOf(problem, i, p, gaps));
   one.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));

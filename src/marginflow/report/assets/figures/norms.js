@@ -3,41 +3,66 @@
 
 const normsFigure = {
   id: "norms",
-  title: "Which norm is least: norm over margin",
+  title: "Norm over margin comes down to a certified line",
   wide: true,
   across: 2,
   columns: ["snapshot", "least margin", "nuclear/margin", "Frobenius/margin", "l1/margin", "l2/margin"],
-  lede: () =>
-    "Every set of weights that separates the tokens lies on or above the solid line, the certified SVM value of that norm. " +
-    "Separate K and Q come down to the nuclear line, one matrix W to the Frobenius line, diagonal k and q to the l1 line. " +
-    "Dotted: this norm of the other SVM solutions, where the other runs should end.",
+  lede: (state) => {
+    if (onlyTraps(state)) {
+      return `${DATA.problems[state.problem].label}: no run here reaches the minimal loss. Drawn is the norm over the lead of the tokens ` +
+        "that the chosen run is trapped on, and the certified least norm for those tokens (solid).";
+    }
+    const elsewhere = Object.values(DATA.problems[state.problem].svm).some((svm) => Object.keys(svm.elsewhere).length);
+    return `${DATA.problems[state.problem].label}: no weights that separate the tokens lie below the solid line, the certified least norm.` +
+      (elsewhere ? " Dotted: this norm of the other SVM's solution, where a run that minimises the other norm should end." : "");
+  },
   panels: (state) => {
     const problem = DATA.problems[state.problem];
+    if (onlyTraps(state)) return trapPanels(state);
     return normsOf(state).map((norm) => {
       const curves = runCurves(state, "margin", `norm_${norm}`);
       const svm = problem.svm[norm];
       const rules = [];
-      const label = DATA.norms[norm].label;
       if (svm && svm.upper !== null) {
-        rules.push({ y: svm.lower, y2: svm.upper, name: `certified ${label} SVM: ${number(svm.upper, 6)}`, style: "svm" });
+        rules.push({ y: svm.lower, y2: svm.upper, name: `least ${number(svm.lower, 5)}`, style: "svm" });
       }
       for (const [other, value] of Object.entries(svm ? svm.elsewhere : {})) {
         if (Math.abs(value / svm.upper - 1) > 1e-3 && rules.every((rule) => Math.abs(rule.y / value - 1) > 0.01)) {
-          rules.push({ y: value, name: `of the ${DATA.norms[other].label} SVM: ${number(value, 6)}`, style: "elsewhere" });
+          rules.push({ y: value, name: number(value, 5), style: "elsewhere" });
         }
       }
       return {
         title: `${DATA.norms[norm].label} norm ⁄ least margin`, xLabel: "least margin", x: "log", y: "linear",
-        norm, focus: norm === state.norm, curves, rules, domainY: endDomain(curves, rules), height: 250,
+        norm, focus: norm === state.norm, curves, rules, right: 88, domainY: endDomain(curves, rules), height: 240,
         describe: svm && svm.upper !== null
           ? `Certified SVM value between ${number(svm.lower, 8)} and ${number(svm.upper, 8)}.` : "No certified SVM value.",
         empty: "No run has positive margins.",
       };
     });
   },
-  note: negativeNote,
+  note: (state) => (onlyTraps(state) ? "" : negativeNote(state)),
   rows: (run) => snapshotRows(run, ["margin", "norm_nuclear", "norm_frobenius", "norm_l1", "norm_l2"]),
 };
+
+// Nothing reached the minimal loss, and the chosen run is trapped: it has an SVM of its own.
+function onlyTraps(state) {
+  return Boolean(column(DATA.runs[state.run], "lead")) && runsOf(state.problem).every((run) => run.status !== "minimal_loss");
+}
+
+function trapPanels(state) {
+  const run = DATA.runs[state.run];
+  return run.norms.map((norm) => {
+    const xs = column(run, "lead");
+    const curves = [{ run: run.index, word: run.word, name: WORDS[run.word].short, xs, ys: column(run, `own_${norm}`), chosen: true }];
+    const least = norm === run.norm ? run.final.own_least : null;
+    const rules = least === null ? [] : [{ y: least, name: `least ${number(least, 5)}`, style: "svm" }];
+    return {
+      title: `${DATA.norms[norm].label} norm ⁄ lead`, xLabel: "lead over worse tokens", x: "log", y: "linear", norm,
+      focus: norm === state.norm, curves, rules, right: 88, domainY: endDomain(curves, rules), height: 240,
+      describe: "Of the tokens that the run is trapped on.", empty: "The lead is never positive.",
+    };
+  });
+}
 
 // Early values can be a thousand times larger: show where the curves end, let them enter from above.
 function endDomain(curves, rules) {

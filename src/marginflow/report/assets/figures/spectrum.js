@@ -9,15 +9,15 @@ const spectrumFigure = {
   lede: (state) => {
     const run = DATA.runs[state.run];
     return run.rank === null
-      ? "None is marked as support or off-support: the chosen run did not reach the minimal loss, its K and Q are narrower than the SVM's solution, or the SVM's rank is not certified."
-      : `Thick: the ${run.rank} singular value${run.rank === 1 ? "" : "s"} that the ${DATA.norms[run.norm].label} SVM solution keeps (its certified rank). ` +
+      ? `None is marked as support or off-support for the chosen run: ${run.no_law || "the rank of its SVM is not certified"}.`
+      : "Thick: the singular values that the SVM solution of the run's own norm keeps (its certified rank, in the title). " +
         "Thin and dashed: the others, which the theory lets vanish only as a power of the margin.";
   },
   panels: (state) => oneRunPerWord(state).filter((run) => run.singular).map((run) => {
     const reached = run.final.margin > 0;
     const scale = reached ? column(run, "margin") : column(run, "log10_time");
     return {
-      title: `${run.label}: singular value${reached ? " ⁄ margin" : ""}`, yName: `singular value${reached ? " ⁄ margin" : ""}`,
+      title: `${run.label}: singular value${reached ? " ⁄ margin" : ""}${run.rank === null ? "" : `, ${run.rank} thick`}`, yName: `singular value${reached ? " ⁄ margin" : ""}`,
       xLabel: reached ? "least margin" : "log₁₀ t", x: reached ? "log" : "stretch", y: "log", height: 260, dot: 2.4,
       curves: spectrumCurves(run, scale, state), guides: reached ? spectrumGuides(run) : [],
       describe: "One curve per singular value.",

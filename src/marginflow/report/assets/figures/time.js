@@ -10,7 +10,7 @@ const timeFigure = {
     const law = DATA.runs[state.run].law;
     const axis = "The axis is log₁₀ t, never t: t itself leaves the range of floating point at log₁₀ t = 308.";
     return law ? `${axis} Grey: the predicted law ${law}, from the certified SVM value alone; nothing is fitted.`
-      : `${axis} No law is drawn for the chosen run: it did not reach the minimal loss, its SVM has no certified value, or K and Q are narrower than the SVM's solution.`;
+      : `${axis} No law is drawn for the chosen run: ${DATA.runs[state.run].no_law}.`;
   },
   panels: (state) => {
     const guides = (name) => oneRunPerWord(state).filter((run) => column(run, name))
@@ -28,7 +28,7 @@ const timeFigure = {
         describe: "Negative while some sample prefers another token.",
       },
       {
-        ...common, title: "excess ÷ predicted law", y: "linear", domainY: [0, 2],
+        ...common, title: "excess ÷ predicted law", y: "log", domainY: [0.1, 10],
         curves: runCurves(state, "log10_time", "law_ratio"), rules: [{ y: 1 }],
         describe: "Tends to 1 where the law holds.", empty: "No run reached the minimal loss.",
       },
