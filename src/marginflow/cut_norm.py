@@ -39,7 +39,9 @@ class Cut(AbstractNorm):
 
     def along(self, dual_matrix: Callable[[], Floats]) -> "Cut":
         M = dual_matrix()
-        return replace(self, atoms=atoms_of(M, _FACE)) if np.isfinite(M).all() and M.any() else self
+        if not (np.isfinite(M).all() and M.any()):
+            return replace(self, atoms=(np.zeros((0, M.shape[0])), np.zeros((0, M.shape[1]))))
+        return replace(self, atoms=atoms_of(M, _FACE))
 
     def value(self, W: Floats) -> float:
         return self.value_upper(W)
@@ -157,14 +159,14 @@ def _program(W: Floats, X: Floats, Y: Floats) -> tuple[Floats, Floats, Floats, F
     multipliers of the entries, and which pairs are used."""
     from scipy.optimize import linprog
 
-    columns = (X[:, :, None] * Y[:, None, :]).reshape(len(X), -1).T
+    columns = (X[:, :, None] * Y[:, None, :]).reshape(len(X), W.size).T
     unit = np.eye(W.size)
     found = linprog(
         np.ones(2 * len(X) + 2 * W.size),
         A_eq=np.hstack([columns, -columns, unit, -unit]),
         b_eq=W.ravel(),
         method="highs-ds",
-        options={"presolve": False, **TOLERANCES},
+        options={"presolve": False, "primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if found.x is None:
         return np.zeros(len(X)), X, Y, np.zeros(W.shape), np.zeros(len(X), dtype=bool)
@@ -181,9 +183,6 @@ def _at(bound: float, power: int) -> float:
     out = float(np.ldexp(bound, power))
     return out if out >= np.finfo(float).tiny else float(np.nextafter(out, np.inf))
 
-
-TOLERANCES: Final = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-"""HiGHS's tightest."""
 
 _EXACT: Final = 1e-11
 _CHUNK: Final = 1 << 14

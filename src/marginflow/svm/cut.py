@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.cut_norm import TOLERANCES, largest, require_small
+from marginflow.cut_norm import largest, require_small
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 
@@ -41,20 +41,24 @@ def solve_cut(
     W = np.zeros(rows.dimension)
     for rounds in range(1, LONGEST + 1):
         found = linprog(
-            np.ones(len(columns)), A_ub=-(R @ columns.T), b_ub=-h, method="highs-ds", options=dict(TOLERANCES)
+            np.ones(len(columns)),
+            A_ub=-(R @ columns.T),
+            b_ub=-h,
+            method="highs-ds",
+            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
         )
         if found.x is None:
             return _inseparable(svm, tol)
-        W, dual = found.x @ columns, np.maximum(-found.ineqlin.marginals, 0.0)
+        W, value, dual = found.x @ columns, float(found.x.sum()), np.maximum(-found.ineqlin.marginals, 0.0)
         top, X, Y = largest((dual @ R).reshape(svm.shape), PRICED)
         if not top > 0.0:
             break
         if float(h @ dual) / top > lower:
             lower, best = float(h @ dual) / top, dual
         if progress is not None:
-            progress(rounds, found.fun / lower - 1.0)
+            progress(rounds, value / lower - 1.0)
         new = _prices(X, (dual @ R).reshape(svm.shape), Y) > 1.0 + EXACT
-        if found.fun <= lower * (1.0 + EXACT) or not new.any():
+        if value <= lower * (1.0 + EXACT) or not new.any():
             break
         columns = np.concatenate([columns, (X[new][:, :, None] * Y[new][:, None, :]).reshape(int(new.sum()), -1)])
     return Candidate(

@@ -5,9 +5,9 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
+from scipy.optimize import linprog
 
 from marginflow.arrays import Floats
-from marginflow.cut_norm import atoms_of, require_small, terms
 from marginflow.svm.referee.exact import Exact
 
 
@@ -17,7 +17,6 @@ BITS: Final = 40
 
 def cut_up(M: Exact) -> Fraction:
     """max x'My over vectors of signs, exactly; M has at most 20 rows or columns."""
-    require_small(M.whole.shape)
     exact = M.whole.T if M.whole.shape[0] < M.whole.shape[1] else M.whole
     bits = max((abs(int(v)).bit_length() for v in exact.ravel()), default=1)
     drop = max(bits - BITS, 0)
@@ -38,19 +37,53 @@ def _all_signs(k: int) -> Iterator[Floats]:
     """Every vector of k signs with the last one +, some at a time."""
     for first in range(0, 1 << (k - 1), 1 << 14):
         numbers = np.arange(first, min(first + (1 << 14), 1 << (k - 1)))
-        yield 1.0 - 2.0 * ((numbers[:, None] >> np.arange(k)) & 1)
+        yield np.asarray(1.0 - 2.0 * ((numbers[:, None] >> np.arange(k)) & 1), dtype=np.float64)
 
 
 def cut_dual_up(W: Exact, M: Exact | None) -> Fraction:
     """A rational number that the cut-dual norm of W does not exceed.
 
     W = sum t_s x_s y_s' + rest for signs x_s, y_s has at most sum |t_s| + |rest|_1, whatever the terms are: they are a
-    guess from the dual matrix M, and the rest is exact.
+    guess, by HiGHS among the pairs of largest x'My, and the rest is exact.
     """
+    entries = W.absolute().total()
+    if M is None:
+        return entries
     near, power, _ = W.nearest()
-    t, X, Y = terms(near, None if M is None else atoms_of(M.nearest()[0], 1e-7))
-    weights = Exact.of(t)
+    X, Y = _pairs(M.nearest()[0])
+    columns = (X[:, :, None] * Y[:, None, :]).reshape(len(X), -1).T
+    unit = np.eye(near.size)
+    program = np.hstack([columns, -columns, unit, -unit])
+    found = linprog(np.ones(program.shape[1]), A_eq=program, b_eq=near.ravel(), method="highs")
+    if found.x is None:
+        return entries
+    weights = Exact.of(found.x[: len(X)] - found.x[len(X) : 2 * len(X)])
     signs = Exact.of(X) * Exact(weights.whole[:, None], weights.power)
     sums = signs.T @ Exact.of(Y)
     rest = W - Exact(sums.whole, sums.power + power)
-    return weights.absolute().total() * Fraction(2) ** power + rest.absolute().total()
+    return min(entries, weights.absolute().total() * Fraction(2) ** power + rest.absolute().total())
+
+
+def _pairs(M: Floats) -> tuple[Floats, Floats]:
+    """(s, d) and (s, d_z) signs with x'My within 1e-7 of the largest, both signs where (My)_i vanishes."""
+    turned = M.shape[0] < M.shape[1]
+    A = M.T if turned else M
+    patterns = [signs[np.argsort(-np.abs(signs @ A.T).sum(axis=1))[:KEPT]] for signs in _all_signs(A.shape[1])]
+    Y = np.concatenate(patterns)
+    size = np.abs(Y @ A.T).sum(axis=1)
+    chosen: dict[tuple[bytes, bytes], tuple[Floats, Floats]] = {}
+    for y in Y[size >= (1.0 - 1e-7) * size.max()][:KEPT]:
+        pulled = A @ y
+        free = np.flatnonzero(np.abs(pulled) <= 1e-7 * size.max())[:8]
+        for bits in range(1 << len(free)):
+            x = np.where(pulled >= 0.0, 1.0, -1.0)
+            x[free] = [1.0 - 2.0 * (bits >> j & 1) for j in range(len(free))]
+            chosen[x.tobytes(), y.tobytes()] = (x, y)
+            if len(chosen) >= KEPT:
+                break
+    left, right = (np.array(side) for side in zip(*chosen.values(), strict=True))
+    return (right, left) if turned else (left, right)
+
+
+KEPT: Final = 2000
+"""Pairs tried at most."""
