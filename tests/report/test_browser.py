@@ -247,7 +247,7 @@ def test_a_hostile_name_does_nothing(chromium, orbit, tmp_path):
     build_report([path], file)
     found = Opened(chromium, file)
     assert found.page.evaluate("window.hacked") is None
-    assert name in found.text(".answer h2")
+    assert name in found.page.text_content(".fold .answer h3") and name in found.text("#figure-norms .lede")
     assert found.page.locator("img").count() == 0
     found.close(file)
 
@@ -260,16 +260,19 @@ def test_trapped_and_undecided_are_told(chromium, trapped, undecided, tmp_path):
     assert "did not reach the minimal loss" in found.text(".limits")
     assert found.text("td.trapped") == "trapped" and found.text("td.undecided") == "undecided"
     assert found.page.evaluate("document.documentElement.scrollWidth") <= 1280
-    assert "None is marked as support" in found.text("#figure-spectrum .lede")
-    assert "No law is drawn" in found.text("#figure-time .lede")
-    assert "Not drawn at snapshots with a margin at or below 0" in found.text("#figure-norms .note")
+    # The one reason, and the SVM that a trapped run does approach.
+    assert "for the chosen run: it is trapped." in found.text("#figure-spectrum .lede")
+    assert "No law is drawn for the chosen run: it is trapped." in found.text("#figure-time .lede")
+    assert "no run here reaches the minimal loss" in found.text("#figure-norms .lede")
+    assert found.page.locator("#figure-norms path.curve.front").count() == 2
+    assert found.text(".onward pre").count("marginflow ") == 3
     found.close(file)
 
 
 def test_the_sentences_need_no_script_and_print_without_controls(chromium, report):
     found = Opened(chromium, report, script=False)
     assert "7 runs on 3 problems" in found.text(".summary")
-    assert "certified nuclear SVM value" in found.text("main")
+    assert "certified nuclear SVM value" in found.page.text_content("main")
     found.close(report)
     printed = Opened(chromium, report)
     printed.page.emulate_media(media="print")

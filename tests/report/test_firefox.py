@@ -12,7 +12,7 @@ PLANE = [False, True, True, False]
 """Which of digits, sign orbit, trap and sentences are problems in the plane."""
 
 SETTLED = "requestAnimationFrame(() => requestAnimationFrame(arguments[arguments.length - 1]))"
-SHOWN = """return [...document.querySelectorAll("#figures > .card")].filter((card) => !card.hidden)
+SHOWN = """return [...document.querySelectorAll("#first > .card, #figures > .card")].filter((card) => !card.hidden)
   .map((card) => [card.id, card.querySelectorAll("svg.panel, canvas.map").length]);"""
 
 
