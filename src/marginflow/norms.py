@@ -2,8 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Final
 
 import numpy as np
@@ -56,9 +58,14 @@ class AbstractNorm(ABC):
         """Whether N is a sum over singular values or coordinates, so that optima have few of them."""
         return False
 
+    @property
+    def across(self) -> float | None:
+        """The p of N(W) = (sum_h N(W_h)^p)^(1/p) for block-diagonal W, one block per head; None where there is none."""
+        return None
+
     @abstractmethod
     def value(self, W: Floats) -> float:
-        """N(W), to rounding error."""
+        """N(W), to rounding error; of W (H, d, d_z), one per head, where `across` says how their norms combine."""
 
     @abstractmethod
     def dual_value(self, M: Floats) -> float:
@@ -72,8 +79,12 @@ class AbstractNorm(ABC):
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         """A number that N_d(M') does not exceed for any M' with |M' - M| <= error, entry by entry."""
 
+    def along(self, dual_matrix: Callable[[], Floats]) -> "AbstractNorm":
+        """This norm, told a dual matrix on whose face the weights to be measured about lie: quicker where it helps."""
+        return self
+
     def optimal_face(self, B: Floats, flat: float) -> AbstractFace | None:
-        """Where every optimal W lies that has the dual matrix `B`; None where it is a single one by convexity.
+        """Where every optimal W lies that has the dual matrix `B`; None where it is a single one, or not derived.
 
         `flat` is the relative distance from the largest value, or from 0, that counts as none.
         """
@@ -92,6 +103,7 @@ class Nuclear(AbstractNorm):
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=False, init=False)
     sparse: bool = field(default=True, init=False)
+    across: float = field(default=1.0, init=False)
 
     def value(self, W: Floats) -> float:
         return float(_singular_values(W).sum())
@@ -121,6 +133,7 @@ class Operator(AbstractNorm):
     name: str = field(default="operator", init=False)
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=False, init=False)
+    across: float = field(default=math.inf, init=False)
 
     def value(self, W: Floats) -> float:
         return float(_singular_values(W).max(initial=0.0))
@@ -155,6 +168,7 @@ class Frobenius(AbstractNorm):
     entrywise: bool = field(default=True, init=False)
     strictly_convex: bool = field(default=True, init=False)
     euclidean: bool = field(default=True, init=False)
+    across: float = field(default=2.0, init=False)
 
     def value(self, W: Floats) -> float:
         scale, W = _scaled(W)
@@ -184,6 +198,10 @@ class AbstractPowers(AbstractNorm):
     @property
     def entrywise(self) -> bool:
         return True
+
+    @property
+    def across(self) -> float:
+        return self.p
 
     @property
     def strictly_convex(self) -> bool:
@@ -271,6 +289,9 @@ def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
     if isinstance(norm, AbstractNorm):
         return norm
     known = str(norm).strip().lower()
+    if known in _ELSEWHERE:
+        made: AbstractNorm = getattr(import_module(_ELSEWHERE[known][0]), _ELSEWHERE[known][1])()
+        return made
     if known in _NAMED:
         return _NAMED[known]
     for prefix, kind in _POWERS.items():
@@ -283,9 +304,8 @@ def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
                 f"norm: got {norm!r}; expected {prefix}lp:P with a number P > 1, such as {prefix}lp:1.75{hint}"
             )
     hint = "; the l2 norm of all entries is frobenius" if known == "entry-l2" else ""
-    raise InputError(
-        f"norm: got {norm!r}; expected one of {', '.join(_NAMED)}, entry-lp:P or lp:P, such as lp:1.75{hint}"
-    )
+    names = ", ".join([*_NAMED, *_ELSEWHERE])
+    raise InputError(f"norm: got {norm!r}; expected one of {names}, entry-lp:P or lp:P, such as lp:1.75{hint}")
 
 
 _NAMED: Final[dict[str, AbstractNorm]] = {
@@ -302,7 +322,10 @@ _NAMED: Final[dict[str, AbstractNorm]] = {
 _POWERS: Final[dict[str, type[Lp | EntryLp]]] = {"": Lp, "entry-": EntryLp}
 """The norms that take an exponent, by what their names start with before lp:P."""
 
-_OURS: Final = frozenset(_NAMED)
+_ELSEWHERE: Final = {"cut": ("marginflow.cut_norm", "Cut")}
+"""Norms in a file of their own: module and class."""
+
+_OURS: Final = frozenset([*_NAMED, *_ELSEWHERE])
 
 
 def register_norm(norm: AbstractNorm) -> None:
@@ -317,6 +340,25 @@ def register_norm(norm: AbstractNorm) -> None:
             f"register: got a norm with the name {name!r}; expected small letters, not those of {', '.join(_OURS)}"
         )
     _NAMED[name] = norm
+
+
+def combined_up(values: Sequence[float], p: float) -> float:
+    """A number that the p-norm of nonnegative `values` does not exceed; inf where one of them is."""
+    if not all(math.isfinite(x) for x in values):
+        return math.inf
+    return values[0] if len(values) == 1 else _vector_norm_up(np.array(values), p)
+
+
+def combined_down(values: Sequence[float], p: float) -> float:
+    """A number that the p-norm of nonnegative `values` is not below."""
+    largest = max(values)
+    if p == math.inf or largest == 0.0 or len(values) == 1:
+        return largest
+    if p == 1.0:
+        return rounding.sum_down(np.array(values))
+    total = rounding.down(rounding.sum_down((np.array(values) / largest) ** p), _POWER_ULPS + 2 * math.ceil(p))
+    exponent = 2 + int(2 * math.log(max(total, 1.0)))
+    return rounding.down(largest * math.pow(total, 1.0 / p), _POWER_ULPS + exponent + 4)
 
 
 _TAKEN: Final = tuple(f"{prefix}lp:" for prefix in _POWERS)
