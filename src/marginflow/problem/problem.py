@@ -99,8 +99,8 @@ class Problem:
         X, scores, mask = hidden_as_mask(X, scores, mask)
         X, mask = as_tokens(X, mask)
         if (scores is None) == (values is None):
-            given = "neither" if scores is None else "both"
-            raise InputError(f"scores, values: got {given}; expected one of them, scores (n, T) or values (n, T, k)")
+            count = "neither" if scores is None else "both"
+            raise InputError(f"scores, values: got {count}; expected one of them, scores (n, T) or values (n, T, k)")
         if scores is not None and labels is not None:
             raise InputError("labels: got them with scores, which say already which tokens are better; give values")
         given = np.where(mask, np.nan, 0.0) if scores is None else as_scores(scores, mask)
