@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem

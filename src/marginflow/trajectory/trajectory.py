@@ -12,9 +12,9 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, number
