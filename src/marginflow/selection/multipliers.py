@@ -170,9 +170,11 @@ def multipliers(
         needed: the search ends early where the bound exceeds this, or weights of the set show that it cannot.
 
     Returns:
-        None for norms without a barrier here.
+        None for norms without a barrier here, for weights of several heads and for tokens that may stay level.
     """
     own = svm.constraints
+    if not own.plain:
+        return None
     powers = rounding.exponent(own.a), rounding.exponent(own.z)
     a, z = np.ldexp(own.a[rows], -powers[0]), np.ldexp(own.queries[rows], -powers[1])
     a_b, z_b = np.ldexp(sign * other.a[b], -powers[0]), np.ldexp(other.z[other.sample[b]], -powers[1])

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
+from marginflow.svm import sentences
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Claims:
             return Check("reason", not self.reason, self.reason or "none, as it should be")
         if self.status == "infeasible":
             many = re.fullmatch(_CONTRADICTION, self.reason)
-            said = int(many[1]) == int((dual > 0.0).sum()) if many else self.reason == shown
+            said = int(many["count"]) == int((dual > 0.0).sum()) if many else self.reason == shown
             return Check("reason", said, self.reason)
         for pattern in _REASONS:
             found = re.fullmatch(pattern, self.reason)
@@ -136,23 +138,19 @@ _STATUSES: Final = ("optimal", "infeasible", "inaccurate")
 
 _FLOAT: Final = r"[0-9.]+(?:e[+-]?[0-9]+)?"
 
-_CONTRADICTION: Final = (
-    r"([0-9]+) constraints contradict each other: positive multiples of them add up to zero "
-    r"(?:exactly, in rational arithmetic|up to rounding, and exactly for multipliers next to these)"
+
+def _pattern(sentence: str, **fields: str) -> str:
+    """A regular expression for `sentence` whose format fields are groups: a number unless `fields` says what."""
+    parts = string.Formatter().parse(sentence)
+    return "".join(
+        re.escape(text) + (f"(?P<{field}>{fields.get(field, _FLOAT)})" if field else "") for text, field, _, _ in parts
+    )
+
+
+_CONTRADICTION: Final = _pattern(
+    sentences.CONTRADICTION,
+    count="[0-9]+",
+    how="|".join(map(re.escape, (sentences.EXACTLY, sentences.NEARBY))),
 )
 
-_REASONS: Final = tuple(
-    pattern.replace("GAP", f"(?P<gap>{_FLOAT})")
-    .replace("PLAIN", f"(?P<plain>{_FLOAT})")
-    .replace("TOL", f"(?P<tol>{_FLOAT})")
-    .replace("BELOW", f"(?P<below>{_FLOAT})")
-    for pattern in (
-        "weights that separate were found, but no multipliers that bound the value from below",
-        "the solver stopped at a certified gap of GAP where TOL was asked",
-        "the bounds meet to GAP, which is as near as float64 brings them",
-        "the bounds meet to PLAIN before rounding and to GAP with it: "
-        "this is what float64 can prove about constraints so nearly contradicting each other",
-        "no separating W was found and none is excluded; none has norm below BELOW",
-        "weights in rational numbers separate, but none in float64 were found; none has norm below BELOW",
-    )
-)
+_REASONS: Final = tuple(map(_pattern, sentences.INACCURATE))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marginflow.arrays import Floats
+from marginflow.svm import sentences
 from marginflow.svm.referee.exact import Exact
 
 
@@ -38,7 +39,7 @@ def contradiction(constraints: Sequence[Row], z: Floats, dual: Floats, diagonal:
     for sample, token, a in rows:
         query = Exact.of(z[sample])
         if (a * query).is_zero() if diagonal else a.is_zero() or query.is_zero():
-            return f"token {token} of sample {sample} has the selected token's logit whatever the weights"
+            return sentences.LEVEL.format(token=token, sample=sample)
     one = not diagonal and len({sample for sample, _, _ in rows}) == 1
     M, weights = _scaled(rows, z, diagonal, one), dual[used]
     exact = [Fraction(w) / Fraction(2) ** power for w, power in zip(weights.tolist(), M.powers, strict=True)]
