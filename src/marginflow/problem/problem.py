@@ -11,6 +11,7 @@ from marginflow.errors import InputError
 from marginflow.notebook import card, number, sentence
 from marginflow.problem.checks import as_scores, as_tokens, refuse_equal_tokens, refuse_ties
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.faces import Faces
 from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
 from marginflow.problem.outputs import as_index, as_labels, as_values
@@ -156,6 +157,27 @@ class Problem:
         object.__setattr__(problem, "y", frozen(y))
         object.__setattr__(problem, "v", frozen(v))
         return problem
+
+    @staticmethod
+    def next_token(sequences: Any, embedding: Any, *, name: str = "", vocabulary: Any = None) -> "Problem":
+        """A row per (sequence, position): tokens = the prefix, query = its last token, score 1 at the next token.
+
+        For the loss "log". Positions whose next token has not occurred in the prefix are left out, with a warning that
+        says how many: their loss is infinite whatever the weights. Others left out have one token to attend to.
+
+        Args:
+            sequences: lists of token ids 0..K-1, or an array (N, L) padded with -1.
+            embedding: (K, d) the vector of each token.
+            name: kept for messages and reports.
+            vocabulary: (K,) strings for people; the ids when None.
+
+        Raises:
+            InputError: ids outside the embedding, padding inside a sequence, two ids with one vector, or no position
+                left.
+        """
+        from marginflow.problem.next_token import next_token
+
+        return next_token(sequences, embedding, name=name, vocabulary=vocabulary)
 
     def __repr__(self) -> str:
         low, high = int(self.lengths.min()), int(self.lengths.max())
@@ -303,10 +325,11 @@ class Problem:
             )
 
     def constraints(self, selection: Any = None, *, against: Against = "all") -> Constraints:
-        """The SVM constraints (x_selected - x_l)' W z_i >= 1.
+        """The SVM constraints (x_selected - x_l)' W z_i >= 1, and = 0 between the members of a face.
 
         Args:
-            selection: (n,) token index per sample; the optimal tokens when None.
+            selection: (n,) token index per sample; the optimal tokens when None. Or the `Faces` of a loss: their
+                reference tokens are selected, other members stay level with them, all others constrain.
             against: which tokens l: "all" others, only the "worse" ones (smaller score than the selected
                 token) or only the "better" ones. Equal scores are neither.
 
@@ -316,8 +339,11 @@ class Problem:
             W can satisfy.
 
         Raises:
-            InputError: a selection of the wrong shape, or of a token that does not exist.
+            InputError: a selection of the wrong shape, or of a token that does not exist; faces of another problem, or
+                whose shares are not unique: there is then no one set of equalities that training keeps.
         """
+        if isinstance(selection, Faces):
+            return self._face_rows(selection, against)
         if selection is None and against == "all":
             return self._constraints
         if against != "all":
@@ -330,7 +356,7 @@ class Problem:
         self._need_scores("constraints")
         return self._rows(self.optimal, "all")
 
-    def _rows(self, selected: Ints, against: Against) -> Constraints:
+    def _rows(self, selected: Ints, against: Against, members: Bools | None = None) -> Constraints:
         rows = np.arange(self.n)
         own = self.scores[rows, selected][:, None]
         wanted = {"all": self.mask, "worse": self.scores < own, "better": self.scores > own}
@@ -339,9 +365,24 @@ class Problem:
         keep = self.mask & wanted[against]
         keep[rows, selected] = False
         a = self.X[rows, selected][:, None, :] - self.X
-        keep &= ~(self._alike(selected) & ~a.any(axis=2))
+        alike = self._alike(selected) if members is None else members
+        keep &= ~(alike & ~a.any(axis=2))
         sample, token = np.nonzero(keep)
         return Constraints(a[sample, token], sample, self.z, token, head=self.head[sample], heads=self.counts[1])
+
+    def _face_rows(self, faces: Faces, against: Against) -> Constraints:
+        if faces.members.shape != self.mask.shape or not (faces.members <= self.mask).all():
+            raise InputError(
+                f"faces: got those of {faces.members.shape} tokens; expected {self.mask.shape}; "
+                "compute them from this problem"
+            )
+        if against != "all":
+            raise InputError(f"against: got {against!r} with faces; expected a selection of tokens")
+        if not faces.unique.all():
+            raise InputError(f"faces: {faces.reason}; expected shares that are one point in every sample")
+        rows = self._rows(faces.reference, "all", faces.members)
+        equal = faces.members[rows.sample, rows.token]
+        return Constraints(rows.a, rows.sample, rows.z, rows.token, equal=equal, head=rows.head, heads=rows.heads)
 
     def _alike(self, selected: Ints) -> Bools:
         """(n, T) whether a token contributes the same as the selected one of its row."""
