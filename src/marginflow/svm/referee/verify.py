@@ -22,6 +22,7 @@ from marginflow.norms import AbstractPowers, parse_norm
 from marginflow.npz import read_npz, require
 from marginflow.svm.referee.claims import Check, Claims
 from marginflow.svm.referee.contradiction import contradiction
+from marginflow.svm.referee.cut import cut_dual_up, cut_up
 from marginflow.svm.referee.exact import Exact, norm_up, root_up
 
 
@@ -88,8 +89,9 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         lower = upper = 0.0
         checks.append(Check("no constraint", not W.any(), "nothing constrains W, so W = 0 is optimal"))
     else:
-        upper = _upper(arrays, constraints, W, diagonal, kind)
-        lower = _lower(arrays, constraints, dual, diagonal, kind)
+        M = _dual_matrix(arrays, constraints, dual, diagonal)
+        upper = _upper(arrays, constraints, W, diagonal, kind, M)
+        lower = _lower(dual, M, kind)
         if upper == math.inf:
             shown = contradiction(constraints, arrays["z"], dual, diagonal)
     gap = _gap(lower, upper)
@@ -221,6 +223,7 @@ def _upper(
     W: Floats,
     diagonal: bool,
     kind: str | Fraction | float,
+    M: Exact | None,
 ) -> float:
     """N(W) over the least margin, the margin exact, rounded up; inf when W does not separate."""
     z = arrays["z"]
@@ -237,19 +240,26 @@ def _upper(
         least = value if least is None else min(least, value)
     if least is None or least <= 0:
         return math.inf
-    return _float_up(_norm_up(exact, kind) / least)
+    size = cut_dual_up(exact, M) if kind == "cut" else _norm_up(exact, kind)
+    return _float_up(size / least)
 
 
-def _lower(
-    arrays: Arrays,
-    constraints: list[tuple[int, int, Exact]],
-    dual: Floats,
-    diagonal: bool,
-    kind: str | Fraction | float,
-) -> float:
+def _lower(dual: Floats, M: Exact | None, kind: str | Fraction | float) -> float:
     """sum(dual) / N_d(exact dual matrix), rounded down; inf where that matrix is exactly zero (Farkas)."""
     if not dual.any():
         return 0.0
+    if M is None:
+        return math.inf
+    size = cut_up(M) if kind == "cut" else _norm_up(M, _dual_kind(kind))
+    return _float_down(Exact.of(dual).total() / size)
+
+
+def _dual_matrix(
+    arrays: Arrays, constraints: list[tuple[int, int, Exact]], dual: Floats, diagonal: bool
+) -> Exact | None:
+    """The sum of all constraints times their multipliers, exactly; None where it is exactly zero."""
+    if not dual.any():
+        return None
     multipliers = Exact.of(dual)
     z = arrays["z"]
     d = arrays["a"].shape[1]
@@ -269,9 +279,7 @@ def _lower(
     else:
         product_ = stacked.T @ queries
         M = Exact(product_.whole, product_.power + multipliers.power)
-    if M.is_zero():
-        return math.inf
-    return _float_down(multipliers.total() / _norm_up(M, _dual_kind(kind)))
+    return None if M.is_zero() else M
 
 
 def _dual_kind(kind: str | Fraction | float) -> str | Fraction | float:
