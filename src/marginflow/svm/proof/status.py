@@ -105,13 +105,17 @@ def _lifted(svm: Svm, certified: Certified, *, exact: bool = False) -> Certified
 def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
     certificate = certified.certificate
     if certificate.upper == math.inf:
-        below = rounding.text_down(certificate.lower, 6)
-        return (sentences.ONLY_RATIONAL if separability_of(svm).separable else sentences.OPEN).format(below=below)
+        sentence = sentences.OPEN
+        if separability_of(svm).separable:
+            sentence = sentences.ONLY_RATIONAL
+        elif svm.constraints.equal.any():
+            sentence = sentences.OPEN_ON_EQUALITIES
+        return sentence.format(below=rounding.text_down(certificate.lower, 6))
     if certificate.lower == 0.0:
         return sentences.UNBOUNDED
     gap = certificate.gap
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
-    total = float(certified.dual.sum())
+    total = float(certified.dual[svm.leads].sum())
     plain = svm.norm.value(certified.W) * size / (total * certificate.margin) - 1.0 if total else math.inf
     if plain <= max(tol, 1e-14):
         if gap > 1e-12:
