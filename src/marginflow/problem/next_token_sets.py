@@ -1,13 +1,11 @@
 """The ten next-token data sets of the experiments behind arXiv 2403.08081, as bundled arrays.
 
 Drawn by the authors' generator (github.com/yixiao-huang/next-token-prediction, eb66117, its notebook of global
-convergence: torch seed 1, n = 6, T = 4, K = 6, d = 8), whose stored output has the same labels: torch's generator cannot be
-had without torch. Every set has a cycle.
+convergence: torch seed 1, n = 6, T = 4, K = 6, d = 8), whose stored output has the same labels. They are arrays because
+torch's generator cannot be had without torch. Every set has a cycle.
 """
 
 from pathlib import Path
-
-import numpy as np
 
 from marginflow.errors import InputError
 from marginflow.npz import read_npz
