@@ -38,7 +38,32 @@ def rows_of_faces(problem: "Problem", faces: Faces, against: Against) -> Constra
         raise InputError(f"faces: {faces.reason}; expected shares that are one point in every sample")
     rows = _rows(problem, faces.reference, problem.mask, faces.members)
     equal = faces.members[rows.sample, rows.token]
+    follows = _follows(problem, faces, rows.sample[equal], rows.token[equal])
+    keep = np.ones(len(rows), dtype=bool)
+    keep[np.flatnonzero(equal)[follows]] = False
+    rows, equal = rows.restrict(keep), equal[keep]
     return Constraints(rows.a, rows.sample, rows.z, rows.token, equal=equal, head=rows.head, heads=rows.heads)
+
+
+def _follows(problem: "Problem", faces: Faces, sample: Ints, token: Ints) -> Bools:
+    """Which equalities follow from those before: their two tokens are level already, under the same query and head.
+
+    In real numbers they say nothing; their rounded differences would say that W is orthogonal to round-off.
+    """
+    root: dict[bytes, bytes] = {}
+
+    def find(node: bytes) -> bytes:
+        while root.setdefault(node, node) != node:
+            root[node] = node = root[root[node]]
+        return node
+
+    out = np.zeros(len(sample), dtype=bool)
+    for e, (i, t) in enumerate(zip(sample, token, strict=True)):
+        asked = (problem.z[i] + 0.0).tobytes() + problem.head[i].tobytes()
+        one, other = (find(asked + (problem.X[i, place] + 0.0).tobytes()) for place in (faces.reference[i], t))
+        out[e] = one == other
+        root[one] = other
+    return out
 
 
 def _rows(problem: "Problem", selected: Ints, wanted: Bools, alike: Bools) -> Constraints:
