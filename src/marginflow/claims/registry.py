@@ -24,6 +24,7 @@ _FILES: Final = (
     "memory",
     "muon",
     "decay",
+    "heads",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
 
