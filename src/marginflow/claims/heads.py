@@ -91,7 +91,7 @@ def constants() -> Evidence:
                 1.0,
                 1.0 + float(combined_constant(w.log_excess[last], w.log_time[last], 1 / _joint(name, "frobenius"))[0]),
                 1e-6 + 8 * w.floor,
-                "theory 5.1: corrections are exponentially small in the margin; 8 x the floor of the trajectory's times",
+                "theory 5.1: corrections are exponentially small in the margin; 8 x the floor of the run",
             )
         )
         norm = sum(part.norm.value(W) for part, W in zip(_parts(name, "nuclear"), kq.W(-1), strict=True))
@@ -111,7 +111,7 @@ def constants() -> Evidence:
 CLAIMS = (
     Claim(
         "heads-separate",
-        "Heads whose outputs add up do not compete: every head goes to the least-norm weights of its own tokens, and the "
+        "Heads whose outputs add up do not compete: each goes to the least-norm weights of its own tokens, and the "
         "least norm of all is sqrt(sum F_h^2) for W and sum N_h for keys and queries.",
         "derived, docs/theory.md 10.1",
         ", ".join(PROBLEMS),
@@ -119,8 +119,8 @@ CLAIMS = (
     ),
     Claim(
         "heads-time-constant",
-        "Time passes as for one block-diagonal weight matrix of all heads: e t gamma^2 -> 1 for W and 2 gamma e t log t -> 1 for "
-        "keys and queries, gamma the joint margin.",
+        "Time passes as for one block-diagonal weight matrix of all heads: e t gamma^2 -> 1 for W, 2 gamma e t log t "
+        "-> 1 for keys and queries, gamma the joint margin.",
         "derived, docs/theory.md 10.1",
         ", ".join(PROBLEMS),
         constants,

@@ -25,6 +25,7 @@ _FILES: Final = (
     "muon",
     "decay",
     "heads",
+    "faces",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
 
