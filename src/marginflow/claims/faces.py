@@ -158,7 +158,7 @@ CLAIMS = (
     ),
     Claim(
         "faces-before-training",
-        "Where training under cross-entropy reaches the least loss that one convex programme per output gives beforehand, "
+        "Where training under cross-entropy reaches the least loss that one convex programme per output gives before, "
         "attention is on the tokens, and with the shares, that it gives.",
         "derived, docs/theory.md 10.2",
         ", ".join(CLASSES),
