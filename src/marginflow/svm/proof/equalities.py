@@ -89,7 +89,7 @@ def tied(svm: Svm) -> list[Floats]:
         e = len(span.rows)
         both = _gram(svm, np.concatenate((span.rows, leads)))[:e, e:]
         inside = cho_solve(span.factor, both, check_finite=False)
-        for k in np.flatnonzero(1.0 - np.vecdot(both, inside, axis=0) <= _DEPENDENT)[:_TRIED]:
+        for k in np.flatnonzero(1.0 - (both * inside).sum(axis=0) <= _DEPENDENT)[:_TRIED]:
             ray = np.zeros(len(svm))
             ray[leads[k]] = 1.0 / length[leads[k]]
             ray[span.rows] = -inside[:, k] / length[span.rows]

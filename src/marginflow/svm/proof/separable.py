@@ -64,8 +64,8 @@ def separability_of(svm: Svm) -> Separability:
     seen = ~zero_rows(svm.constraints, svm.diagonal)
     if not seen.all():
         return _spread(separability_of(svm.restrict(seen)), seen)
-    for ray in tied(svm) if svm.constraints.equal.any() else ():
-        found = _proved(svm, ray)
+    for sure in tied(svm) if svm.constraints.equal.any() else ():
+        found = _proved(svm, sure)
         if found is not None:
             return found
     candidate = solve_euclidean(svm, 1e-3)
