@@ -8,8 +8,8 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
+from marginflow.model.energy import squares
 from marginflow.model.parameterization import AbstractParameterization
-from marginflow.norms import AbstractNorm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.selection.optimal_margins import OptimalMargins
@@ -59,7 +59,8 @@ def confine(
     log_slope: Floats,
     margins: Floats,
 ) -> Confinement | None:
-    """The bounds for a run with the parameters `arrays`; None where its margins are too small for any.
+    """The bounds for a run with the parameters `arrays`; None where its margins are too small for any, or where the
+    parameterisation has no `norm_bound`, or one that its own weights contradict.
 
     Args:
         problem, parameterization: what is trained.
@@ -68,10 +69,15 @@ def confine(
         log_slope: (n,) log(-l') at the scores of the selected tokens.
         margins: (C,) those over the worse tokens as the run carries them.
     """
-    W, size = _weights(parameterization, arrays, problem, solution.norm)
+    lift = parameterization.map(problem.d, problem.d_z)
+    W = lift.weights(lift.pack(arrays)[None])[0]
+    bound, norm = parameterization.norm_bound(arrays), solution.norm.value_upper(W)
+    if bound is None or not norm <= bound * (1.0 + _SPARE):
+        return None
     worse = solution.constraints
-    # W is a product of the parameters, rounded: at most `size` times this in every margin.
+    # W is a product of the parameters, rounded: at most |theta|^degree times this in every margin.
     terms = rounding.gamma(sum(array.size for array in arrays.values()) + 8)
+    size = squares(arrays) ** (parameterization.degree / 2.0)
     longest = float((np.linalg.norm(worse.a, axis=1) * np.linalg.norm(worse.queries, axis=1)).max())
     own = float(margins_down(solution.svm, W).min()) - terms * size * longest
     carried = float(margins.min())
@@ -85,7 +91,7 @@ def confine(
     held = -excess - (math.log(2.0) if ties else 0.0)
     if not held > 0.0:
         return None
-    reach = rounding.up(max(size, solution.norm.value_upper(W)) / min(held, acting), 8) * (1.0 + _SPARE)
+    reach = rounding.up(max(bound, norm) / min(held, acting), 8) * (1.0 + _SPARE)
     better = float(pull.better.sum()) / least
     return Confinement(
         acting=acting,
@@ -107,7 +113,7 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
             continue
         margins = OptimalMargins(solution, rows, within.reach)
         for c in np.argsort(margins.values):
-            bound = margins.least(int(c))
+            bound = margins.least_above(int(c), needed)
             if kind == "better":
                 least = min(least, bound)
             if not bound > needed:
@@ -140,17 +146,6 @@ def _pulls(problem: Problem, selected: Ints, log_slope: Floats) -> _Pulls:
     weight = np.exp(log_slope - log_slope.max()) / same.sum(axis=1)
     ties = (problem.mask & (gap == 0.0) & ~same).sum(axis=1)
     return _Pulls(gap * weight[:, None], ties)
-
-
-def _weights(
-    parameterization: AbstractParameterization, arrays: dict[str, Floats], problem: Problem, norm: AbstractNorm
-) -> tuple[Floats, float]:
-    """W, and |theta|^r / r, which its norm does not exceed: |W|_* <= (|K|^2 + |Q|^2) / 2 (theory 3.4), r the degree."""
-    lift = parameterization.map(problem.d, problem.d_z)
-    W = lift.weights(lift.pack(arrays)[None])[0]
-    squares = rounding.up(sum(float((array * array).sum()) for array in arrays.values()), 64)
-    r = parameterization.degree
-    return W, rounding.up(float(squares ** (r / 2.0)) / r, 64)
 
 
 BEHIND: Final = 20.0
