@@ -24,6 +24,7 @@ SCRIPTS: Final = (
     "card.js",
     "figures/time.js",
     "figures/norms.js",
+    "figures/gap.js",
     "figures/ratio.js",
     "figures/spectrum.js",
     "figures/attention.js",
