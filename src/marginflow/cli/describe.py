@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import DATA_HELP, JsonFlag, number, print_json, progress
+from marginflow.cli.output import DATA_HELP, LOSS_HELP, JsonFlag, number, print_json, progress
 from marginflow.cli.problems import problems
 from marginflow.errors import InputError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def describe(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
+    loss: Annotated[str | None, typer.Option(help=LOSS_HELP)] = None,
     list_: Annotated[bool, typer.Option("--list", help="As `marginflow problems`.")] = False,
     json: JsonFlag = False,
 ) -> int:
@@ -32,7 +33,7 @@ def describe(
 
     problem = load(data)
     with progress("describe", "nothing is said of it") as show:
-        found = describe_problem(problem).to_dict()
+        found = describe_problem(problem, loss).to_dict()
         show("where training can end")
         found |= {"ends": possible_ends(problem)}
     if json:
@@ -53,19 +54,33 @@ def possible_ends(problem: "Problem") -> dict[str, str | None]:
 def _text(f: dict[str, Any]) -> str:
     lengths = f["lengths"]
     tokens = f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']} to {lengths['max']}"
-    gap = f["score_gap"]
+    shape = "".join(
+        f", {word}"
+        for word, there in (
+            (f"{f['outputs']} outputs", f["outputs"] != f["n"]),
+            (f"{f['heads']} heads", f["heads"] > 1),
+            (f"values in R^{f['values']}", f["values"] is not None),
+        )
+        if there
+    )
+    equal = f", {f['equalities']} of them equalities" if f["equalities"] else ""
     lines = [
-        f"{f['name']}: {f['n']} samples of {tokens} tokens, tokens in {f['d']} dimensions, queries in {f['d_z']}",
+        f"{f['name']}: {f['n']} samples of {tokens} tokens, tokens in {f['d']} dimensions, queries in {f['d_z']}{shape}",
+        *([] if f["faces"] is None else _faces(f)),
         f"constraints      {f['constraints']}, one for each token that is not the best of its sample, on "
-        f"{f['d'] * f['d_z']} weights W",
+        f"{f['heads'] * f['d'] * f['d_z']} weights W{equal}",
         f"independent      {_yes(f['independent'])} (independent constraints can always be met together)",
         f"separable        {_yes(f['separable'])}, {_SEPARABLE[f['separable']]}: {f['proof']}",
         f"diagonal W       {_yes(f['diagonal_separable'])}: {f['diagonal_proof']}",
-        f"score gap        the best token leads the next by {number(gap['least'])} at least (sample {gap['sample']}), "
-        f"by {number(gap['median'])} in the median",
-        f"ties             {f['ties']} pairs of other tokens with equal score, between which nothing pulls",
-        f"minimal loss     {number(f['minimal_loss'])} (exponential), log {number(f['log_minimal_loss'])}",
     ]
+    if f["score_gap"] is not None:
+        lines += [
+            f"score gap        the best token leads the next by {number(f['score_gap']['least'])} at least (sample "
+            f"{f['score_gap']['sample']}), by {number(f['score_gap']['median'])} in the median",
+            f"ties             {f['ties']} pairs of other tokens with equal score, between which nothing pulls",
+        ]
+    word = f["loss"] or "exponential"
+    lines.append(f"minimal loss     {number(f['minimal_loss'])} ({word}), log {number(f['log_minimal_loss'])}")
     lines += [f"training {word:8}{sentence}" for word, sentence in f["ends"].items() if sentence]
     return "\n".join(lines)
 
@@ -75,6 +90,17 @@ _SEPARABLE = {
     False: "no W gives the best token of every sample the largest logit",
     None: "neither could be proved",
 }
+
+
+def _faces(f: dict[str, Any]) -> list[str]:
+    found = f["faces"]
+    state = "shares unique" if found["unique"] else "shares not unique"
+    state += ", members proved" if found["decided"] else ", members not proved"
+    lines = [
+        f"faces of {f['loss']}: {found['several']} of {f['n']} samples end on several tokens, at most "
+        f"{found['largest']}; {state}; least loss within {found['gap']:.1e}"
+    ]
+    return lines + ([f"                 {found['reason']}"] if found["reason"] else [])
 
 
 def _yes(value: bool | None) -> str:
