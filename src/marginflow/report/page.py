@@ -18,6 +18,7 @@ from marginflow.report.wording import number, plural
 SCRIPTS: Final = (
     "data.js",
     "format.js",
+    "theme.js",
     "scale.js",
     "panel.js",
     "card.js",

@@ -110,12 +110,7 @@ function wireControls() {
   find("norm").addEventListener("change", (event) => update({ norm: event.target.value }));
   find("snapshot").addEventListener("input", (event) => update({ snapshot: Number(event.target.value) }));
   find("time-axis").addEventListener("change", (event) => update({ timeAxis: event.target.value }));
-  find("theme").addEventListener("click", () => {
-    const { dataset } = document.documentElement;
-    const dark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    dataset.theme = dark ? "light" : "dark";
-    redraw();
-  });
+  wireTheme(redraw);
   // Paper is white and narrow: canvases hold pixels and panels are drawn for a width, so all are drawn again, and back.
   let screen = null;
   addEventListener("beforeprint", () => {
