@@ -65,7 +65,7 @@ def _text(f: dict[str, Any]) -> str:
     )
     equal = f", {f['equalities']} of them equalities" if f["equalities"] else ""
     lines = [
-        f"{f['name']}: {f['n']} samples of {tokens} tokens, tokens in {f['d']} dimensions, queries in {f['d_z']}{shape}",
+        f"{f['name']}: {f['n']} samples of {tokens} tokens, tokens of dimension {f['d']}, queries of {f['d_z']}{shape}",
         *([] if f["faces"] is None else _faces(f)),
         f"constraints      {f['constraints']}, one for each token that is not the best of its sample, on "
         f"{f['heads'] * f['d'] * f['d_z']} weights W{equal}",
