@@ -29,7 +29,7 @@ def test_within_is_a_bound_and_above_is_not_more_than_was_seen(orbit):
 
 def test_a_trapped_run_is_told_with_the_loss_it_keeps(found, trapped):
     least = np.exp(trapped.problem.log_minimal_loss)
-    assert "One W: 1 of 2 runs is trapped" in found.sentence
+    assert "1 of 2 runs of one W is trapped: its loss stays at " in found.sentence
     assert "is least" in found.sentence and f"{least:.4g}" in found.sentence
     assert found.rows[2]["status"] == "trapped"
 
