@@ -142,3 +142,15 @@ def test_outputs_add_their_rows():
 def test_repr_says_sizes():
     problem = prefixes([((0, 1, 3, 2), 0), ((1, 0, 3, 2), 1)])
     assert "2 rows of 2..2 tokens, least loss 0.693147" in repr(mf.faces(problem, "log"))
+
+
+def test_equalities_that_follow_from_others_are_left_out():
+    """Three tokens on a cycle under one query: two equalities, however many rows say them."""
+    rows = [((0, 1, 3, 2), 0), ((1, 3, 0, 2), 1), ((3, 0, 1, 2), 3), ((0, 1, 3, 2), 0)]
+    problem = prefixes(rows)
+    faces = mf.faces(problem, "log")
+    assert faces.members.sum(axis=1).tolist() == [3, 3, 3, 3]
+    constraints = problem.constraints(faces)
+    assert constraints.equal.sum() == 2 and (~constraints.equal).sum() == 4
+    A = (constraints.a[:, :, None] * constraints.queries[:, None, :]).reshape(len(constraints), -1)[constraints.equal]
+    assert np.linalg.matrix_rank(A) == 2

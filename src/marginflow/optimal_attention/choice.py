@@ -56,7 +56,7 @@ def settle(choice: Choice) -> Settled:
     for _ in range(200):
         g, H = _derivatives(choice, y)
         step = -np.linalg.lstsq(H, g, rcond=None)[0]
-        decrement = max(-float(g @ step), 0.0)
+        decrement = max(0.0, -float(g @ step))
         if decrement < least:
             least, best = decrement, y
         elif decrement < 1e-20:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from marginflow.problem.faces import Faces
 from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
 from marginflow.problem.outputs import as_index, as_labels, as_values
-
-
-Against = Literal["all", "worse", "better"]
+from marginflow.problem.rows import Against as Against, rows_of_faces, rows_of_selection
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -260,6 +258,26 @@ class Problem:
         object.__setattr__(self, "token_names", as_token_names(token_names, self.mask))
         object.__setattr__(self, "sample_names", as_sample_names(sample_names, self.n))
 
+    def of_head(self, head: int) -> "Problem":
+        """The rows of one head, each an output of its own: with fixed scores heads meet only in the size of the pull.
+
+        Raises:
+            InputError: no such head, or tokens with values, whose pull depends on the other heads.
+        """
+        self._need_scores("of_head")
+        if not 0 <= head < self.counts[1]:
+            raise InputError(f"head: got {head}; expected 0..{self.counts[1] - 1}")
+        own = self.head == head
+        return Problem(
+            self.X[own],
+            self.z[own],
+            self.scores[own],
+            mask=self.mask[own],
+            name=f"{self.name} head {head}".strip(),
+            token_names=None if self.token_names is None else self.token_names[own],
+            sample_names=None if self.sample_names is None else self.sample_names[own],
+        )
+
     @property
     def n(self) -> int:
         """The number of samples."""
@@ -343,53 +361,18 @@ class Problem:
                 whose shares are not unique: there is then no one set of equalities that training keeps.
         """
         if isinstance(selection, Faces):
-            return self._face_rows(selection, against)
+            return rows_of_faces(self, selection, against)
         if selection is None and against == "all":
             return self._constraints
         if against != "all":
             self._need_scores(f"against {against!r}")
-        return self._rows(self.selection(selection), against)
+        return rows_of_selection(self, self.selection(selection), against)
 
     @cached_property
     def _constraints(self) -> Constraints:
         """Those of the optimal tokens: every number of a run is made from them."""
         self._need_scores("constraints")
-        return self._rows(self.optimal, "all")
-
-    def _rows(self, selected: Ints, against: Against, members: Bools | None = None) -> Constraints:
-        rows = np.arange(self.n)
-        own = self.scores[rows, selected][:, None]
-        wanted = {"all": self.mask, "worse": self.scores < own, "better": self.scores > own}
-        if against not in wanted:
-            raise InputError(f"against: got {against!r}; expected 'all', 'worse' or 'better'")
-        keep = self.mask & wanted[against]
-        keep[rows, selected] = False
-        a = self.X[rows, selected][:, None, :] - self.X
-        alike = self._alike(selected) if members is None else members
-        keep &= ~(alike & ~a.any(axis=2))
-        sample, token = np.nonzero(keep)
-        return Constraints(a[sample, token], sample, self.z, token, head=self.head[sample], heads=self.counts[1])
-
-    def _face_rows(self, faces: Faces, against: Against) -> Constraints:
-        if faces.members.shape != self.mask.shape or not (faces.members <= self.mask).all():
-            raise InputError(
-                f"faces: got those of {faces.members.shape} tokens; expected {self.mask.shape}; "
-                "compute them from this problem"
-            )
-        if against != "all":
-            raise InputError(f"against: got {against!r} with faces; expected a selection of tokens")
-        if not faces.unique.all():
-            raise InputError(f"faces: {faces.reason}; expected shares that are one point in every sample")
-        rows = self._rows(faces.reference, "all", faces.members)
-        equal = faces.members[rows.sample, rows.token]
-        return Constraints(rows.a, rows.sample, rows.z, rows.token, equal=equal, head=rows.head, heads=rows.heads)
-
-    def _alike(self, selected: Ints) -> Bools:
-        """(n, T) whether a token contributes the same as the selected one of its row."""
-        rows = np.arange(self.n)
-        if self.values is None:
-            return np.asarray(self.scores == self.scores[rows, selected][:, None])
-        return np.asarray((self.values == self.values[rows, selected][:, None, :]).all(axis=2))
+        return rows_of_selection(self, self.optimal, "all")
 
     def selection(self, selection: Any = None) -> Ints:
         """Check a token selection (n,); None means the optimal tokens."""
