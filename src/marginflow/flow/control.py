@@ -7,6 +7,7 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.point import Point
 from marginflow.flow.rosenbrock import Step
+from marginflow.model.logit_map import Tokens
 from marginflow.model.objective import Objective
 
 
@@ -134,16 +135,38 @@ def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     return np.asarray(out)
 
 
-def active_tokens(at: Point, h: Floats, rtol: float) -> Ints | None:
-    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all."""
+def active_tokens(at: Point, h: Floats, rtol: float, tokens: Tokens) -> Ints | None:
+    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all.
+
+    Of several heads, as many of each, one head after the other, -1 where a head has no more.
+    """
     size = at.ds[0].size
+    if tokens.by_head:
+        chosen = acts(at, h, rtol)
+        parts = [_of_head(chosen[:, places], places) for places in tokens.places]
+        longest = max(part.shape[1] for part in parts)
+        fill = [np.full((len(h), longest - part.shape[1]), -1) for part in parts]
+        return np.concatenate([a for pair in zip(parts, fill, strict=True) for a in pair], axis=1)
     if size <= 32:
         return None
     chosen = acts(at, h, rtol)
     most = int(chosen.sum(axis=1).max())
     if most == 0 or 2 * most > size:
         return None
-    # The longest list decides the width; shorter ones are filled up with any other tokens.
+    return _first(chosen, most)
+
+
+def _of_head(chosen: Bools, places: Ints) -> Ints:
+    """(B, A) those of the `places` of one head that are `chosen` (B, N); all where that is no more work."""
+    B, size = chosen.shape
+    most = int(chosen.sum(axis=1).max())
+    if size <= 32 or most == 0 or 2 * most > size:
+        return np.broadcast_to(places, (B, size))
+    return np.asarray(places[_first(chosen, most)])
+
+
+def _first(chosen: Bools, most: int) -> Ints:
+    """(B, most) the indices of the `chosen` (B, N), ascending; shorter lists are filled up with any others."""
     out = np.argpartition(~chosen, most - 1, axis=1)[:, :most]
     out.sort(axis=1)
     return np.asarray(out)

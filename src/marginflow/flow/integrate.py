@@ -12,6 +12,7 @@ from marginflow.flow.loop import run
 from marginflow.flow.neighbours import CLEAR, settled
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
+from marginflow.model.heads import draw, map_of, sized, start
 from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
@@ -123,7 +124,7 @@ def integrate_many(
     count = _count(given, many, seeds, inits)
     numbers = _seeds(seeds, count, inits is not None)
     problems = given if many else given * count
-    models = [kind.sized(p.d, p.d_z, None if inits is None else inits[i]) for i, p in enumerate(problems)]
+    models = [sized(kind, p, None if inits is None else inits[i]) for i, p in enumerate(problems)]
     judges: dict[tuple[int, AbstractParameterization], Judge] = {}
     for p, model in zip(problems, models, strict=True):
         judges.setdefault((id(p), model), Judge(p, model, loss))
@@ -131,8 +132,8 @@ def integrate_many(
     for i, p in enumerate(problems):
         rng = np.random.default_rng(numbers[i])
         model = models[i]
-        arrays = model.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
-        starts.append(model.map(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
+        arrays = draw(model, p, rng, scale) if inits is None else inits[i]
+        starts.append(map_of(model, p).pack(start(model, p, arrays)))
     settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
     stopped = False

@@ -160,23 +160,32 @@ class _Solver:
         self.a = a
         self.resolvent: AbstractResolvent = self.map.resolvent(at.theta, at.dtheta, at.G, a)
         B = len(a)
-        per_run = at.ds[0].size
+        n, T = at.ds.shape[1:]
         # Flat indices into (B, n, T) arrays; None for all.
-        self.places = None if active is None else active + per_run * np.arange(B)[:, None]
+        self.places = None if active is None else active + n * T * np.arange(B)[:, None]
+        self.real = None if active is None or not self.tokens.by_head or (active >= 0).all() else active >= 0
         x, z = self.tokens.gather(active)
         M = self.resolvent.kernel(x, z)
         size = M.shape[1]
         f, p, slope_gradient = (self._take(v) for v in (at.force.f, at.force.p, at.force.slope_gradient))
         index = np.broadcast_to(np.arange(size), f.shape) if active is None else active
-        sample = index // at.ds.shape[2] + at.ds.shape[1] * np.arange(B)[:, None]
-        system = jacobian_product(f, p, p + slope_gradient, sample, np.broadcast_to(M, (B, size, size)))
+        sample = index // T + n * np.arange(B)[:, None]
+        if self.real is not None:
+            sample = np.where(self.real, sample, n * B)
+        outputs, output = at.force.outputs, None
+        if outputs is not None:
+            output = outputs.of_row[index // T] + outputs.m * np.arange(B)[:, None]
+        system = jacobian_product(f, p, slope_gradient, sample, np.broadcast_to(M, (B, size, size)), output)
         np.negative(system, out=system)
         system.reshape(B, -1)[:, :: size + 1] += 1.0
         # LAPACK reads the transposes, which are Fortran arrays already; solving with trans=1 undoes that.
         self.factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in system]
 
     def _take(self, v: Floats) -> Floats:
-        return v.reshape(len(v), -1) if self.places is None else v.take(self.places)
+        if self.places is None:
+            return v.reshape(len(v), -1)
+        out = v.take(self.places)
+        return out if self.real is None else np.where(self.real, out, 0.0)
 
     def solve(self, right_theta: Floats, right_s: Floats) -> tuple[Floats, Floats]:
         tokens, at = self.tokens, self.at
@@ -193,6 +202,9 @@ class _Solver:
             u = solved.reshape(r.shape)
         else:
             u = np.zeros_like(r)
-            u.reshape(-1)[self.places] = solved
+            if self.real is None:
+                u.reshape(-1)[self.places] = solved
+            else:
+                u.reshape(-1)[self.places[self.real]] = solved[self.real]
         extra = self.resolvent.solve(self.map.vjp(at.theta, tokens.adjoint(u)))
         return free + extra, r + tokens.logits(self.resolvent.predicted_jvp(extra))

@@ -1,7 +1,7 @@
 """What a batch of flows carries from step to step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -122,9 +122,11 @@ def select(state: _T, keep: Bools) -> _T:
 
 
 def map_arrays(function: Callable[..., Any], first: Any, *rest: Any) -> Any:
-    """Apply `function` to every array of (nested) dataclasses of one type."""
+    """Apply `function` to every array of (nested) dataclasses of one type; what all runs share stays as it is."""
     if isinstance(first, np.ndarray):
         return function(first, *rest)
+    if not is_dataclass(first):
+        return first
     parts = {
         f.name: map_arrays(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest)) for f in fields(first)
     }

@@ -73,7 +73,7 @@ def try_step(objective: Objective, state: State, rtol: float, explicit: bool) ->
     else:
         if state.after_rejection.any():
             h = np.where(state.after_rejection, activation(at, state.psi, state.psi_rate, h), h)
-        tried = step(objective, at, h, active_tokens(at, h, rtol))
+        tried = step(objective, at, h, active_tokens(at, h, rtol, objective.tokens))
     new = _resolved(objective, point(objective, tried.theta, at.s.moved(tried.ds).rebased()), rtol)
     psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
     middle = -objective.force(at.s.moved(tried.ds_middle)).log_norm

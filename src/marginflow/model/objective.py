@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats
 from marginflow.model.force import Force, force, log_excess
+from marginflow.model.heads import map_of
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import ABSENT, Logits
 from marginflow.model.loss import AbstractLoss
@@ -36,7 +37,7 @@ class Objective:
         """The objective of `problems`, which have one shape: one for each run, or a single one that all share."""
         first = problems[0]
         tokens = Tokens.of(problems, diagonal=parameterization.diagonal)
-        return cls(parameterization.map(first.d, first.d_z), tokens, loss)
+        return cls(map_of(parameterization, first), tokens, loss)
 
     def keep(self, runs: Bools) -> "Objective":
         """That of the runs in `runs` (B,)."""
@@ -53,18 +54,18 @@ class Objective:
 
     def force(self, s: Logits) -> Force:
         """-dL/ds at the logits `s`: its unit direction and the log of its size."""
-        return force(s, self.tokens.scores, self.loss)
+        return force(s, self.tokens.scores, self.loss, self.tokens.outputs)
 
     def log_excess(self, s: Logits) -> Floats:
         """(B,) log(L - L*)."""
         tokens = self.tokens
         best = np.where(tokens.mask, tokens.scores, -np.inf).argmax(axis=2)
-        return log_excess(s, tokens.scores, best, tokens.mask, self.loss)
+        return log_excess(s, tokens.scores, best, tokens.mask, self.loss, tokens.outputs)
 
 
 def runs_of_one_shape(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
-    """The runs whose problems and parameters have one shape, together."""
+    """The runs whose problems and parameters have one shape, and the same outputs and heads, together."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, (p, model) in enumerate(zip(problems, models, strict=True)):
-        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
+        groups.setdefault((*p.X.shape, p.d_z, p.output.tobytes(), p.head.tobytes(), model), []).append(i)
     return list(groups.values())

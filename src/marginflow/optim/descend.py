@@ -9,6 +9,7 @@ import numpy as np
 
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
+from marginflow.model.heads import draw, sized, start
 from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization
@@ -129,12 +130,12 @@ def descend_many(
     models, starts = [], []
     for i, p in enumerate(given):
         init = None if inits is None else inits[i]
-        model = kind.sized(p.d, p.d_z, init)
+        model = sized(kind, p, init)
         if rule.matrices:
             _need_matrices(rule.word, model.shapes(p.d, p.d_z))
-        drawn = model.draw(p.d, p.d_z, np.random.default_rng(numbers[i]), scale) if init is None else init
+        drawn = draw(model, p, np.random.default_rng(numbers[i]), scale) if init is None else init
         models.append(model)
-        starts.append(model.start(drawn, p.d, p.d_z))
+        starts.append(start(model, p, drawn))
     out: dict[int, Trajectory] = {}
     for group in runs_of_one_shape(given, models):
         members = [given[i] for i in group]

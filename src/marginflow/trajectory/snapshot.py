@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.problem.constraints import Constraints
@@ -37,17 +38,18 @@ class Snapshot:
     @cached_property
     def arrays(self) -> Arrays:
         """The trained arrays by name."""
-        return self.parameterization.map(self.problem.d, self.problem.d_z).unpack(self.theta)
+        return map_of(self.parameterization, self.problem).unpack(self.theta)
 
     @cached_property
     def weights(self) -> Floats:
-        """(d, d_z) the attention weights, or (d,) the diagonal of diagonal ones."""
-        return self.parameterization.map(self.problem.d, self.problem.d_z).weights(self.theta[None])[0]
+        """(d, d_z) the attention weights, or (d,) the diagonal of diagonal ones; of several heads (H, ...)."""
+        return map_of(self.parameterization, self.problem).weights(self.theta[None])[0]
 
     @cached_property
     def W(self) -> Floats:
-        """(d, d_z) the attention weights; the full matrix also for diagonal ones."""
-        return np.diag(self.weights) if self.weights.ndim == 1 else self.weights
+        """(d, d_z) the attention weights, (H, d, d_z) of several heads; the full matrix also for diagonal ones."""
+        w = self.weights
+        return w[..., None] * np.eye(w.shape[-1]) if self.parameterization.diagonal else w
 
     @property
     def constraints(self) -> Constraints:
@@ -85,7 +87,7 @@ class Snapshot:
         """Minus the gradient in each trained array, from the clipped multipliers `dual` (theory 3.2)."""
         G = self.constraints.adjoint(self.dual)
         pulled = np.ascontiguousarray(np.diagonal(G)) if self.parameterization.diagonal else G
-        return self.parameterization.map(self.problem.d, self.problem.d_z).descent(self.arrays, pulled)
+        return map_of(self.parameterization, self.problem).descent(self.arrays, pulled)
 
     @cached_property
     def selected(self) -> Ints:

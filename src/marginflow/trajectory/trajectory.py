@@ -13,8 +13,10 @@ import numpy as np
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
 from marginflow.model.force import log_excess
+from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
 from marginflow.model.loss import AbstractLoss
+from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, number
@@ -181,7 +183,7 @@ class Trajectory:
         problem, s = self.problem, self.snapshots
         logits = Logits(s.high, s.low)
         scores, optimal, mask = problem.scores[None], problem.optimal[None], problem.mask[None]
-        return frozen(log_excess(logits, scores, optimal, mask, self.loss))
+        return frozen(log_excess(logits, scores, optimal, mask, self.loss, Outputs.of(problem)))
 
     @property
     def floor(self) -> float:
@@ -191,7 +193,7 @@ class Trajectory:
 
     @property
     def _map(self) -> AbstractParameterMap:
-        return self.parameterization.map(self.problem.d, self.problem.d_z)
+        return map_of(self.parameterization, self.problem)
 
     def at(self, i: int = -1) -> Snapshot:
         """Snapshot `i`, with what is asked of it computed once."""
