@@ -30,10 +30,13 @@ def B(axes: str) -> Any:
 LOGITS = "{self.f.shape[0]} {self.f.shape[1]} {self.f.shape[2]}"
 
 DOORS: dict[str, dict[str, Any]] = {
-    "problem.constraints:Constraints.margins": {"W": F("d d_z") | F("d"), "return": F("{len(self)}")},
+    "problem.constraints:Constraints.margins": {
+        "W": F("d d_z") | F("d") | F("H d d_z"),
+        "return": F("{len(self)}"),
+    },
     "problem.constraints:Constraints.adjoint": {
         "dual": F("{len(self)}"),
-        "return": F("{self.shape[0]} {self.shape[1]}"),
+        "return": F("{self.shape[0]} {self.shape[1]}") | F("{self.heads} {self.shape[0]} {self.shape[1]}"),
     },
     "problem.constraints:Constraints.gram": {"return": F("C C")},
     "model.force:force": {"scores": F("P n T")},

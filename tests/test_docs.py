@@ -12,6 +12,7 @@ import pytest
 from own_logits import write_stored
 from stored_families import stored
 
+import marginflow as mf
 from marginflow.cli.main import app, main
 
 
@@ -34,16 +35,21 @@ def expected_code(line: str) -> set[int]:
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    """What MODEL and INPUTS.npz stand for on a page: a small checkpoint, and the inputs of its layers."""
+    """What MODEL, INPUTS.npz and RUN.npz stand for on a page: a small checkpoint, its layers' inputs, a record."""
     arrays = stored("opt")
     folder = write_stored(arrays, tmp_path_factory.mktemp("checkpoint"))
     np.savez(folder / "INPUTS.npz", layer0=arrays["inputs0"], layer1=arrays["inputs1"])
+    recorder = mf.Recorder(folder / "RUN.npz")
+    for step in range(3):
+        draw = np.random.default_rng(step)
+        recorder.record(step, 1.0, [("layer0.0", *draw.standard_normal((2, 4, 8)))])
     return folder
 
 
 def placed(checkpoint, folder):
     shutil.copytree(checkpoint, folder / "MODEL")
-    (folder / "MODEL" / "INPUTS.npz").rename(folder / "INPUTS.npz")
+    for name in ("INPUTS.npz", "RUN.npz"):
+        (folder / "MODEL" / name).rename(folder / name)
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.exists() and commands(p)], ids=lambda p: p.name)

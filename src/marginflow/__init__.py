@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from marginflow.svm.solve import solve as solve, solve_many as solve_many
     from marginflow.trajectory.trajectory import Trajectory as Trajectory
     from marginflow.trajectory.verdict import FlowStatus as FlowStatus
+    from marginflow.watch.record import Record as Record
+    from marginflow.watch.recorder import Recorder as Recorder
 
 __version__ = "0.1.0"
 
@@ -63,6 +65,8 @@ _HOMES = {
     "Head": "marginflow.heads.head",
     "Trajectory": "marginflow.trajectory.trajectory",
     "FlowStatus": "marginflow.trajectory.verdict",
+    "Record": "marginflow.watch.record",
+    "Recorder": "marginflow.watch.recorder",
 }
 
 

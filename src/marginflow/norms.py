@@ -11,7 +11,7 @@ import numpy as np
 from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
+from marginflow.norm_faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 
 
 class AbstractNorm(ABC):

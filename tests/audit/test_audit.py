@@ -9,9 +9,9 @@ from reference import long_way
 from stored_families import NAMES, stored
 
 import marginflow as mf
-from marginflow.audit.figures import FIGURES, norms_and_ranks
 from marginflow.cli.main import main
 from marginflow.errors import InputError
+from marginflow.heads.figures import FIGURES, norms_and_ranks
 
 
 @pytest.fixture(scope="module")

@@ -71,3 +71,52 @@ def test_rows_given_in_any_order_keep_their_tokens():
     rows = mf.Constraints(a, [2, 0, 2, 1], np.ones((3, 2)), [7, 8, 9, 5])
     assert rows.sample.tolist() == [0, 1, 2, 2] and rows.token.tolist() == [8, 5, 7, 9]
     assert rows.a.tolist() == a[[1, 3, 0, 2]].tolist()
+
+
+def test_heads_are_blocks_of_one_large_problem():
+    draw = np.random.default_rng(3)
+    a, sample, z = draw.standard_normal((7, 3)), [0, 0, 1, 1, 2, 3, 3], draw.standard_normal((4, 2))
+    head = np.array([2, 0, 0, 2, 2, 0, 2])
+    rows = mf.Constraints(a, sample, z, head=head)
+    W, dual = draw.standard_normal((3, 3, 2)), draw.standard_normal(7)
+    A = np.zeros((7, 3, 3, 2))
+    A[np.arange(7), head] = dense(rows)
+    assert rows.heads == 3
+    np.testing.assert_allclose(rows.margins(W), np.tensordot(A, W, 3), atol=1e-13)
+    np.testing.assert_allclose(rows.adjoint(dual), np.tensordot(dual, A, 1), atol=1e-13)
+    np.testing.assert_allclose(rows.gram(), np.einsum("chij,ehij->ce", A, A), atol=1e-12)
+    assert [own.tolist() for own, _ in rows.per_head] == [[1, 2, 5], [], [0, 3, 4, 6]]
+    diagonal = mf.Constraints(a, sample, z @ draw.standard_normal((2, 3)), head=head)
+    beta = draw.standard_normal((3, 3))
+    np.testing.assert_allclose(diagonal.margins(beta), diagonal.margins(np.array([np.diag(b) for b in beta])))
+
+
+def test_kinds_follow_their_rows():
+    rows = mf.Constraints(np.eye(3), [1, 0, 1], np.ones((2, 1)), equal=[True, False, False], head=[1, 0, 0])
+    assert rows.level.tolist() == [1.0, 0.0, 1.0] and rows.equal.tolist() == [False, True, False]
+    assert not rows.plain and mf.Constraints(np.eye(2), [0, 0], np.ones((1, 1))).plain
+    kept = rows.restrict(np.array([1, 2]))
+    assert (kept.level.tolist(), kept.equal.tolist(), kept.head.tolist(), kept.heads) == (
+        [0.0, 1.0],
+        [True, False],
+        [1, 0],
+        2,
+    )
+    assert "2 heads" in repr(rows) and "1 of them equalities" in repr(rows)
+
+
+@pytest.mark.parametrize(
+    "kinds, words",
+    [
+        ({"level": [1.0, 2.0]}, "expected 1 or 0"),
+        ({"level": [1.0]}, "one number per row"),
+        ({"level": [1.0, 1.0], "equal": [False, True]}, "an equality"),
+        ({"equal": [0, 1]}, "True or False"),
+        ({"head": [0, -1]}, "heads in 0"),
+        ({"head": [0, 2], "heads": 2}, "heads in 0..1"),
+        ({"head": [0.5, 0.0]}, "integers"),
+    ],
+)
+def test_bad_kinds_are_refused(kinds, words):
+    with pytest.raises(mf.InputError, match=words):
+        mf.Constraints(np.eye(2), [0, 0], np.ones((1, 1)), **kinds)

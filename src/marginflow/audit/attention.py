@@ -7,8 +7,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
-from marginflow.audit.figures import rank90
+from marginflow.heads.figures import rank90
 from marginflow.heads.head import Head
+from marginflow.heads.softmax import attention_rows
 
 
 STATISTICS: Final = ("entropy", "entropy_share", "top1", "lead", "max_logit", "sink")
@@ -113,17 +114,10 @@ def _attention(
         logits = logits - head.slope * (place[:, None] - place)
     first = mask.argmax(axis=1)
     sample, query = np.nonzero(sees.sum(axis=-1) >= 2)
-    rows = np.where(sees, logits, -np.inf)[sample, query]
-    seen = sees[sample, query].sum(axis=-1)
-    if not len(rows):
+    if not len(sample):
         return [0.0] * 5, np.zeros(0), -np.inf
-    top = rows.max(axis=-1)
-    weight = np.exp(rows - top[:, None])
-    total = weight.sum(axis=-1)
-    with np.errstate(invalid="ignore"):
-        moment = np.where(weight > 0.0, weight * (rows - top[:, None]), 0.0).sum(axis=-1)
-    entropy = np.log(total) - moment / total
-    second = np.partition(rows, -2, axis=-1)[:, -2]
-    sink = rows.argmax(axis=-1) == first[sample]
-    sums = [entropy.sum(), (entropy / np.log(seen)).sum(), (1.0 / total).sum(), float(sink.sum()), float(len(rows))]
-    return [float(x) for x in sums], top - second, float(top.max())
+    rows = attention_rows(logits[sample, query], sees[sample, query])
+    sink = rows.winner == first[sample]
+    share = rows.entropy / np.log(rows.seen)
+    sums = [rows.entropy.sum(), share.sum(), rows.top1.sum(), sink.sum(), len(sample)]
+    return [float(x) for x in sums], rows.lead, float(rows.top.max())

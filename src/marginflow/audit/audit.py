@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from marginflow.audit.figures import FIGURES
 from marginflow.audit.measured import MeasuredHead
 from marginflow.audit.summary import Comparison, compare, sentences
 from marginflow.errors import InputError
+from marginflow.heads.figures import FIGURES
 from marginflow.heads.head import Head
 from marginflow.notebook import grid
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.audit.figures import figures
+from marginflow.heads.figures import figures
 from marginflow.heads.head import Head
 from marginflow.heads.triangles import Triangles
 

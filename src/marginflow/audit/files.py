@@ -7,11 +7,11 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.audit.audit import Audit
-from marginflow.audit.figures import FIGURES
 from marginflow.audit.least import Thrift
 from marginflow.audit.measured import MeasuredHead
 from marginflow.audit.on_data import DATA_FIGURES, HeadOnData
 from marginflow.errors import InputError
+from marginflow.heads.figures import FIGURES
 from marginflow.npz import read_npz, require, write_npz
 
 

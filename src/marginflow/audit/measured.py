@@ -8,7 +8,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.audit.controls import independent, interval, rotated
-from marginflow.audit.figures import FIGURES, norms_and_ranks, own_figures
+from marginflow.heads.figures import FIGURES, norms_and_ranks, own_figures
 from marginflow.heads.head import Head
 from marginflow.heads.rotary import Rotary
 from marginflow.heads.triangles import Triangles, triangles

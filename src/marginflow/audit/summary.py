@@ -8,8 +8,8 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.audit.controls import CONTROLS, SENTENCES
-from marginflow.audit.figures import FIGURES
 from marginflow.audit.measured import MeasuredHead
+from marginflow.heads.figures import FIGURES
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from marginflow.cli import attractors, audit, claims, demo, descend, describe, figure, flow, report, study, svm
+from marginflow.cli import attractors, audit, claims, demo, descend, describe, figure, flow, report, study, svm, watch
 from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
 
@@ -44,6 +44,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "descend": descend.descend,
     "attractors": attractors.attractors,
     "audit": audit.audit,
+    "watch": watch.watch,
     "claims": claims.claims,
     "report": report.report,
     "figure": figure.figure,

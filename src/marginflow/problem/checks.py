@@ -87,7 +87,16 @@ def refuse_ties(X: Floats, scores: Floats, mask: Bools, optimal: Ints, rounding:
             f"{scores[i, optimal[i]]:.17g}; expected one optimal token; drop one of them, "
             "or give scores that say which is better"
         )
-    alone = (mask & ~(same & (scores == top))).sum(axis=1) == 0
+    _refuse_rows_without_choice((mask & ~(same & (scores == top))).sum(axis=1) == 0)
+
+
+def refuse_equal_tokens(X: Floats, mask: Bools) -> None:
+    """Refuse samples in which every token is the same."""
+    first = X[np.arange(len(X)), mask.argmax(axis=1)][:, None, :]
+    _refuse_rows_without_choice(~(mask & (X != first).any(axis=2)).any(axis=1))
+
+
+def _refuse_rows_without_choice(alone: Bools) -> None:
     if alone.any():
         i = int(np.flatnonzero(alone)[0])
         raise InputError(f"X: every token of sample {i} is the same; attention has nothing to choose; drop the sample")

@@ -12,26 +12,54 @@ from marginflow.errors import InputError, UndefinedError
 
 @dataclass(frozen=True, eq=False)
 class Constraints:
-    """`C` rank-one constraints A_c = a_c z_{i(c)}', never formed as matrices.
+    """`C` rank-one constraints on A_c = a_c z_{i(c)}', never formed as matrices: <A_c, W> >= level_c, or = 0.
+
+    Every one of several heads has its own W, and a constraint is one on the W of its head.
 
     Attributes:
         a: (C, d) float64, a_c = x_selected - x_token.
         sample: (C,) int, the sample i(c) of each constraint; nondecreasing.
         token: (C,) int, the token of that sample whose logit the constraint bounds.
         z: (n, d_z) float64, the query of every sample (also of samples without a constraint).
+        level: (C,) float64, what the margin is at least: 1 (tokens left behind) or 0 (equalities, and tokens that
+            may stay level with the selected ones).
+        equal: (C,) bool, True where the margin is 0 exactly: two tokens of one face.
+        head: (C,) int, the head whose W the constraint is about.
+        heads: their number H.
     """
 
     a: Floats
     sample: Ints
     token: Ints
     z: Floats
+    level: Floats
+    equal: Bools
+    head: Ints
+    heads: int
 
-    def __init__(self, a: Any, sample: Any, z: Any, token: Any = None) -> None:
+    def __init__(
+        self,
+        a: Any,
+        sample: Any,
+        z: Any,
+        token: Any = None,
+        *,
+        level: Any = None,
+        equal: Any = None,
+        head: Any = None,
+        heads: int | None = None,
+    ) -> None:
         """Check the shapes and keep read-only copies.
 
+        Args:
+            a, sample, z, token, head: as above; one head where `head` is None.
+            level: as above; 0 on equalities and 1 elsewhere where None.
+            equal: as above; no equalities where None.
+            heads: the number of heads, some of which may have no constraint; the largest in `head` plus one where None.
+
         Raises:
-            InputError: shapes that do not fit, an index out of range, or a row so small that products
-                with it would underflow.
+            InputError: shapes that do not fit, an index out of range, a level other than 0 and 1 (than 0 of an
+                equality), or a row so small that products with it would underflow.
         """
         a = as_floats("a", a, 2)
         z = as_floats("z", z, 2)
@@ -47,23 +75,36 @@ class Constraints:
         largest = np.abs(a).max(axis=1, initial=0.0)
         if np.any((largest > 0) & (largest < 1e-100)):
             raise InputError("constraints: a row is below 1e-100 in size; rescale the tokens")
+        equal, level = _kinds(len(a), equal, level)
+        head, heads = _heads(len(a), head, heads)
         order = np.argsort(sample, kind="stable")
         object.__setattr__(self, "a", frozen(a[order]))
         object.__setattr__(self, "sample", frozen(sample[order]))
         object.__setattr__(self, "token", frozen(token[order]))
         object.__setattr__(self, "z", frozen(z))
+        object.__setattr__(self, "level", frozen(level[order]))
+        object.__setattr__(self, "equal", frozen(equal[order]))
+        object.__setattr__(self, "head", frozen(head[order]))
+        object.__setattr__(self, "heads", heads)
 
     def __len__(self) -> int:
         return len(self.a)
 
     def __repr__(self) -> str:
         d, d_z = self.shape
-        return f"Constraints({len(self)} of rank one on W of {d} x {d_z}, {len(self.z)} samples)"
+        heads = f"{self.heads} heads of " if self.heads > 1 else ""
+        equal = f", {int(self.equal.sum())} of them equalities" if self.equal.any() else ""
+        return f"Constraints({len(self)} of rank one on W of {heads}{d} x {d_z}, {len(self.z)} samples{equal})"
 
     @property
     def shape(self) -> tuple[int, int]:
-        """The shape (d, d_z) of W."""
+        """The shape (d, d_z) of the W of one head."""
         return self.a.shape[1], self.z.shape[1]
+
+    @property
+    def plain(self) -> bool:
+        """Whether every constraint is <A_c, W> >= 1 on the one W: what selected tokens and one head give."""
+        return self.heads == 1 and bool((self.level == 1.0).all())
 
     @cached_property
     def queries(self) -> Floats:
@@ -71,8 +112,13 @@ class Constraints:
         return frozen(self.z[self.sample])
 
     def margins(self, W: Floats) -> Floats:
-        """(C,) the margins m_c = a_c' W z_i; `W` is (d, d_z), or (d,) for W = diag(beta)."""
+        """(C,) the margins m_c = a_c' W z_i; `W` is (d, d_z), or (d,) for W = diag(beta), one per head if H > 1."""
         W = np.asarray(W, dtype=np.float64)
+        if self.heads > 1:
+            out = np.empty(len(self))
+            for (inside, own), weights in zip(self.per_head, W, strict=True):
+                out[inside] = own.margins(weights)
+            return out
         if W.ndim == 1:
             return np.asarray(self.diagonal @ W)
         P = self.z @ W.T
@@ -82,16 +128,19 @@ class Constraints:
         return out
 
     def adjoint(self, dual: Floats) -> Floats:
-        """(d, d_z) the dual matrix sum_c dual_c a_c z_i' of `dual` (C,)."""
+        """(d, d_z) the dual matrix sum_c dual_c a_c z_i' of `dual` (C,); (H, d, d_z), one per head, if H > 1."""
+        if self.heads > 1:
+            return np.stack([own.adjoint(dual[rows]) for rows, own in self.per_head])
         pulled = np.zeros((len(self.z), self.a.shape[1]))
         for i, rows in self._groups:
             pulled[i] = dual[rows] @ self.a[rows]
         return pulled.T @ self.z
 
     def gram(self) -> Floats:
-        """(C, C) the inner products <A_c, A_c'> = (a_c . a_c') (z_c . z_c')."""
+        """(C, C) the inner products <A_c, A_c'> = (a_c . a_c') (z_c . z_c'), 0 between heads."""
         zz = self.z @ self.z.T
-        return (self.a @ self.a.T) * zz[np.ix_(self.sample, self.sample)]
+        gram = (self.a @ self.a.T) * zz[np.ix_(self.sample, self.sample)]
+        return gram if self.heads == 1 else gram * (self.head[:, None] == self.head)
 
     @cached_property
     def diagonal(self) -> Floats:
@@ -110,11 +159,74 @@ class Constraints:
 
     def restrict(self, keep: Bools | Ints) -> "Constraints":
         """The constraints selected by the boolean or integer index `keep`."""
-        return Constraints(self.a[keep], self.sample[keep], self.z, self.token[keep])
+        return Constraints(
+            self.a[keep],
+            self.sample[keep],
+            self.z,
+            self.token[keep],
+            level=self.level[keep],
+            equal=self.equal[keep],
+            head=self.head[keep],
+            heads=self.heads,
+        )
+
+    @cached_property
+    def per_head(self) -> list[tuple[Ints, "Constraints"]]:
+        """For every head its constraints, as indices (C_h,) and as constraints on one W: the heads share nothing."""
+        if self.heads == 1:
+            return [(np.arange(len(self)), self)]
+        split = [np.flatnonzero(self.head == h) for h in range(self.heads)]
+        return [
+            (
+                rows,
+                Constraints(
+                    self.a[rows],
+                    self.sample[rows],
+                    self.z,
+                    self.token[rows],
+                    level=self.level[rows],
+                    equal=self.equal[rows],
+                ),
+            )
+            for rows in split
+        ]
 
     @cached_property
     def _groups(self) -> list[tuple[int, slice]]:
         """One slice of rows per sample: BLAS calls instead of a gather of one query per row."""
         starts = np.flatnonzero(np.diff(self.sample, prepend=-1))
-        ends = np.append(starts[1:], len(self.sample))
+        ends = np.append(starts, len(self.sample))[1:]
         return [(int(self.sample[s]), slice(int(s), int(e))) for s, e in zip(starts, ends, strict=True)]
+
+
+def _kinds(count: int, equal: Any, level: Any) -> tuple[Bools, Floats]:
+    """Which of `count` rows are equalities, and their levels, checked."""
+    equal = np.zeros(count, dtype=bool) if equal is None else np.array(equal)
+    if equal.shape != (count,) or equal.dtype != bool:
+        raise InputError(
+            f"equal: got {equal.dtype} of shape {equal.shape}; expected {count} times True or False, one a row"
+        )
+    if level is None:
+        return equal, np.where(equal, 0.0, 1.0)
+    level = as_floats("level", level, 1)
+    if level.shape != (count,):
+        raise InputError(f"level: got shape {level.shape}; expected ({count},), one number per row")
+    if not np.isin(level, (0.0, 1.0)).all():
+        bad = int(np.flatnonzero(~np.isin(level, (0.0, 1.0)))[0])
+        raise InputError(f"level: got {level[bad]:g} for row {bad}; expected 1 or 0")
+    if level[equal].any():
+        bad = int(np.flatnonzero(equal & (level != 0.0))[0])
+        raise InputError(f"level: got 1 for row {bad}, an equality; expected 0")
+    return equal, level
+
+
+def _heads(count: int, head: Any, heads: int | None) -> tuple[Ints, int]:
+    """The head of each of `count` rows and the number of heads, checked."""
+    head = np.zeros(count, dtype=np.intp) if head is None else np.array(head)
+    if head.shape != (count,) or (count and head.dtype.kind not in "iu"):
+        raise InputError(f"head: got {head.dtype} of shape {head.shape}; expected {count} integers, one per row")
+    head = head.astype(np.intp)
+    number = int(head.max(initial=0)) + 1 if heads is None else int(heads)
+    if number < 1 or head.min(initial=0) < 0 or head.max(initial=0) >= number:
+        raise InputError(f"head: got {head.min(initial=0)}..{head.max(initial=0)}; expected heads in 0..{number - 1}")
+    return head, number

@@ -12,11 +12,12 @@ import numpy as np
 from marginflow.arrays import frozen
 from marginflow.errors import InputError
 from marginflow.npz import read_npz, require, write_npz
-from marginflow.problem.names import Strings
 from marginflow.problem.problem import Problem
 
 
-KNOWN: Final = ("X", "z", "scores", "y", "v", "mask", "token_names", "sample_names")
+NAMES: Final = ("token_names", "sample_names")
+SHAPE: Final = ("output", "head", "values", "labels")
+KNOWN: Final = ("X", "z", "scores", "y", "v", "mask", *NAMES, *SHAPE)
 """The arrays of a problem file."""
 
 
@@ -27,7 +28,8 @@ _PARTS: Final = {"score": "scores", "mask": "mask", "len": "mask", "pad": "mask"
 def read_problem(path: Path) -> Problem:
     """Read a problem; nothing in the file is executed or unpickled.
 
-    The file holds X (n, T, d), z (n, d_z), and either scores (n, T) or y (n,) and v (d,); mask (n, T) or lengths
+    The file holds X (n, T, d), z (n, d_z), and either scores (n, T), or y (n,) and v (d,), or values (n, T, k) and
+    labels; output (n,) and head (n,) where rows add up or use several heads; mask (n, T) or lengths
     (n,) marks the tokens that exist where sequences are ragged; token_names (n, T) and sample_names (n,) are strings
     for people. Other arrays are left alone with a warning, unless their name could be a misspelt one of these. Of a
     saved run or solution the problem inside is read.
@@ -42,14 +44,18 @@ def read_problem(path: Path) -> Problem:
     missing = sorted({"X", "z"} - set(data))
     if missing:
         raise InputError(f"{path}: array {missing[0]} is missing; expected X, z and either scores or y and v")
-    has_head = "y" in data and "v" in data
-    if ("scores" in data) == has_head or ("y" in data) != ("v" in data):
-        given = sorted(set(data) & {"scores", "y", "v"})
-        raise InputError(f"{path}: got {given or 'no scores'}; expected either scores, or both y and v")
-    options: dict[str, Any] = {key: data.get(key) for key in ("mask", "token_names", "sample_names")}
-    if has_head:
+    given = sorted(set(data) & {"scores", "y", "v", "values", "labels"})
+    if given not in (["scores"], ["v", "y"], ["labels", "values"]):
+        raise InputError(
+            f"{path}: got {given or 'no scores'}; expected either scores, or both y and v, or both values and labels"
+        )
+    options: dict[str, Any] = {key: data.get(key) for key in ("mask", *NAMES)}
+    if "y" in data:
+        if "output" in data or "head" in data:
+            raise InputError(f"{path}: got output or head beside y and v; expected scores (n, T) with them")
         return Problem.from_head(data["X"], data["z"], data["y"], data["v"], name=str(path), **options)
-    return Problem(data["X"], data["z"], data["scores"], name=str(path), **options)
+    options |= {key: data.get(key) for key in SHAPE}
+    return Problem(data["X"], data["z"], data.get("scores"), name=str(path), **options)
 
 
 def _inside(path: Path, data: Mapping[str, Any]) -> Problem:
@@ -66,8 +72,9 @@ def stored_problem(data: Mapping[str, Any], name: str) -> Problem:
     Raises:
         InputError: arrays that are no problem.
     """
-    names = {key: data.get(key) for key in ("token_names", "sample_names")}
-    problem = Problem(data["X"], data["z"], data["scores"], mask=data["mask"], name=name, **names)
+    options: dict[str, Any] = {key: data.get(key) for key in (*NAMES, *SHAPE)}
+    scores = None if "values" in data else data["scores"]
+    problem = Problem(data["X"], data["z"], scores, mask=data["mask"], name=name, **options)
     if "problem_y" in data and "problem_v" in data:
         object.__setattr__(problem, "y", frozen(data["problem_y"]))
         object.__setattr__(problem, "v", frozen(data["problem_v"]))
@@ -96,19 +103,21 @@ def _unknown(path: Path, names: list[str]) -> None:
         warnings.warn(f"{path}: arrays {', '.join(names)} are not read; known are {', '.join(KNOWN)}", stacklevel=3)
 
 
-def names_of(problem: Problem) -> dict[str, Strings]:
-    """The names that a problem has, as arrays for a file."""
-    both = {"token_names": problem.token_names, "sample_names": problem.sample_names}
-    return {key: names for key, names in both.items() if names is not None}
+def optional_arrays(problem: Problem) -> dict[str, Any]:
+    """Names, outputs, heads, values and labels, where a problem has them, as arrays for a file."""
+    found = {key: getattr(problem, key) for key in (*NAMES, "values", "labels")}
+    found |= {"head": problem.head if problem.counts[1] > 1 else None}
+    found |= {"output": None if np.array_equal(problem.output, np.arange(problem.n)) else problem.output}
+    return {key: array for key, array in found.items() if array is not None}
 
 
 def write_problem(path: Path, problem: Problem) -> None:
     """Write `problem` so that `read_problem` returns it exactly; the file appears whole or not at all."""
-    arrays: dict[str, Any] = {"X": problem.X, "z": problem.z, **names_of(problem)}
+    arrays: dict[str, Any] = {"X": problem.X, "z": problem.z, **optional_arrays(problem)}
     if not problem.mask.all():
         arrays["mask"] = np.asarray(problem.mask)
     if problem.y is not None and problem.v is not None:
         arrays |= {"y": problem.y, "v": problem.v}
-    else:
+    elif problem.values is None:
         arrays["scores"] = problem.scores
     write_npz(path, **arrays)

@@ -9,10 +9,11 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
 from marginflow.errors import InputError
 from marginflow.notebook import card, number, sentence
-from marginflow.problem.checks import as_scores, as_tokens, refuse_ties
+from marginflow.problem.checks import as_scores, as_tokens, refuse_equal_tokens, refuse_ties
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
+from marginflow.problem.outputs import as_index, as_labels, as_values
 
 
 Against = Literal["all", "worse", "better"]
@@ -22,14 +23,20 @@ Against = Literal["all", "worse", "better"]
 class Problem:
     """`n` samples of up to `T` tokens in `d` dimensions, a query in `d_z` dimensions and a score per token.
 
-    Ragged samples are padded; padding is False in `mask`, zero in `X` and `scores`, and never read.
+    Ragged samples are padded; padding is False in `mask`, zero in `X` and `scores`, and never read. A sample is a row:
+    one softmax. Rows may add up in outputs, each may use the weights of its own head, and a token may contribute a
+    vector (`values`) instead of a score; which tokens are best is then for a loss to say (`marginflow.faces`).
 
     Attributes:
         X: (n, T, d) float64 tokens.
         z: (n, d_z) float64 queries.
-        scores: (n, T) float64 token scores gamma_il = y_i v'x_il; larger is better.
+        scores: (n, T) float64 token scores gamma_il = y_i v'x_il; larger is better. nan where there are `values`.
         mask: (n, T) bool, True where a token exists.
-        optimal: (n,) int, the token of largest score (the first of exact duplicates).
+        optimal: (n,) int, the token of largest score (the first of exact duplicates); -1 where there are `values`.
+        output: (n,) int, the output that each row adds to; the loss is a mean over outputs.
+        head: (n,) int, whose weights W give the row's logits.
+        values: (n, T, k) float64, what each token contributes to its output, or None.
+        labels: beside `values`, the class (outputs,) int or the target (outputs, k) float64 of each output; else None.
         y, v: the labels (n,) and the head (d,) where the scores came from them, else None.
         name: how to make this problem again ("angle:c=0.5", a file name), or "".
         token_names: (n, T) strings for people, "" where no token exists, or None.
@@ -43,6 +50,10 @@ class Problem:
     optimal: Ints
     y: Floats | None = field(default=None)
     v: Floats | None = field(default=None)
+    output: Ints = field(init=False)
+    head: Ints = field(init=False)
+    values: Floats | None = field(default=None)
+    labels: Ints | Floats | None = field(default=None)
     name: str = field(default="")
     token_names: Strings | None = field(default=None)
     sample_names: Strings | None = field(default=None)
@@ -51,8 +62,12 @@ class Problem:
         self,
         X: Any,
         z: Any,
-        scores: Any,
+        scores: Any = None,
         *,
+        values: Any = None,
+        labels: Any = None,
+        output: Any = None,
+        head: Any = None,
         mask: Any = None,
         name: str = "",
         token_names: Any = None,
@@ -64,7 +79,11 @@ class Problem:
             X: (n, T, d) array, or a list of (T_i, d) arrays; arrays are NumPy's, torch's, pandas' or anything that
                 NumPy reads, of any type whose numbers float64 holds (bfloat16 too).
             z: (n, d_z) queries.
-            scores: (n, T) array, or a list of (T_i,) arrays.
+            scores: (n, T) array, or a list of (T_i,) arrays; or instead
+            values: (n, T, k) array, or a list of (T_i, k) arrays, with
+            labels: (outputs,) whole numbers, the class of each output, or targets (outputs, k).
+            output: (n,) whole numbers 0, 1, ...: rows of one number add up in one output; each row its own when None.
+            head: (n,) whole numbers 0, 1, ...: rows of one number use the same W; one for all when None.
             mask: (n, T) bool for padded arrays; True where a token exists. Or (n,) lengths. What a masked array
                 hides in `X` or `scores` counts as a token that does not exist.
             name: kept for messages and reports.
@@ -72,14 +91,24 @@ class Problem:
             sample_names: (n,) strings.
 
         Raises:
-            InputError: shapes that do not fit; numbers that are not finite or that float64 does not hold; a sample
-                with fewer than two tokens or a query of zeros; a tie of different tokens for the best score; tokens
-                that are all the same. The message names sample and tokens.
+            InputError: shapes that do not fit; numbers that are not finite or that float64 does not hold; scores and
+                values, or neither; labels, outputs or heads that leave one out or do not exist; a sample with fewer
+                than two tokens or a query of zeros; a tie of different tokens for the best score; tokens that are all
+                the same. The message names sample and tokens.
         """
         X, scores, mask = hidden_as_mask(X, scores, mask)
         X, mask = as_tokens(X, mask)
-        scores = as_scores(scores, mask)
-        self._fill(X, z, scores, mask, name=name)
+        if (scores is None) == (values is None):
+            count = "neither" if scores is None else "both"
+            raise InputError(f"scores, values: got {count}; expected one of them, scores (n, T) or values (n, T, k)")
+        if scores is not None and labels is not None:
+            raise InputError("labels: got them with scores, which say already which tokens are better; give values")
+        given = np.where(mask, np.nan, 0.0) if scores is None else as_scores(scores, mask)
+        self._fill(X, z, given, mask, name=name, scored=scores is not None)
+        self._group(output, head)
+        if values is not None:
+            object.__setattr__(self, "values", frozen(as_values(values, mask)))
+            object.__setattr__(self, "labels", as_labels(labels, self.counts[0], self.k))
         self._call(token_names, sample_names)
 
     @classmethod
@@ -122,6 +151,7 @@ class Problem:
         rounding = X.shape[2] * np.finfo(float).eps * (np.abs(X) * np.abs(v)).sum(axis=2).max(axis=1)
         problem = cls.__new__(cls)
         problem._fill(X, z, scores, mask, name=name, rounding=rounding)
+        problem._group(None, None)
         problem._call(token_names, sample_names)
         object.__setattr__(problem, "y", frozen(y))
         object.__setattr__(problem, "v", frozen(v))
@@ -131,7 +161,16 @@ class Problem:
         low, high = int(self.lengths.min()), int(self.lengths.max())
         tokens = f"{low}" if low == high else f"{low}..{high}"
         name = f"{self.name}: " if self.name else ""
-        return f"Problem({name}{self.n} samples of {tokens} tokens, d = {self.d}, d_z = {self.d_z})"
+        return f"Problem({name}{self.n} samples of {tokens} tokens, d = {self.d}, d_z = {self.d_z}{self._shape_words})"
+
+    @property
+    def _shape_words(self) -> str:
+        """What is not the plain case of one head and an output a row."""
+        outputs, heads = self.counts
+        words = [f"{outputs} outputs"] if outputs != self.n else []
+        words += [f"{heads} heads"] if heads > 1 else []
+        words += [f"values in R^{self.k}"] if self.values is not None else []
+        return "".join(f", {word}" for word in words)
 
     def _repr_html_(self) -> str:
         low, high = int(self.lengths.min()), int(self.lengths.max())
@@ -139,21 +178,33 @@ class Problem:
             ("samples n", f"{self.n}"),
             ("tokens per sample", f"{low}" if low == high else f"{low} to {high}"),
             ("dimensions", f"tokens d = {self.d}, queries d_z = {self.d_z}"),
-            ("constraints", f"{len(self.constraints())} of rank one"),
-            ("log L*", number(self.log_minimal_loss)),
         ]
+        if self._shape_words:
+            rows.append(("model", self._shape_words.removeprefix(", ")))
+        if self.values is None:
+            rows.append(("constraints", f"{len(self.constraints())} of rank one"))
+            rows.append(("log L*", number(self.log_minimal_loss)))
         if self.token_names is None:
             return card(f"Problem {self.name}".strip(), rows)
         shown = min(self.n, 3)
         rows.append(("tokens named", f"the first {shown} samples, optimal token framed"))
-        lines = [
-            sentence(self.token_names[i][self.mask[i]].tolist(), int(self.mask[i][: self.optimal[i]].sum()))
-            for i in range(shown)
-        ]
+        lines = [sentence(self.token_names[i][self.mask[i]].tolist(), self._shown_optimal(i)) for i in range(shown)]
         return card(f"Problem {self.name}".strip(), rows, body="".join(lines))
 
+    def _shown_optimal(self, i: int) -> int:
+        """Which of the existing tokens of row i is its optimal one; -1 where there is none."""
+        return -1 if self.optimal[i] < 0 else int(self.mask[i][: self.optimal[i]].sum())
+
     def _fill(
-        self, X: Floats, z: Any, scores: Floats, mask: Bools, *, name: str, rounding: Floats | None = None
+        self,
+        X: Floats,
+        z: Any,
+        scores: Floats,
+        mask: Bools,
+        *,
+        name: str,
+        rounding: Floats | None = None,
+        scored: bool = True,
     ) -> None:
         z = as_floats("z", z, 2)
         if len(z) != len(X):
@@ -166,14 +217,22 @@ class Problem:
                 f"z: got a zero query for sample {int(np.flatnonzero(small)[0])}; every logit of that sample "
                 "is 0 whatever the weights; drop the sample or add a constant coordinate"
             )
-        optimal = np.where(mask, scores, -np.inf).argmax(axis=1)
-        refuse_ties(X, scores, mask, optimal, rounding)
+        if scored:
+            optimal = np.where(mask, scores, -np.inf).argmax(axis=1)
+            refuse_ties(X, scores, mask, optimal, rounding)
+        else:
+            optimal = np.full(len(X), -1)
+            refuse_equal_tokens(X, mask)
         values = {"X": X, "z": z, "scores": scores, "mask": mask, "optimal": optimal}
         for key, value in values.items():
             object.__setattr__(self, key, frozen(value))
         object.__setattr__(self, "name", name)
-        for key in ("y", "v", "token_names", "sample_names"):
+        for key in ("y", "v", "values", "labels", "token_names", "sample_names"):
             object.__setattr__(self, key, None)
+
+    def _group(self, output: Any, head: Any) -> None:
+        object.__setattr__(self, "output", as_index("output", output, self.n))
+        object.__setattr__(self, "head", as_index("head", head, self.n))
 
     def _call(self, token_names: Any, sample_names: Any) -> None:
         object.__setattr__(self, "token_names", as_token_names(token_names, self.mask))
@@ -199,6 +258,21 @@ class Problem:
         """The query dimension."""
         return self.z.shape[1]
 
+    @property
+    def k(self) -> int:
+        """The dimension of an output."""
+        return 1 if self.values is None else self.values.shape[2]
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """The numbers of outputs and of heads."""
+        return int(self.output.max()) + 1, int(self.head.max()) + 1
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether there is one head, every row is its own output, and tokens have scores."""
+        return self.values is None and not self.head.any() and np.array_equal(self.output, np.arange(self.n))
+
     @cached_property
     def lengths(self) -> Ints:
         """(n,) the number of tokens of each sample."""
@@ -206,10 +280,27 @@ class Problem:
 
     @cached_property
     def log_minimal_loss(self) -> float:
-        """log L*, with L* = (1/n) sum_i exp(-gamma_i,opt), the infimum of the paper's loss (others: `model.loss`)."""
-        top = -self.scores[np.arange(self.n), self.optimal]
+        """log L*, with L* = mean over outputs of exp(-sum of its rows' gamma_opt), the infimum of the paper's loss.
+
+        Raises:
+            InputError: the tokens have values, of which only a loss says how small it can be.
+        """
+        top = -self.best_outputs
         shift = top.max()
-        return float(shift + np.log(np.exp(top - shift).sum()) - np.log(self.n))
+        return float(shift + np.log(np.exp(top - shift).sum()) - np.log(len(top)))
+
+    @cached_property
+    def best_outputs(self) -> Floats:
+        """(outputs,) each with all attention on the optimal tokens."""
+        self._need_scores("the best outputs")
+        return frozen(np.bincount(self.output, self.scores[np.arange(self.n), self.optimal]))
+
+    def _need_scores(self, what: str) -> None:
+        if self.values is not None:
+            raise InputError(
+                f"{what}: got a problem whose tokens have values; only a loss says which of them are best; "
+                "expected scores, or ask marginflow.faces(problem, loss)"
+            )
 
     def constraints(self, selection: Any = None, *, against: Against = "all") -> Constraints:
         """The SVM constraints (x_selected - x_l)' W z_i >= 1.
@@ -229,11 +320,14 @@ class Problem:
         """
         if selection is None and against == "all":
             return self._constraints
+        if against != "all":
+            self._need_scores(f"against {against!r}")
         return self._rows(self.selection(selection), against)
 
     @cached_property
     def _constraints(self) -> Constraints:
         """Those of the optimal tokens: every number of a run is made from them."""
+        self._need_scores("constraints")
         return self._rows(self.optimal, "all")
 
     def _rows(self, selected: Ints, against: Against) -> Constraints:
@@ -245,13 +339,21 @@ class Problem:
         keep = self.mask & wanted[against]
         keep[rows, selected] = False
         a = self.X[rows, selected][:, None, :] - self.X
-        keep &= ~((self.scores == own) & ~a.any(axis=2))
+        keep &= ~(self._alike(selected) & ~a.any(axis=2))
         sample, token = np.nonzero(keep)
-        return Constraints(a[sample, token], sample, self.z, token)
+        return Constraints(a[sample, token], sample, self.z, token, head=self.head[sample], heads=self.counts[1])
+
+    def _alike(self, selected: Ints) -> Bools:
+        """(n, T) whether a token contributes the same as the selected one of its row."""
+        rows = np.arange(self.n)
+        if self.values is None:
+            return np.asarray(self.scores == self.scores[rows, selected][:, None])
+        return np.asarray((self.values == self.values[rows, selected][:, None, :]).all(axis=2))
 
     def selection(self, selection: Any = None) -> Ints:
         """Check a token selection (n,); None means the optimal tokens."""
         if selection is None:
+            self._need_scores("selection")
             return self.optimal
         selected = np.asarray(selection)
         if selected.shape != (self.n,) or selected.dtype.kind not in "iu":

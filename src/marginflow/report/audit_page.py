@@ -13,10 +13,10 @@ import numpy as np
 from marginflow.atomic_file import whole_file
 from marginflow.audit.audit import Audit
 from marginflow.audit.controls import SENTENCES, interval
-from marginflow.audit.figures import FIGURES
 from marginflow.audit.on_data import DATA_FIGURES
 from marginflow.audit.summary import LABELS
 from marginflow.errors import InputError
+from marginflow.heads.figures import FIGURES
 from marginflow.report.command import versions
 from marginflow.report.packing import plain
 from marginflow.report.page import asset, embed, script_hash

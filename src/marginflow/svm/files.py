@@ -12,7 +12,7 @@ from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
-from marginflow.problem.files import names_of, stored_problem
+from marginflow.problem.files import optional_arrays, stored_problem
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.certificate import Certificate
@@ -61,7 +61,7 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
             "selection": solution.selection,
             "against": solution.against,
             "name": solution.problem.name,
-            **names_of(solution.problem),
+            **optional_arrays(solution.problem),
         }
     from marginflow.svm.referee.verify import digest
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
+from marginflow.norm_faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 from marginflow.norms import Frobenius
 from marginflow.svm.optimum.linear import linear_optimum
 from marginflow.svm.optimum.optimum import Optimum

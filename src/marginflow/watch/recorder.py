@@ -1,0 +1,170 @@
+"""The recorder: heads and logits of a training run in, one file that is whole after every record out."""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, as_floats
+from marginflow.errors import InputError
+from marginflow.heads.head import Head
+from marginflow.heads.triangles import Triangles, triangles
+from marginflow.watch.clock import PER_DECADE, Clock
+from marginflow.watch.figures import ON_PROBE, Grams, on_probe, on_weights
+from marginflow.watch.record import Record
+
+
+LARGEST_CORES: Final = 64 * 2**20
+"""Bytes of cores that a file may hold; beyond, it holds none."""
+
+Named = tuple[str, Any, Any] | tuple[str, Head]
+"""(name, K, Q) with K (m, D) and Q (m, D_z), whose logits are (K x).(Q z), or (name, Head) for all the rest."""
+
+
+class Recorder:
+    """Keeps the figures of every head at every record and rewrites its file, so that a killed run loses nothing.
+
+    Nothing here knows the framework that trains: anything with weights that NumPy can read can be recorded.
+    """
+
+    def __init__(
+        self, to: str | os.PathLike[str] | None = None, *, per_decade: int = PER_DECADE, model: str = "", note: str = ""
+    ) -> None:
+        """Start an empty record.
+
+        Args:
+            to: the .npz file, replaced at the first record and rewritten whole at each; None keeps all in memory.
+            per_decade: records between step k and step 10 k, for `due`.
+            model: what is recorded, for people.
+            note: what the record leaves out, for people.
+
+        Raises:
+            InputError: a folder that does not exist, or a clock that is no positive integer.
+        """
+        self.to = None if to is None else os.fspath(to)
+        if self.to is not None and (os.path.isdir(self.to) or not os.path.isdir(os.path.dirname(self.to) or ".")):
+            raise InputError(f"to: got {self.to!r}; expected the name of a file in a folder that exists")
+        self._clock = Clock(per_decade)
+        self._model, self._note = model, note
+        self._steps: list[int] = []
+        self._losses: list[float] = []
+        self._values: list[Floats] = []
+        self._singular: list[Floats] = []
+        self._cores: list[Any] | None = []
+        self._first: dict[str, Grams] = {}
+        self._heads: tuple[Head, ...] = ()
+        self._names: tuple[str, ...] = ()
+
+    def due(self, step: int) -> bool:
+        """Whether the clock asks for a record after `step` updates: 0, then 12 a decade."""
+        return self._clock.due(step)
+
+    def record(
+        self, step: int, loss: float | None, heads: Sequence[Named], logits: Mapping[str, Any] | None = None
+    ) -> None:
+        """Measure `heads` now, keep the figures and rewrite the file.
+
+        Args:
+            step: updates made so far; larger at every record.
+            loss: to be kept beside it; None for none.
+            heads: every head, the same ones in the same order at every record.
+            logits: name -> (..., S, T), S queries by T tokens, on a probe that stays the same: as they go into the
+                softmax, with scale, positions, mask and all. Heads without are recorded by their weights.
+
+        Raises:
+            InputError: steps that do not rise, other heads than before, shapes or numbers that cannot be used.
+        """
+        self._check_step(step)
+        named = [_named(item) for item in heads]
+        names = tuple(name for name, _ in named)
+        _check_names(names, self._names, logits or {})
+        reduced = [triangles(head) for _, head in named]
+        values, first = [], dict(self._first)
+        for (name, head), parts in zip(named, reduced, strict=True):
+            weights, now = on_weights(head, parts, first.get(name))
+            first.setdefault(name, now)
+            given = (logits or {}).get(name)
+            probe = np.full(len(ON_PROBE), np.nan) if given is None else on_probe(name, given)
+            values.append(np.concatenate([weights, probe]))
+        singular = _padded([head.scale * p.singular for (_, head), p in zip(named, reduced, strict=True)])
+        # Only now, when nothing can fail any more: a record is kept whole or not at all.
+        self._steps.append(int(step))
+        self._losses.append(math.nan if loss is None else float(loss))
+        self._values.append(np.array(values))
+        self._singular.append(singular)
+        self._first, self._names, self._heads = first, names, tuple(head for _, head in named)
+        self._keep_cores(reduced)
+        if self.to is not None:
+            self.result.save(self.to)
+
+    @property
+    def result(self) -> Record:
+        """What was recorded until now.
+
+        Raises:
+            InputError: nothing was.
+        """
+        if not self._steps:
+            raise InputError("result: nothing was recorded yet; call record(step, loss, heads)")
+        note = self._note if self._cores is not None else f"{self._note} Cores are left out: above 64 MB.".strip()
+        return Record(
+            step=np.array(self._steps, dtype=np.intp),
+            loss=np.array(self._losses),
+            names=self._names,
+            laws=tuple(head.law.word for head in self._heads),
+            formulas=tuple(head.law.formula for head in self._heads),
+            values=np.array(self._values),
+            singular=np.array(self._singular),
+            components=np.array([min(head.K.shape[1], head.Q.shape[1], len(head.K)) for head in self._heads]),
+            cores=None if self._cores is None else np.array(self._cores),
+            model=self._model,
+            note=note,
+        )
+
+    def _check_step(self, step: int) -> None:
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
+            raise InputError(f"step: got {step!r}; expected how many updates were made, an integer from 0")
+        if self._steps and step <= self._steps[-1]:
+            raise InputError(f"step: got {step} after {self._steps[-1]}; expected a later one")
+
+    def _keep_cores(self, reduced: Sequence[Triangles]) -> None:
+        if self._cores is None:
+            return
+        rows = max(max(len(p.keys), len(p.queries)) for p in reduced)
+        width = max(p.keys.shape[1] for p in reduced)
+        if (len(self._cores) + 1) * len(reduced) * 2 * rows * width * 4 > LARGEST_CORES:
+            self._cores = None
+            return
+        found = np.zeros((len(reduced), 2, rows, width), dtype=np.float32)
+        for h, parts in enumerate(reduced):
+            for side, triangle in enumerate((parts.keys, parts.queries)):
+                found[h, side, : triangle.shape[0], : triangle.shape[1]] = triangle
+        self._cores.append(found)
+
+
+def _named(item: Named) -> tuple[str, Head]:
+    if len(item) == 2 and isinstance(item[1], Head):
+        return item[0], item[1]
+    if len(item) == 3:
+        name, K, Q = item
+        return name, Head(as_floats(f"K of {name}", K, 2), as_floats(f"Q of {name}", Q, 2), 1.0)
+    raise InputError("heads: expected (name, K, Q) or (name, Head) for each")
+
+
+def _check_names(names: tuple[str, ...], before: tuple[str, ...], logits: Mapping[str, Any]) -> None:
+    if not names or len(set(names)) != len(names) or not all(isinstance(name, str) and name for name in names):
+        raise InputError(f"heads: got names {list(names[:4])}; expected at least one head, each with a name of its own")
+    if before and names != before:
+        raise InputError(f"heads: got {list(names[:4])} after {list(before[:4])}; expected the same ones in one order")
+    unknown = [name for name in logits if name not in names]
+    if unknown:
+        raise InputError(f"logits: got {unknown[:3]}; expected names of heads: {', '.join(names[:4])}")
+
+
+def _padded(rows: Sequence[Floats]) -> Floats:
+    found = np.zeros((len(rows), max(map(len, rows))))
+    for place, row in enumerate(rows):
+        found[place, : len(row)] = row
+    return found
