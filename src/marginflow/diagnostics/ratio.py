@@ -8,7 +8,8 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
-from marginflow.norms import AbstractNorm, parse_norm
+from marginflow import rounding
+from marginflow.norms import AbstractNorm, combined_up, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against
 from marginflow.svm.program import Svm
@@ -45,7 +46,7 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
     (derivation: docs/theory.md 3.4).
 
     Args:
-        W: (d, d_z), or (d,) for diagonal norms (a diagonal matrix is accepted there too).
+        W: (d, d_z), or (d,) for diagonal norms (a diagonal matrix is accepted there too); of several heads (H, d, d_z).
         dual: (C,) weights of the force, in the constraints' order; any positive multiple.
         constraints: `C` constraints of the tokens compared with.
         norm: a norm or its name.
@@ -67,18 +68,57 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
         return _none(f"{negative} of {len(dual)} force weights are negative: not a dual candidate")
     if not dual.any():
         return _none("every force weight is zero")
-    certificate = certify(Svm(constraints, norm), W, dual).certificate
-    if not (certificate.lower > 0 and math.isfinite(certificate.upper)):
+    lower, upper = _bounds(W, dual, constraints, norm)
+    if not (lower > 0 and math.isfinite(upper)):
         return _none("rounding errors are as large as the bound")
     # Powers of two keep the products in range at margins of 1e300 and leave every ratio as it is.
     W, margins = _unit(W), _unit(margins)
     dual = _unit(dual)
-    G = constraints.diagonal.T @ dual if norm.diagonal else constraints.adjoint(dual)
+    G = pulled(constraints, dual, norm)
     return Ratio(
-        value=certificate.upper / certificate.lower,
+        value=upper / lower,
         duality=norm.value(W) * norm.dual_value(G) / float((W * G).sum()),
         slack=float(dual @ margins) / (float(margins.min()) * float(dual.sum())),
     )
+
+
+def pulled(constraints: Constraints, dual: Floats, norm: AbstractNorm) -> Floats:
+    """sum_c dual_c A_c, shaped as the weights that `norm` reads, one per head where there are several."""
+    if not norm.diagonal:
+        return constraints.adjoint(dual)
+    each = [own.diagonal.T @ dual[rows] for rows, own in constraints.per_head]
+    return np.stack(each) if constraints.heads > 1 else np.asarray(each[0])
+
+
+def _bounds(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[float, float]:
+    """(D, N) with D <= sum r / N_d(G) and N >= N(W) / m_min in exact arithmetic.
+
+    Of several heads N is the norm of the block-diagonal W, N_d its dual: both are made of the heads' own bounds.
+    """
+    if constraints.heads == 1:
+        certificate = certify(Svm(constraints, norm), W, dual).certificate
+        return certificate.lower, certificate.upper
+    p = norm.across
+    if p is None:
+        return 0.0, math.inf
+    q = math.inf if p == 1.0 else 1.0 if p == math.inf else p / (p - 1.0)
+    sizes, duals, least = [], [], math.inf
+    for (rows, own), w in zip(constraints.per_head, W, strict=True):
+        total = rounding.up(float(dual[rows].sum()), len(rows))
+        if len(rows) == 0 or total == 0.0:
+            # No force pulls this head: it adds nothing to the dual, and its size counts.
+            sizes.append((norm.value_upper(w), 1.0))
+            least = min(least, float(own.margins(w).min(initial=math.inf)) * (1.0 - 1e-9) if len(rows) else math.inf)
+            continue
+        found = certify(Svm(own, norm), w, dual[rows]).certificate
+        if not (found.lower > 0 and math.isfinite(found.upper)):
+            return 0.0, math.inf
+        sizes.append((found.upper, found.margin))
+        duals.append(rounding.up(total / found.lower, 2))
+        least = min(least, found.margin)
+    whole = combined_up([rounding.up(value * margin, 2) for value, margin in sizes], p)
+    lower = rounding.down(rounding.sum_down(dual) / combined_up(duals, q), 2)
+    return lower, rounding.up(whole / least, 2)
 
 
 def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> float:
@@ -150,9 +190,9 @@ def over_margin(norm: AbstractNorm, W: Floats, margin: float) -> float:
 
 
 def weights_in(norm: AbstractNorm, W: Floats) -> Floats:
-    """`W` in the shape that `norm` reads: the diagonal for norms of diagonal models."""
+    """`W` (d, d_z), or (H, d, d_z), in the shape that `norm` reads: the diagonals for norms of diagonal models."""
     if norm.diagonal:
-        return np.ascontiguousarray(np.diagonal(W)) if W.ndim == 2 else W
+        return np.ascontiguousarray(np.diagonal(W, axis1=-2, axis2=-1)) if W.ndim >= 2 else W
     return np.diag(W) if W.ndim == 1 else W
 
 
@@ -165,7 +205,8 @@ FLOW_NORMS: Final = {False: MATRIX_NORMS[:2], True: DIAGONAL_NORMS[:2]}
 def _shaped(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[Floats, Floats]:
     dual = np.asarray(dual, dtype=np.float64)
     W = weights_in(norm, np.asarray(W, dtype=np.float64))
-    expected = constraints.shape[:1] if norm.diagonal else constraints.shape
+    expected: tuple[int, ...] = constraints.shape[:1] if norm.diagonal else constraints.shape
+    expected = expected if constraints.heads == 1 else (constraints.heads, *expected)
     if W.shape != expected:
         raise InputError(f"W: got shape {W.shape}; expected {expected} for the {norm.name} norm")
     if dual.shape != (len(constraints),):

@@ -19,7 +19,7 @@ from marginflow.problem.problem import Problem
 def map_of(parameterization: AbstractParameterization, problem: Problem) -> AbstractParameterMap:
     """phi for `problem`: that of the parameterisation for one head, else `H` blocks of it side by side."""
     one = parameterization.map(problem.d, problem.d_z)
-    return one if problem.heads == 1 else PerHead(one, problem.heads)
+    return one if problem.counts[1] == 1 else PerHead(one, problem.counts[1])
 
 
 def of_head(problem: Problem, h: int) -> tuple[Ints, Problem]:
@@ -30,7 +30,7 @@ def of_head(problem: Problem, h: int) -> tuple[Ints, Problem]:
 
 def sized(parameterization: AbstractParameterization, problem: Problem, init: Any = None) -> AbstractParameterization:
     """The same with everything in numbers; `init` is a start of the user's, whose first head says what is left open."""
-    if problem.heads > 1 and init is not None:
+    if problem.counts[1] > 1 and init is not None:
         with_names = init.items() if isinstance(init, dict) else enumerate(init if isinstance(init, tuple | list) else [init])
         first = {name: array[0] if np.ndim(array) > 0 and len(array) else array for name, array in with_names}
         init = first if isinstance(init, dict) else tuple(first.values())
@@ -41,8 +41,8 @@ def draw(
     parameterization: AbstractParameterization, problem: Problem, rng: np.random.Generator, scale: float
 ) -> Arrays:
     """A generic start, head after head: by name, stacked (H, ...) where there are several heads."""
-    each = [parameterization.draw(problem.d, problem.d_z, rng, scale) for _ in range(problem.heads)]
-    return each[0] if problem.heads == 1 else {name: np.stack([one[name] for one in each]) for name in each[0]}
+    each = [parameterization.draw(problem.d, problem.d_z, rng, scale) for _ in range(problem.counts[1])]
+    return each[0] if problem.counts[1] == 1 else {name: np.stack([one[name] for one in each]) for name in each[0]}
 
 
 def start(parameterization: AbstractParameterization, problem: Problem, arrays: Any) -> Arrays:
@@ -51,7 +51,7 @@ def start(parameterization: AbstractParameterization, problem: Problem, arrays: 
     Raises:
         InputError: as `AbstractParameterization.start`, and arrays that are not one per head.
     """
-    H = problem.heads
+    H = problem.counts[1]
     if H == 1:
         return parameterization.start(arrays, problem.d, problem.d_z)
     names = list(parameterization.shapes(problem.d, problem.d_z))

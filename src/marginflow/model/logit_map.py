@@ -51,10 +51,10 @@ class Tokens:
         mask = np.stack([p.mask for p in problems])
         first = problems[0]
         outputs = Outputs.of(first)
-        if first.heads == 1:
+        if first.counts[1] == 1:
             return cls(X, Z, scores, mask, _rows(X, Z, diagonal), diagonal, outputs)
         parts = []
-        for h in range(first.heads):
+        for h in range(first.counts[1]):
             own = np.flatnonzero(first.head == h)
             x, z = X[:, own], Z[:, own]
             parts.append((own, cls(x, z, scores[:, own], mask[:, own], _rows(x, z, diagonal), diagonal)))

@@ -130,7 +130,7 @@ def _norms(paths: list[Trajectory]) -> list[str]:
 
 def _fingerprint(problem: Problem) -> bytes:
     digest = hashlib.sha256()
-    for array in (problem.X, problem.z, problem.scores, problem.mask):
+    for array in (problem.X, problem.z, problem.scores, problem.mask, problem.output, problem.head):
         digest.update(repr(array.shape).encode())
         # Adding 0 makes -0.0 and 0.0, which are the same number, the same bytes.
         digest.update(np.ascontiguousarray(array + 0.0).tobytes())

@@ -42,9 +42,9 @@ class Judge:
     @cached_property
     def heads(self) -> list[tuple[Ints, Problem]]:
         """The rows of every head, and the problem that they are alone."""
-        if self.problem.heads == 1:
+        if self.problem.counts[1] == 1:
             return [(np.arange(self.problem.n), self.problem)]
-        return [of_head(self.problem, h) for h in range(self.problem.heads)]
+        return [of_head(self.problem, h) for h in range(self.problem.counts[1])]
 
     def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
         """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
@@ -81,7 +81,7 @@ class Judge:
 
     def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen") -> Verdict:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
-        selected, leads, several = at.tokens, at.logits, self.problem.heads > 1
+        selected, leads, several = at.tokens, at.logits, self.problem.counts[1] > 1
         decisions = [self._decision(h, selected[rows]) for h, (rows, _) in enumerate(self.heads)]
         for h, decision in enumerate(decisions):
             if decision.solution is None or decision.solution.status is SvmStatus.infeasible:

@@ -78,16 +78,26 @@ class Snapshot:
 
     @cached_property
     def force_matrix(self) -> Floats:
-        """(d, d_z) sum_il f_il x_il z_i', negative weights included, at the scale of `f`."""
-        pulled = np.einsum("it,itd->id", self.f, self.problem.X)
-        return np.asarray(pulled.T @ self.problem.z)
+        """(d, d_z) sum_il f_il x_il z_i', negative weights included, at the scale of `f`; of several heads (H, ...)."""
+        problem, H = self.problem, self.problem.counts[1]
+        pulled = np.einsum("it,itd->id", self.f, problem.X)
+        if H == 1:
+            return np.asarray(pulled.T @ problem.z)
+        own = [problem.head == h for h in range(H)]
+        return np.stack([pulled[rows].T @ problem.z[rows] for rows in own])
 
     @cached_property
     def descent(self) -> Arrays:
         """Minus the gradient in each trained array, from the clipped multipliers `dual` (theory 3.2)."""
         G = self.constraints.adjoint(self.dual)
-        pulled = np.ascontiguousarray(np.diagonal(G)) if self.parameterization.diagonal else G
+        pulled = np.ascontiguousarray(np.diagonal(G, axis1=-2, axis2=-1)) if self.parameterization.diagonal else G
         return map_of(self.parameterization, self.problem).descent(self.arrays, pulled)
+
+    @property
+    def per_head(self) -> list[Arrays]:
+        """The trained arrays of every head by name; of one head a list of one."""
+        H = self.problem.counts[1]
+        return [self.arrays] if H == 1 else [{name: v[h] for name, v in self.arrays.items()} for h in range(H)]
 
     @cached_property
     def selected(self) -> Ints:
