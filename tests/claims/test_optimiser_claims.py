@@ -11,8 +11,9 @@ from marginflow.claims.claim import Evidence
 from marginflow.diagnostics.rates import weight_entropy
 from marginflow.optim import adam, muon as rule
 from marginflow.optim.decay import L2, Decoupled
-from marginflow.optim.geometry import GEOMETRIES, Sign, polar
+from marginflow.optim.geometry import GEOMETRIES, Sign
 from marginflow.optim.momentum import Momentum
+from marginflow.optim.polar import polar
 from marginflow.svm.solve import solve
 
 

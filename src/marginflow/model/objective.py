@@ -10,9 +10,9 @@ from marginflow.arrays import Bools, Floats
 from marginflow.model.force import Force, force, log_excess
 from marginflow.model.heads import map_of
 from marginflow.model.logit_map import Tokens
-from marginflow.model.logits import ABSENT, Logits
+from marginflow.model.logits import Logits
 from marginflow.model.loss import AbstractLoss
-from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap, Arrays
+from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.problem.problem import Problem
 
 
@@ -46,11 +46,6 @@ class Objective:
     def logits(self, theta: Floats) -> Logits:
         """The logits of parameters (B, ...), from one float64 each."""
         return Logits.of(self.tokens.logits(self.map.weights(theta)), self.tokens.mask)
-
-    def logits_of(self, arrays: Arrays) -> Logits:
-        """The logits of named arrays (B, ...), from one float64 each; not counted from the top token."""
-        s, mask = self.tokens.logits(self.map.product(arrays)), self.tokens.mask
-        return Logits(s if mask.all() else np.where(mask, s, ABSENT), np.zeros(s.shape))
 
     def force(self, s: Logits) -> Force:
         """-dL/ds at the logits `s`: its unit direction and the log of its size."""

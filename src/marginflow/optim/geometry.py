@@ -12,6 +12,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.model.parameterization import AbstractParameterization, Arrays
+from marginflow.optim.polar import polar
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import inner, spread
 
@@ -129,7 +130,10 @@ class Spectral(AbstractGeometry):
     matrices: bool = field(default=True, init=False)
 
     def direction(self, pull: Arrays) -> Arrays:
-        return {n: polar(x) for n, x in pull.items()}
+        if len({x.shape for x in pull.values()}) > 1:
+            return {n: polar(x) for n, x in pull.items()}
+        together = polar(np.concatenate(list(pull.values())))
+        return dict(zip(pull, np.split(together, len(pull)), strict=True))
 
     def size(self, step: Arrays) -> Floats:
         return np.asarray(np.max([_singular(x)[:, 0] for x in step.values()], axis=0))
@@ -208,13 +212,6 @@ class Coordinate(AbstractGeometry):
 GEOMETRIES: Final = {g.word: g for g in (Euclidean(), Separate(), Sign(), Spectral(), NuclearPair(), Coordinate())}
 
 
-def polar(x: Floats) -> Floats:
-    """The polar factor U V' of each matrix (..., d, m), on its range: singular values at rounding's size count as 0."""
-    U, s, V = np.linalg.svd(x, full_matrices=False)
-    kept = s > s[..., :1] * (np.finfo(float).eps * max(x.shape[-2:]))
-    return np.asarray((U * kept[..., None, :]) @ V)
-
-
 def _entries(parameterization: AbstractParameterization, full: str, diagonal: str) -> str:
     return diagonal if parameterization.diagonal else full
 
@@ -224,7 +221,7 @@ def _underived(parameterization: AbstractParameterization) -> Prediction:
 
 
 def _lengths(arrays: Arrays) -> list[Floats]:
-    return [np.sqrt(np.einsum("bi,bi->b", _flat(x), _flat(x))) for x in arrays.values()]
+    return [np.sqrt(np.vecdot(_flat(x), _flat(x))) for x in arrays.values()]
 
 
 def _flat(x: Floats) -> Floats:

@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
-from marginflow.model.force import Force
+from marginflow.model.logits import ABSENT
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.optim.decay import AbstractDecay
 from marginflow.optim.optimiser import AbstractOptimiser
+from marginflow.optim.plain_force import PlainForce, Pulled
 from marginflow.optim.rate import AbstractRate, Stand
-from marginflow.optim.scaled import Scaled, batch, inner, safe_log, spread
+from marginflow.optim.scaled import Scaled, batch, log_ratio, spread
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.snapshots import Snapshots
 
@@ -27,6 +28,10 @@ RESOLVED: Final = 1e-3
 
 CHECKED_EVERY: Final = 50
 """Steps between looks at whether float64 ends, and between reports of progress."""
+
+
+COUNTED_TO: Final = 100.0
+"""A sum is counted from e^x for as long as what is added is between e^(x - 100) and e^(x + 100)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class Loop:
         scores = np.where(tokens.mask, tokens.scores, -np.inf)
         self._behind = scores < scores.max(axis=2, keepdims=True)
         self._best = scores.argmax(axis=2)[..., None]
+        self._force = PlainForce(objective)
+        self._absent = None if tokens.mask.all() else ~tokens.mask
         # What made the weights since the last snapshot, counted from the largest part.
         self._pulled, self._log_pulled = np.zeros((len(self.runs), *tokens.shape)), np.full(len(self.runs), -np.inf)
         self._last: Arrays = {}
@@ -93,9 +100,8 @@ class Loop:
     def advance(self, report: Callable[[Progress], None] | None = None) -> None:
         """Look at where the runs are, keep and end what is due, and take one step."""
         recipe, objective, k = self.recipe, self.objective, self.iteration
-        logits = objective.logits_of(self.arrays)
-        s = logits.high
-        here = objective.force(logits)
+        s = self._logits()
+        here = self._force.of(s)
         margin = self._margin(s) if math.isfinite(recipe.until_margin) or k % CHECKED_EVERY == 0 else None
         over = self._endings(s, here.log_norm, margin)
         if k == self.due or over:
@@ -105,8 +111,7 @@ class Loop:
         if not self.going.any():
             return
         if self.draws is not None and recipe.batch is not None:
-            objective = self._drawn(recipe.batch)
-            here = _of_batch(objective.force(logits), objective.tokens.shape[0] / recipe.batch)
+            here = _of_batch(self._force.of(s, self._drawn(recipe.batch)), objective.tokens.shape[0] / recipe.batch)
         G = objective.tokens.adjoint(here.f)
         pull = Scaled(objective.map.descents(self.arrays, G), here.log_norm)
         seen = pull if recipe.decay is None else recipe.decay.pull(pull, self.arrays)
@@ -122,6 +127,11 @@ class Loop:
         else:
             self.arrays = {n: np.where(spread(self.going, x), x, self.arrays[n]) for n, x in moved.items()}
         self.iteration = k + 1
+
+    def _logits(self) -> Floats:
+        """(B, n, T) those of the arrays."""
+        s = self.objective.tokens.logits(self.objective.map.product(self.arrays))
+        return s if self._absent is None else np.where(self._absent, ABSENT, s)
 
     def _margin(self, s: Floats) -> Floats:
         """(B,) the least margin of the optimal tokens."""
@@ -171,41 +181,36 @@ class Loop:
 
     def _collect(self, f: Floats, pull: Scaled, direction: Scaled, log_rate: Floats) -> None:
         """Add the force, weighted by the length of the step over that of the pull."""
-        along = inner(direction.arrays, direction.arrays) / inner(pull.arrays, pull.arrays)
-        weight = log_rate + direction.log + safe_log(along) / 2.0
-        weight = np.where(np.isfinite(weight), weight, -np.inf)
-        top = np.maximum(self._log_pulled, weight)
-        counted = np.where(np.isneginf(top), 0.0, top)
-        self._pulled *= spread(np.exp(self._log_pulled - counted), f)
-        self._pulled += spread(np.exp(weight - counted), f) * f
-        self._log_pulled = top
+        weight = log_rate + direction.log + log_ratio(direction.arrays, pull.arrays)
+        ahead = weight - self._log_pulled
+        if not (np.abs(ahead) < COUNTED_TO).all():
+            weight = np.where(np.isfinite(weight), weight, -np.inf)
+            top = np.maximum(self._log_pulled, weight)
+            counted = np.where(np.isneginf(top), 0.0, top)
+            self._pulled *= spread(np.exp(self._log_pulled - counted), f)
+            self._log_pulled, ahead = top, weight - counted
+        self._pulled += spread(np.exp(ahead), f) * f
 
     def interrupt(self) -> None:
         """End every run that goes on, where it is."""
-        logits = self.objective.logits_of(self.arrays)
+        s = self._logits()
         over = dict.fromkeys(np.flatnonzero(self.going).tolist(), Ended.interrupted)
         fresh = [b for b in over if not self.runs[b].seen or self.runs[b].seen[-1][-1] != self.iteration]
-        self._keep(logits.high, self.objective.force(logits).f, dict.fromkeys(fresh, Ended.interrupted))
+        self._keep(s, self._force.of(s).f, dict.fromkeys(fresh, Ended.interrupted))
         for b in over:
             self.runs[b].ended = Ended.interrupted
         self.going[:] = False
 
-    def _drawn(self, size: int) -> Objective:
-        """The objective of a mini-batch: samples that are not drawn carry no force."""
+    def _drawn(self, size: int) -> Floats:
+        """(T, n, B) the scores of a mini-batch: equal where a sample is not drawn, which then carries no force."""
         assert self.draws is not None
-        tokens = self.objective.tokens
-        n = tokens.shape[0]
-        chosen = np.zeros((len(self.runs), n, 1), dtype=bool)
+        n = self.objective.tokens.shape[0]
+        chosen = np.zeros((n, len(self.runs)), dtype=bool)
         for b, draw in enumerate(self.draws):
-            chosen[b, draw.choice(n, size, replace=False)] = True
-        return replace(self.objective, tokens=replace(tokens, scores=np.where(chosen, tokens.scores, 0.0)))
+            chosen[draw.choice(n, size, replace=False), b] = True
+        return np.where(chosen, self._force.scores, 0.0)
 
 
-def _of_batch(force: Force, times: float) -> Force:
+def _of_batch(force: Pulled, times: float) -> Pulled:
     """The force of a mean over fewer samples: larger by `times`; zero where no sample drawn has a constraint."""
-    none = ~np.isfinite(force.log_norm)
-    return replace(
-        force,
-        f=np.where(spread(none, force.f), 0.0, force.f),
-        log_norm=np.where(none, 0.0, force.log_norm + math.log(times)),
-    )
+    return Pulled(force.f, np.where(np.isneginf(force.log_norm), 0.0, force.log_norm + math.log(times)))

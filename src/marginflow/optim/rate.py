@@ -9,10 +9,10 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.model.force import Force
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import Arrays
 from marginflow.optim.optimiser import AbstractOptimiser
+from marginflow.optim.plain_force import Pulled
 from marginflow.optim.scaled import Scaled, safe_log, spread
 
 
@@ -28,7 +28,7 @@ class Stand:
         iteration: steps taken.
     """
 
-    force: Force
+    force: Pulled
     pull: Scaled
     direction: Scaled
     arrays: Arrays

@@ -65,8 +65,16 @@ def spread(per_run: Any, like: Floats) -> Any:
 
 def inner(a: Arrays, b: Arrays) -> Floats:
     """(B,) the sum of products of all entries."""
-    parts = [np.einsum("bi,bi->b", x.reshape(len(x), -1), b[n].reshape(len(x), -1)) for n, x in a.items()]
-    return np.asarray(sum(parts))
+    parts = [np.vecdot(x.reshape(len(x), -1), b[n].reshape(len(x), -1)) for n, x in a.items()]
+    return np.asarray(sum(parts[1:], start=parts[0]))
+
+
+def log_ratio(a: Arrays, b: Arrays) -> Floats:
+    """(B,) the logarithm of the length of `a` over that of `b`; -inf or nan where one is 0."""
+    if a is b:
+        return np.zeros(batch(a))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(inner(a, a) / inner(b, b)) / 2.0)
 
 
 def safe_log(size: Floats) -> Floats:
