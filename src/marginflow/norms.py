@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -56,9 +57,14 @@ class AbstractNorm(ABC):
         """Whether N is a sum over singular values or coordinates, so that optima have few of them."""
         return False
 
+    @property
+    def across(self) -> float | None:
+        """The p of N(W) = (sum_h N(W_h)^p)^(1/p) for block-diagonal W, one block per head; None where there is none."""
+        return None
+
     @abstractmethod
     def value(self, W: Floats) -> float:
-        """N(W), to rounding error."""
+        """N(W), to rounding error; of W (H, d, d_z), one per head, where `across` says how their norms combine."""
 
     @abstractmethod
     def dual_value(self, M: Floats) -> float:
@@ -92,6 +98,7 @@ class Nuclear(AbstractNorm):
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=False, init=False)
     sparse: bool = field(default=True, init=False)
+    across: float = field(default=1.0, init=False)
 
     def value(self, W: Floats) -> float:
         return float(_singular_values(W).sum())
@@ -121,6 +128,7 @@ class Operator(AbstractNorm):
     name: str = field(default="operator", init=False)
     diagonal: bool = field(default=False, init=False)
     strictly_convex: bool = field(default=False, init=False)
+    across: float = field(default=math.inf, init=False)
 
     def value(self, W: Floats) -> float:
         return float(_singular_values(W).max(initial=0.0))
@@ -155,6 +163,7 @@ class Frobenius(AbstractNorm):
     entrywise: bool = field(default=True, init=False)
     strictly_convex: bool = field(default=True, init=False)
     euclidean: bool = field(default=True, init=False)
+    across: float = field(default=2.0, init=False)
 
     def value(self, W: Floats) -> float:
         scale, W = _scaled(W)
@@ -184,6 +193,10 @@ class AbstractPowers(AbstractNorm):
     @property
     def entrywise(self) -> bool:
         return True
+
+    @property
+    def across(self) -> float:
+        return self.p
 
     @property
     def strictly_convex(self) -> bool:
@@ -317,6 +330,25 @@ def register_norm(norm: AbstractNorm) -> None:
             f"register: got a norm with the name {name!r}; expected small letters, not those of {', '.join(_OURS)}"
         )
     _NAMED[name] = norm
+
+
+def combined_up(values: Sequence[float], p: float) -> float:
+    """A number that the p-norm of nonnegative `values` does not exceed; inf where one of them is."""
+    if not all(math.isfinite(x) for x in values):
+        return math.inf
+    return values[0] if len(values) == 1 else _vector_norm_up(np.array(values), p)
+
+
+def combined_down(values: Sequence[float], p: float) -> float:
+    """A number that the p-norm of nonnegative `values` is not below."""
+    largest = max(values)
+    if p == math.inf or largest == 0.0 or len(values) == 1:
+        return largest
+    if p == 1.0:
+        return rounding.sum_down(np.array(values))
+    total = rounding.down(rounding.sum_down((np.array(values) / largest) ** p), _POWER_ULPS + 2 * math.ceil(p))
+    exponent = 2 + int(2 * math.log(max(total, 1.0)))
+    return rounding.down(largest * math.pow(total, 1.0 / p), _POWER_ULPS + exponent + 4)
 
 
 _TAKEN: Final = tuple(f"{prefix}lp:" for prefix in _POWERS)

@@ -3,26 +3,28 @@
 import math
 import os
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from marginflow.arrays import frozen
 from marginflow.errors import InputError
-from marginflow.norms import parse_norm
+from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.files import optional_arrays, stored_problem
-from marginflow.svm.program import Svm
-from marginflow.svm.proof import rational
+from marginflow.svm.heads import stated
 from marginflow.svm.proof.certificate import Certificate
-from marginflow.svm.proof.status import Answer, read
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
 
 
 FORMAT: Final = 2
-"""Version of the saved files; raised when their meaning changes."""
+"""Version of the saved files of one head and margins of at least 1; raised when their meaning changes."""
+
+KINDS: Final = 3
+"""Version of those with heads, levels or equalities, which readers of the other would take for plain rows."""
 
 
 _SAVED: Final = "format norm W dual sample token a z value lower upper gap status reason tol stages steps".split()
@@ -35,7 +37,7 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
         InputError: the file cannot be written.
     """
     arrays: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT if solution.constraints.plain else KINDS,
         "norm": solution.norm.name,
         "W": solution.W,
         "dual": solution.dual,
@@ -53,6 +55,8 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
         "stages": np.array(list(solution.iterations), dtype=str),
         "steps": np.array(list(solution.iterations.values()), dtype=np.int64),
     }
+    if not solution.constraints.plain:
+        arrays |= {name: getattr(solution.constraints, name) for name in ("level", "equal", "head", "heads")}
     if solution.problem is not None:
         arrays |= {
             "X": solution.problem.X,
@@ -81,48 +85,44 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
         words = ", ".join(SvmStatus.__members__)
         raise InputError(f"{path}: got status {str(arrays['status'])!r}; expected one of {words}")
     version = int(_scalar(path, arrays, "format"))
-    if version not in (1, FORMAT):
-        raise InputError(f"{path}: got format {version}; expected {FORMAT}; solve and save it again")
-    svm, source = _problem(path, arrays)
+    if version not in (1, FORMAT, KINDS):
+        raise InputError(f"{path}: got format {version}; expected {FORMAT} or {KINDS}; solve and save it again")
+    constraints, norm, source = _problem(path, arrays, version)
     W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
-    found = read(svm, tol, frozen(svm.weights(W)), frozen(dual))
-    value = found.certified.value(svm)
-    if version == FORMAT:
-        _check_claims(path, arrays, found, value)
-    return Solution(
-        constraints=svm.constraints,
-        norm=svm.norm,
-        W=frozen(W),
-        dual=frozen(dual),
-        value=value,
-        certificate=found.certified.certificate,
-        status=found.status,
-        reason=_reason(path, arrays, found),
-        tol=tol,
-        iterations=_iterations(path, arrays),
-        **source,
-    )
+    found = stated(constraints, norm, frozen(W), frozen(dual), tol, source, _iterations(path, arrays))
+    if version != 1:
+        _check_claims(path, arrays, found)
+    return replace(found, reason=_reason(path, arrays, found))
 
 
-def _problem(path: Any, arrays: dict[str, Any]) -> tuple[Svm, dict[str, Any]]:
+def _problem(path: Any, arrays: dict[str, Any], version: int) -> tuple[Constraints, AbstractNorm, dict[str, Any]]:
     """What was solved and where it came from, after the arrays were seen to fit it."""
     norm = parse_norm(str(arrays["norm"]))
     W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
     for name in ("W", "dual", "a", "z"):
         if arrays[name].dtype != np.float64 or not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: {name} does not hold finite float64 numbers; save the solution again")
-    constraints = Constraints(arrays["a"], arrays["sample"], arrays["z"], arrays["token"])
-    if W.shape != constraints.shape or dual.shape != (len(constraints),):
-        raise InputError(
-            f"{path}: got W {W.shape} and dual {dual.shape}; expected {constraints.shape} and ({len(constraints)},)"
-        )
+    constraints = Constraints(
+        arrays["a"], arrays["sample"], arrays["z"], arrays["token"], **_kinds(path, arrays, version)
+    )
+    shape = constraints.shape if constraints.heads == 1 else (constraints.heads, *constraints.shape)
+    if W.shape != shape or dual.shape != (len(constraints),):
+        raise InputError(f"{path}: got W {W.shape} and dual {dual.shape}; expected {shape} and ({len(constraints)},)")
     if not 0.0 < tol < 1.0:
         raise InputError(f"{path}: got tol {tol:g}; expected a relative gap between 0 and 1")
     source = _source(path, arrays, constraints)
-    svm = Svm(constraints, norm, rational.slip(constraints, source.get("problem"), source.get("selection")))
-    if dual.min(initial=0.0) < 0.0 or not np.array_equal(svm.matrix(svm.weights(W)), W):
+    off = norm.diagonal and bool((W * (1.0 - np.eye(*constraints.shape))).any())
+    if off or dual[~constraints.equal].min(initial=0.0) < 0.0:
         raise InputError(f"{path}: a multiplier is negative, or W is not diagonal under {norm.name}; no solution is so")
-    return svm, source
+    return constraints, norm, source
+
+
+def _kinds(path: Any, arrays: dict[str, Any], version: int) -> dict[str, Any]:
+    """Levels, equalities and heads of the rows; none in the files of one head and margins of at least 1."""
+    if version != KINDS:
+        return {}
+    require(path, arrays, "level", "equal", "head", "heads")
+    return {name: arrays[name] for name in ("level", "equal", "head")} | {"heads": int(_scalar(path, arrays, "heads"))}
 
 
 def _source(path: Any, arrays: dict[str, Any], constraints: Constraints) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _source(path: Any, arrays: dict[str, Any], constraints: Constraints) -> dict
     problem = stored_problem(arrays, str(arrays.get("name", "")))
     against: Any = str(arrays["against"])
     rebuilt = problem.constraints(arrays["selection"], against=against)
-    for name in ("a", "sample", "token", "z"):
+    for name in ("a", "sample", "token", "z", "level", "equal", "head"):
         if not np.array_equal(getattr(rebuilt, name), getattr(constraints, name)):
             raise InputError(
                 f"{path}: {name} is not what its tokens, queries, scores and selection give; solve and save it again"
@@ -141,13 +141,13 @@ def _source(path: Any, arrays: dict[str, Any], constraints: Constraints) -> dict
     return {"problem": problem, "selection": frozen(problem.selection(arrays["selection"])), "against": against}
 
 
-def _check_claims(path: Any, arrays: dict[str, Any], found: Answer, value: float) -> None:
+def _check_claims(path: Any, arrays: dict[str, Any], found: Solution) -> None:
     """Compare every number and word of the file with what its arrays prove.
 
     Raises:
         InputError: one of them is another, beyond the last digits that another machine may compute.
     """
-    certificate = found.certified.certificate
+    certificate, value = found.certificate, found.value
     status, reason = str(arrays["status"]), str(arrays["reason"])
     if status != found.status.name:
         raise InputError(f"{path}: it says {status}, its arrays prove {found.status.name}; solve and save it again")
@@ -165,7 +165,7 @@ def _check_claims(path: Any, arrays: dict[str, Any], found: Answer, value: float
         raise InputError(f"{path}: it says value {claims['value']:.15g}, which is outside its bounds")
 
 
-def _reason(path: Any, arrays: dict[str, Any], found: Answer) -> str:
+def _reason(path: Any, arrays: dict[str, Any], found: Solution) -> str:
     """Why the status is what it is; also that the file said otherwise, which only those of version 1 may."""
     claimed = str(arrays["status"])
     if claimed in (found.status.name, SvmStatus.inaccurate.name):

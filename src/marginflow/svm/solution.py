@@ -44,6 +44,8 @@ class Solution:
         tol: the relative gap that was asked for.
         iterations: steps of each stage of the solver.
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
+        parts: the solution of every head where there are several, from W[h] and the multipliers of its constraints;
+            what is said of all of them rests on these. W is then (H, d, d_z), its norm that of block-diagonal weights.
     """
 
     constraints: Constraints
@@ -59,21 +61,28 @@ class Solution:
     problem: Problem | None = None
     selection: Ints | None = None
     against: Against = "all"
+    parts: tuple["Solution", ...] = ()
 
     @property
     def beta(self) -> Floats:
-        """(d,) the diagonal of W: the weights of a diagonal model.
+        """(d,) the diagonal of W, or (H, d): the weights of a diagonal model.
 
         Raises:
             InputError: the norm is one of full matrices.
         """
         if not self.norm.diagonal:
             raise InputError(f"beta: got a {self.norm.name} solution; expected l1, l2, lp:P or linf; use W")
-        return np.array(self.W.diagonal())
+        return np.array(self.W.diagonal(axis1=-2, axis2=-1))
 
     @property
     def svm(self) -> Svm:
-        """The problem that was solved."""
+        """The problem that was solved.
+
+        Raises:
+            InputError: several heads, each of which has its own.
+        """
+        if self.parts:
+            raise InputError(f"svm: got a solution of {len(self.parts)} heads; expected one of its parts")
         return Svm(self.constraints, self.norm, rational.slip(self.constraints, self.problem, self.selection))
 
     @property
@@ -91,6 +100,10 @@ class Solution:
     @cached_property
     def uniqueness(self) -> "Uniqueness":
         """Whether other weights are as good, with the number that shows it."""
+        if self.parts:
+            from marginflow.svm import heads
+
+            return heads.uniqueness(self)
         from marginflow.svm.optimum.uniqueness import uniqueness
 
         return uniqueness(self.optimum)
@@ -102,14 +115,21 @@ class Solution:
 
     @cached_property
     def rank_evidence(self) -> "Rank":
-        """Bounds of the rank of every optimum, and what they rest on."""
+        """Bounds of the rank of every optimum (of several heads: of the sum of their ranks), and what they rest on."""
+        if self.parts:
+            from marginflow.svm import heads
+
+            return heads.rank_of(self)
         from marginflow.svm.optimum.rank import rank_of
 
         return rank_of(self.optimum)
 
     @property
     def rank(self) -> int | None:
-        """The rank of every optimal W (of its diagonal, how many weights are not zero); None where it is not proved."""
+        """The rank of every optimal W (of its diagonal, how many weights are not zero); None where it is not proved.
+
+        Of several heads the rank of the block-diagonal matrix, the sum of the heads'; `parts` has each.
+        """
         return self.rank_evidence.rank
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -135,12 +155,11 @@ class Solution:
         return load_solution(path)
 
     def __repr__(self) -> str:
-        d, d_z = self.constraints.shape
         c = self.certificate
         return (
             f"Solution({self.norm.name}, {self.status.name}: value {self.value:.12g} in "
             f"{c.interval(12)}, gap {c.gap:.1e}; "
-            f"W {d} x {d_z}, {len(self.constraints)} constraints)"
+            f"W {' x '.join(map(str, self.W.shape))}, {len(self.constraints)} constraints)"
         )
 
     def _repr_html_(self) -> str:
@@ -150,7 +169,10 @@ class Solution:
             *([("reason", self.reason)] if self.reason else []),
             ("value N(W)", f"{self.value:.12g}"),
             ("certified", f"{c.interval(15)}, gap {c.gap:.1e}"),
-            ("W", " x ".join(map(str, self.constraints.shape))),
-            ("constraints", f"{len(self.constraints)}, {int((self.dual > 0).sum())} of them with a multiplier above 0"),
+            ("W", " x ".join(map(str, self.W.shape))),
+            (
+                "constraints",
+                f"{len(self.constraints)}, {int((self.dual != 0).sum())} of them with a multiplier",
+            ),
         ]
         return card(f"Solution, {self.norm.name} norm", rows)

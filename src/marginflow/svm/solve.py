@@ -128,8 +128,35 @@ def _solved(
             raise InputError("selection, against: got them with constraints; expected a Problem to choose from")
     else:
         raise InputError(f"problem: got {type(problem).__name__}; expected a Problem or its Constraints")
+    if constraints.heads > 1:
+        return _heads(constraints, chosen, float(tol), start, progress, source)
     slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
     return _solve(Svm(constraints, chosen, slip), float(tol), start, progress, source)
+
+
+def _heads(
+    constraints: Constraints,
+    norm: AbstractNorm,
+    tol: float,
+    start: Candidate | None,
+    progress: Progress | None,
+    source: dict[str, Any],
+) -> Solution:
+    """Every head by itself: they share no constraint (theory 3.4; docs/svm.md, Heads)."""
+    from marginflow.svm import heads
+
+    heads.exponent(norm)
+    if start is not None and (len(start.dual) != len(constraints) or len(start.W) != constraints.heads):
+        raise InputError(
+            f"start: got {len(start.dual)} constraints and weights {start.W.shape}; expected {len(constraints)} "
+            f"and {constraints.heads} heads"
+        )
+    parts = []
+    for h, (rows, own) in enumerate(constraints.per_head):
+        slip = rational.slip(own, source.get("problem"), source.get("selection"))
+        near = None if start is None else Candidate(start.W[h], start.dual[rows])
+        parts.append(_solve(Svm(own, norm, slip), heads.SHARE * tol, near, progress, source))
+    return heads.combine(constraints, parts, tol, source)
 
 
 def _starts(
