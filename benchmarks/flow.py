@@ -26,7 +26,7 @@ from scipy.integrate import solve_ivp
 import marginflow as mf
 from history import save
 from marginflow.flow.point import point
-from marginflow.model.loss import Exponential
+from marginflow.losses import Exponential
 from marginflow.model.objective import Objective
 from marginflow.problem.random import equal, sphere
 

@@ -11,7 +11,7 @@ import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.errors import InputError
 from marginflow.flow.integrate import resume
-from marginflow.model.loss import LOSSES
+from marginflow.losses import LOSSES
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import _NAMED
 from marginflow.report.build import build_report
@@ -25,7 +25,7 @@ import numpy as np
 
 import marginflow as mf
 from marginflow.model.combined import Combined
-from marginflow.model.loss import AbstractLoss
+from marginflow.losses import AbstractLoss
 from marginflow.norms import AbstractNorm, Frobenius
 from marginflow.svm.candidate import Candidate
 

@@ -9,9 +9,9 @@ import marginflow as mf
 from marginflow.claims import aligned
 from marginflow.diagnostics import alignment
 from marginflow.diagnostics.kkt import factored_residual
+from marginflow.losses import parse_loss
 from marginflow.model.force import force
 from marginflow.model.logits import Logits
-from marginflow.model.loss import parse_loss
 from marginflow.problem.random import sphere
 from shapes import DOORS, checked
 

@@ -70,7 +70,7 @@ _HOMES = {
 }
 
 
-_MODULES = {"losses": "marginflow.model.loss", "optim": "marginflow.optim"}
+_MODULES = {"losses": "marginflow.losses", "optim": "marginflow.optim"}
 
 
 def __getattr__(name: str) -> Any:

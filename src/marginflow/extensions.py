@@ -5,8 +5,8 @@ from inspect import isclass
 from typing import Any
 
 from marginflow.errors import InputError
+from marginflow.losses import AbstractLoss, register_loss
 from marginflow.model import registry
-from marginflow.model.loss import AbstractLoss, register_loss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.norms import AbstractNorm, register_norm
 from marginflow.optim import registry as optimisers

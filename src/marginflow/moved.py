@@ -23,6 +23,7 @@ MOVED: Final = {
     "marginflow.attractors.ends": "marginflow.claims.run_ends",
     "marginflow.attractors.rule": "marginflow.selection.rule",
     "marginflow.attractors.pictures": "marginflow.figures.attractors",
+    "marginflow.model.loss": "marginflow.losses",
     "marginflow.report.figures": "marginflow.figures.runs",
     "marginflow.flow.descent": "marginflow.optim.descend",
     "marginflow.flow.abstract": "marginflow.model.parameterization",

@@ -7,7 +7,7 @@ import marginflow as mf
 from marginflow.flow.loop import advance
 from marginflow.flow.sensitivity import Sensitivity, relative_error
 from marginflow.flow.state import Settings, first_state
-from marginflow.model.loss import parse_loss
+from marginflow.losses import parse_loss
 from marginflow.model.objective import Objective
 from marginflow.problem import named
 from marginflow.problem.random import sphere

@@ -11,7 +11,7 @@ from marginflow.flow.endings import Stationarity
 from marginflow.flow.neighbours import settled
 from marginflow.flow.state import Settings, first_state
 from marginflow.flow.trial import UPHILL, try_step
-from marginflow.model.loss import parse_loss
+from marginflow.losses import parse_loss
 from marginflow.model.objective import Objective
 from marginflow.problem.random import sphere
 from marginflow.trajectory.ended import Ended

@@ -9,8 +9,8 @@ from marginflow.flow.control import loss_rises, step_error
 from marginflow.flow.explicit import explicit_step
 from marginflow.flow.point import Point, point
 from marginflow.flow.rosenbrock import Step, step
+from marginflow.losses import parse_loss
 from marginflow.model.logits import Logits
-from marginflow.model.loss import parse_loss
 from marginflow.model.objective import Objective
 from marginflow.problem.random import sphere
 

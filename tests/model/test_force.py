@@ -4,9 +4,9 @@ import mpmath
 import numpy as np
 import pytest
 
+from marginflow.losses import Exponential, parse_loss
 from marginflow.model.force import force, log_excess
 from marginflow.model.logits import Logits
-from marginflow.model.loss import Exponential, parse_loss
 
 
 def by_hand(s, scores, mask, loss):

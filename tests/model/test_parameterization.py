@@ -10,7 +10,7 @@ import marginflow as mf
 from marginflow.errors import InputError, UndefinedError
 from marginflow.flow.point import point
 from marginflow.flow.rosenbrock import step
-from marginflow.model.loss import Exponential, parse_loss
+from marginflow.losses import Exponential, parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import (
     AbstractParameterization,

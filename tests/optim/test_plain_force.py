@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from marginflow.losses import parse_loss
 from marginflow.model.force import force
 from marginflow.model.logits import ABSENT, Logits
-from marginflow.model.loss import parse_loss
 from marginflow.model.objective import Objective
 from marginflow.model.registry import parse_parameterization
 from marginflow.optim.plain_force import PlainForce

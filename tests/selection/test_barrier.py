@@ -40,7 +40,7 @@ def test_the_least_rise_of_any_sample(loss, gaps, copies):
 
 def mf_loss(word):
     try:
-        from marginflow.model.loss import parse_loss
+        from marginflow.losses import parse_loss
     except ImportError:
         return word
     return parse_loss(word)

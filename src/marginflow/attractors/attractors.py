@@ -7,7 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Ints
 from marginflow.attractors.shares import Share
-from marginflow.model.loss import EXPONENTIAL, AbstractLoss, log_minimal_loss
+from marginflow.losses import EXPONENTIAL, AbstractLoss, log_minimal_loss
 from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Decision

@@ -16,7 +16,7 @@ from marginflow.attractors.sampled_ends import EndsMet
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
 from marginflow.errors import InputError
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.losses import AbstractLoss, parse_loss
 from marginflow.model.registry import AbstractParameterization, KeyQuery, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem

@@ -7,7 +7,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.attractors import Attractor, excess, score_class
 from marginflow.attractors.shares import Share
-from marginflow.model.loss import AbstractLoss
+from marginflow.losses import AbstractLoss
 from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.rule import judge

@@ -10,7 +10,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.model.loss import EXPONENTIAL, AbstractLoss
+from marginflow.losses import EXPONENTIAL, AbstractLoss
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
-from marginflow import rounding
 from marginflow.norms import AbstractNorm, combined_up, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against

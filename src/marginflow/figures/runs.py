@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.diagnostics.late_law import late_law
+from marginflow.diagnostics.spectrum import singular_values
 from marginflow.errors import InputError
 from marginflow.figures.style import WIDTH, drawing, label_of, log_plot, log_scales, look_of
 from marginflow.norms import parse_norm

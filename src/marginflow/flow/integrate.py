@@ -12,8 +12,8 @@ from marginflow.flow.loop import run
 from marginflow.flow.neighbours import CLEAR, settled
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
+from marginflow.losses import AbstractLoss, parse_loss
 from marginflow.model.heads import draw, map_of, sized, start
-from marginflow.model.loss import AbstractLoss, parse_loss
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem

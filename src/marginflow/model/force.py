@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.losses import AbstractLoss
 from marginflow.model.logits import Logits, flat_index, sample_starts
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.outputs import Outputs
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import Force, force, log_excess
 from marginflow.model.heads import map_of
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.problem.problem import Problem
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
+from marginflow.losses import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.heads import draw, sized, start
-from marginflow.model.loss import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import parse_parameterization

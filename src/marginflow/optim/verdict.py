@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.errors import InputError
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.outputs import Outputs
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier

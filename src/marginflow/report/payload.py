@@ -9,8 +9,8 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.late_law import POWER_SENTENCE, LateLaw, late_law, spectrum_of
-from marginflow.diagnostics.spectrum import singular_values
 from marginflow.diagnostics.ratio import comparison, weights_in
+from marginflow.diagnostics.spectrum import singular_values
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.real import PATCH_CORNERS
@@ -205,7 +205,9 @@ def _law_data(law: LateLaw | None, own: Solution | None) -> dict[str, Any]:
         "law": law.text,
         "power": law.power,
         "power_source": law.power_source,
-        "spectrum_power": None if ambiguous or own.rank == min(own.W.shape[-2:]) * len(own.parts or (own,)) else law.off_support,
+        "spectrum_power": None
+        if ambiguous or own.rank == min(own.W.shape[-2:]) * len(own.parts or (own,))
+        else law.off_support,
         "spectrum_note": (
             f"The dual allows {support} directions where the solution found has rank {own.rank}: "
             "no pace is predicted for the others."

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from marginflow.model.loss import AbstractLoss
+from marginflow.losses import AbstractLoss
 from marginflow.model.outputs import Outputs
 from marginflow.problem.problem import Problem
 

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of, of_head
 from marginflow.model.logits import Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.constraints import Constraints
@@ -138,9 +138,7 @@ class Judge:
             self.known[key] = stability.decide(self.heads[h][1], self.parameterization.flow_norm, selected)
         return self.known[key]
 
-    def _parts(
-        self, at: Selected, decisions: list[stability.Decision], arrays: dict[str, Floats]
-    ) -> list[Part]:
+    def _parts(self, at: Selected, decisions: list[stability.Decision], arrays: dict[str, Floats]) -> list[Part]:
         """Every head beside the SVM of its tokens."""
         outputs = Outputs(self.problem.output)
         log_slope = outputs.spread(self.loss.log_slope(outputs.sum(at.scores)))

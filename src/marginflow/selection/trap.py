@@ -122,9 +122,7 @@ def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Pa
     needed = 1.0 + (BEHIND + max(0.0, math.log(better) if better > 0.0 else 0.0)) / acting
     tied = math.log(2.0 * ties) / acting if ties else 0.0
     lower = [head.solution.certificate.lower for head in heads]
-    return [
-        Confinement(acting, _left(joint, lower[:h] + lower[h + 1 :], r), needed, tied) for h in range(len(heads))
-    ]
+    return [Confinement(acting, _left(joint, lower[:h] + lower[h + 1 :], r), needed, tied) for h in range(len(heads))]
 
 
 def _joint(norms: Sequence[float], r: int) -> float:

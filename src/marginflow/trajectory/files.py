@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.errors import InputError
-from marginflow.model.loss import AbstractLoss, parse_loss
+from marginflow.losses import AbstractLoss, parse_loss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import read_npz, write_npz

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marginflow.model.loss import EXPONENTIAL, AbstractLoss
+from marginflow.losses import EXPONENTIAL, AbstractLoss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
+from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
-from marginflow.model.loss import AbstractLoss
 from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.norms import parse_norm

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from marginflow.errors import InputError, UndefinedError
-from marginflow.model.loss import EXPONENTIAL, LOSSES
+from marginflow.losses import EXPONENTIAL, scalar_words
 from marginflow.model.registry import PARAMETERIZATIONS, parse_parameterization
 from marginflow.norms import parse_norm
 from marginflow.problem.named import FAMILIES, parameters
@@ -113,7 +113,7 @@ def _settings(top: Section) -> Settings:
     settings = Settings(
         until_margin=until_margin,
         until=flow.word("until", "margin", ("margin", "verdict")),
-        loss=flow.word("loss", EXPONENTIAL.word, tuple(LOSSES)),
+        loss=flow.word("loss", EXPONENTIAL.word, scalar_words()),
         rtol=flow.number("rtol", 1e-6, 1e-12, 1e-2),
         margins=tuple(
             sorted(
