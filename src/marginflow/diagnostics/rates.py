@@ -79,8 +79,9 @@ def factored_correction(log_excess: Floats, gamma: float, rho: Floats, component
 
 
 def log_prefactors(problem: Problem, constraints: Constraints, loss: AbstractLoss = EXPONENTIAL) -> Floats:
-    """(C,) log kappa_c, kappa = -l'(u) (gamma_opt - gamma_l) / outputs, u the best of the row's output; e -> sum kappa e^-m
-    (theory 3.3).
+    """(C,) log kappa_c, kappa = -l'(u) (gamma_opt - gamma_l) / outputs; e -> sum kappa e^-m (theory 3.3).
+
+    u is the best that the row's output can be.
 
     For the constraints of the optimal tokens.
     """

@@ -13,7 +13,7 @@ from marginflow.norms import AbstractNorm, combined_up, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against
 from marginflow.svm.program import Svm
-from marginflow.svm.proof.certificate import certify
+from marginflow.svm.proof.certificate import certify, margins_down
 
 
 if TYPE_CHECKING:
@@ -102,21 +102,19 @@ def _bounds(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNor
     if p is None:
         return 0.0, math.inf
     q = math.inf if p == 1.0 else 1.0 if p == math.inf else p / (p - 1.0)
-    sizes, duals, least = [], [], math.inf
+    W, duals, least = _unit(W), [], math.inf
     for (rows, own), w in zip(constraints.per_head, W, strict=True):
-        total = rounding.up(float(dual[rows].sum()), len(rows))
-        if len(rows) == 0 or total == 0.0:
-            # No force pulls this head: it adds nothing to the dual, and its size counts.
-            sizes.append((norm.value_upper(w), 1.0))
-            least = min(least, float(own.margins(w).min(initial=math.inf)) * (1.0 - 1e-9) if len(rows) else math.inf)
-            continue
-        found = certify(Svm(own, norm), w, dual[rows]).certificate
-        if not (found.lower > 0 and math.isfinite(found.upper)):
-            return 0.0, math.inf
-        sizes.append((found.upper, found.margin))
-        duals.append(rounding.up(total / found.lower, 2))
-        least = min(least, found.margin)
-    whole = combined_up([rounding.up(value * margin, 2) for value, margin in sizes], p)
+        svm = Svm(own, norm)
+        least = min(least, float(margins_down(svm, w).min(initial=math.inf)))
+        # A head that no force pulls adds nothing to the dual matrix; its size counts all the same.
+        if dual[rows].any():
+            lower = certify(svm, w, dual[rows]).certificate.lower
+            if not lower > 0.0:
+                return 0.0, math.inf
+            duals.append(rounding.up(float(dual[rows].sum()) / lower, len(rows) + 2))
+    if not least > 0.0:
+        return 0.0, math.inf
+    whole = combined_up([norm.value_upper(w) for w in W], p)
     lower = rounding.down(rounding.sum_down(dual) / combined_up(duals, q), 2)
     return lower, rounding.up(whole / least, 2)
 

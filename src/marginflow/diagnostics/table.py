@@ -21,6 +21,7 @@ from marginflow.diagnostics.spectrum import (
     stable_rank,
 )
 from marginflow.errors import InputError
+from marginflow.model.parameterization import Arrays
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, grid
 from marginflow.svm.proof.svm_status import SvmStatus
@@ -111,8 +112,8 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
         singular_values (S, k), resolved (S, k): 1 where the direction is known; effective_rank, stable_rank.
         rho (S, k): singular values of the force over the largest, the growth powers [5.2].
         attention_entropy: mean over samples, in nats.
-    Of several heads norms, R, residuals, singular values and rho are those of the block-diagonal W and G; defects, drifts
-    and angles those of the worst head.
+    Of several heads norms, R, residuals, singular values and rho are those of the block-diagonal W and G; defects,
+    drifts and angles those of the worst head.
     With each solution: value_ratio_<norm>, N(W)/m_min over the certified value; cos_<norm>, distance_<norm>
     and angle_<norm> (between the leading singular spaces) where the solution is unique, nan else;
     face_<norm>: the share of W outside the spaces that hold every optimum (nuclear norm).
@@ -195,7 +196,7 @@ def _structure(seen: Snapshot, path: Trajectory) -> dict[str, Any]:
         "alignment_rates": math.nan,
     }
     if list(heads[0]) in (["K", "Q"], ["k", "q"]):
-        now, first = ([tuple(one.values()) for one in each] for each in (heads, start))
+        now, first = ([_pair(one) for one in each] for each in (heads, start))
         row["conserved_drift"] = max(relative_drift(a, b) for a, b in zip(first, now, strict=True))
         row["balance"] = balance(*seen.arrays.values())
         if now[0][0].ndim == 2:
@@ -224,6 +225,11 @@ def _compared(seen: Snapshot, solution: Solution) -> dict[str, Any]:
         off = [_off_face(w, part) for w, part in zip(_blocks(W), solution.parts or (solution,), strict=True)]
         out["face_nuclear"] = math.hypot(*off) / size if size else 0.0
     return out
+
+
+def _pair(arrays: Arrays) -> tuple[Floats, Floats]:
+    first, second = arrays.values()
+    return first, second
 
 
 def _blocks(W: Floats) -> Floats:

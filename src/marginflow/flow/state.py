@@ -1,7 +1,7 @@
 """What a batch of flows carries from step to step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.point import Point, point
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
+from marginflow.model.outputs import Outputs
 from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 
@@ -125,7 +126,7 @@ def map_arrays(function: Callable[..., Any], first: Any, *rest: Any) -> Any:
     """Apply `function` to every array of (nested) dataclasses of one type; what all runs share stays as it is."""
     if isinstance(first, np.ndarray):
         return function(first, *rest)
-    if not is_dataclass(first):
+    if first is None or isinstance(first, Outputs):
         return first
     parts = {
         f.name: map_arrays(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest)) for f in fields(first)

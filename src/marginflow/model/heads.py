@@ -31,10 +31,9 @@ def of_head(problem: Problem, h: int) -> tuple[Ints, Problem]:
 def sized(parameterization: AbstractParameterization, problem: Problem, init: Any = None) -> AbstractParameterization:
     """The same with everything in numbers; `init` is a start of the user's, whose first head says what is left open."""
     if problem.counts[1] > 1 and init is not None:
-        with_names = (
-            init.items() if isinstance(init, dict) else enumerate(init if isinstance(init, tuple | list) else [init])
-        )
-        first = {name: array[0] if np.ndim(array) > 0 and len(array) else array for name, array in with_names}
+        listed = init if isinstance(init, dict | tuple | list) else [init]
+        named = listed.items() if isinstance(listed, dict) else enumerate(listed)
+        first = {name: array[0] if np.ndim(array) > 0 and len(array) else array for name, array in named}
         init = first if isinstance(init, dict) else tuple(first.values())
     return parameterization.sized(problem.d, problem.d_z, init)
 

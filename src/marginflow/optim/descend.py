@@ -126,7 +126,10 @@ def descend_many(
     count = _count(None if one else len(given), seeds, inits)
     given = given * count if one else given
     numbers = [0] * count if seeds is None else [_whole("seed", x, 0) for x in seeds]
-    _check(iterations, until_margin, scale, batch, min(p.n for p in given))
+    _check(iterations, until_margin, scale, batch, min(p.counts[0] for p in given))
+    several = next((p.counts[1] for p in given if p.counts[1] > 1), 1)
+    if several > 1:
+        raise InputError(f"descend: got a problem of {several} heads; expected one head; `integrate` follows several")
     models, starts = [], []
     for i, p in enumerate(given):
         init = None if inits is None else inits[i]

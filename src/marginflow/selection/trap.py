@@ -87,8 +87,8 @@ def confine(
 def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
     """The bounds for each head of a run; None where its margins are too small for any.
 
-    Heads are one W with blocks, and the theorem is about that one: the least margin, the excess and the energy are those
-    of all heads. Of the joint norm a head can have what the least norms of the others leave it.
+    Heads are one W with blocks, and the theorem is about that one: the least margin, the excess and the energy are
+    those of all heads. Of the joint norm a head can have what the least norms of the others leave it.
     """
     r = parameterization.degree
     shift = max(float(head.log_slope.max()) for head in heads)
@@ -190,7 +190,7 @@ def _pulls(problem: Problem, selected: Ints, log_slope: Floats) -> _Pulls:
 def _weights(
     parameterization: AbstractParameterization, arrays: dict[str, Floats], problem: Problem
 ) -> tuple[Floats, float]:
-    """W, and |theta|^2. |theta|^r / r, r the degree, is not below its norm: |W|_* <= (|K|^2 + |Q|^2) / 2 (theory 3.4)."""
+    """W, and |theta|^2: the norm of W is at most |theta|^r / r, r the degree (theory 3.4)."""
     lift = parameterization.map(problem.d, problem.d_z)
     W = lift.weights(lift.pack(arrays)[None])[0]
     return W, rounding.up(sum(float((array * array).sum()) for array in arrays.values()), 64)
