@@ -71,6 +71,11 @@ def attractors(
         UndefinedError: diagonal weights for tokens and queries of different dimensions.
     """
     problem = as_problem(problem)
+    if not problem.plain:
+        raise InputError(
+            f"attractors: got {problem}; expected one head, an output a row and scores; of several heads "
+            "the ends are all combinations of the ends of each head, asked for by its own rows"
+        )
     parameterization = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     _check(sample, scales, seed, processes)
     loss = parse_loss(loss)

@@ -17,6 +17,8 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
     Its `sentence` says no more than was proved; `only_minimal_loss` and `below(zero_loss)` are the facts.
     """
     model = parse_parameterization(parameterization)
+    if not problem.plain:
+        return None
     if capped(model, problem):
         return None
     try:
