@@ -15,6 +15,10 @@ SMALLEST_NORM: Final = 1e-140
 """Below it the squares of the force lose digits, and the force is scaled first."""
 
 
+SMALL_OUTPUT: Final = 1e-3
+"""Outputs below it are taken from the logits in logarithms by losses that are functions of log u."""
+
+
 @dataclass(frozen=True, eq=False)
 class Force:
     """The descent direction in the logits, of unit length, and its size.
@@ -93,7 +97,13 @@ def force(s: Logits, scores: Floats, loss: AbstractLoss, outputs: Outputs | None
     gbar = top_score + shift
     u = gbar if outputs is None else outputs.spread(outputs.sum(gbar[..., 0]))[..., None]
     slope_gradient = p * (lead - shift) * loss.curvature(u)
-    factor = loss.log_slope(u) - np.log(total)
+    log_slope = loss.log_slope(u)
+    if loss.of_log and (u < SMALL_OUTPUT).any():
+        own = _of_log(q - np.log(total), scores, loss, outputs)
+        log_slope, slope_gradient = (
+            np.where(u < SMALL_OUTPUT, a, b) for a, b in zip(own, (log_slope, slope_gradient), strict=True)
+        )
+    factor = log_slope - np.log(total)
     acts = lead != 0.0
     reach = np.where(acts, q, -np.inf)
     first = (reach + factor).reshape(shape[0], -1).argmax(axis=1) + sample_starts(shape)[:, 0]
@@ -113,6 +123,29 @@ def force(s: Logits, scores: Floats, loss: AbstractLoss, outputs: Outputs | None
     m = shape[1] if outputs is None else outputs.m
     log_norm = lead_high[:, 0, 0] + ((lead_low + lead_factor)[:, 0, 0] + np.log(norm) - np.log(m))
     return Force(F / norm[:, None, None], log_norm, p, slope_gradient, top, -reach.max(axis=2), outputs)
+
+
+def _of_log(log_p: Floats, scores: Floats, loss: AbstractLoss, outputs: Outputs | None) -> tuple[Floats, Floats]:
+    """log(-l') (B, n, 1) and p (gamma - gbar) times the curvature (B, n, T) of a function of log u, from logarithms.
+
+    On a wrong plateau u is e^-1000, and what reacts is the share q_l = p_l gamma_l / u of each token in it:
+    d log u = sum_l q_l ds_l - sum_i (sum_{l in i} q_l) sum_{l in i} p_l ds_l.
+    """
+    with np.errstate(divide="ignore"):
+        parts = log_p + np.log(scores)
+    log_u = _logsumexp(parts)
+    if outputs is not None:
+        log_u = outputs.spread(outputs.logsumexp(log_u))
+    share = np.exp(parts - log_u[..., None])
+    sway = share - np.exp(log_p) * share.sum(axis=2, keepdims=True)
+    return loss.log_slope_at(log_u)[..., None], sway * loss.curvature_at(log_u)[..., None]
+
+
+def _logsumexp(v: Floats) -> Floats:
+    """Over the last axis; -inf where all are."""
+    most = np.maximum(v.max(axis=-1), -1e308)
+    with np.errstate(divide="ignore"):
+        return np.asarray(most + np.log(np.exp(v - most[..., None]).sum(axis=-1)))
 
 
 def log_excess(
@@ -145,6 +178,13 @@ def log_excess(
     middle = (delta > 1e-17) & (delta <= 30.0)
     log_expm1[middle] = (np.log(np.expm1(np.where(middle, delta, 1.0))) - offset[:, None])[middle]
     each = loss.log_gain(top, log_expm1, offset[:, None])
+    if loss.of_log:
+        # Far from the best u is not 1 - delta but what the logits say.
+        with np.errstate(divide="ignore"):
+            log_u = _logsumexp(logits - log_total[..., None] + np.log(scores))
+            log_u = log_u if outputs is None else outputs.logsumexp(log_u)
+            far = loss.log_gain_at(np.log(top), log_u) - offset[:, None]
+        each = np.where(delta > 0.1 * top, far, each)
     most = each.max(axis=1)
     inside = most + np.log(np.exp(each - most[:, None]).sum(axis=1)) - np.log(each.shape[1])
     return np.asarray(offset + inside)
