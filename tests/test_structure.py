@@ -26,6 +26,7 @@ FLOORS = {
     "npz": 0,
     "problem": 1,
     "losses": 2,
+    "optimal_attention": 3,
     "svm": 4,
     "model": 4,
     "heads": 4,

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         KeyQuery as KeyQuery,
     )
     from marginflow.optim.descend import descend as descend, descend_many as descend_many
+    from marginflow.optimal_attention.find import faces as faces
     from marginflow.problem.constraints import Constraints as Constraints
+    from marginflow.problem.faces import Faces as Faces
     from marginflow.problem.named import load as load
     from marginflow.problem.problem import Problem as Problem
     from marginflow.svm.proof.svm_status import SvmStatus as SvmStatus
@@ -43,6 +45,8 @@ moved.install()
 _HOMES = {
     "Problem": "marginflow.problem.problem",
     "Constraints": "marginflow.problem.constraints",
+    "Faces": "marginflow.problem.faces",
+    "faces": "marginflow.optimal_attention.find",
     "load": "marginflow.problem.named",
     "solve": "marginflow.svm.solve",
     "solve_many": "marginflow.svm.solve",

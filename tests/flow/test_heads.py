@@ -109,7 +109,7 @@ def test_files_and_going_on_keep_the_bits(tmp_path):
 
 
 def test_the_list_of_ends_refuses_several_heads():
-    with pytest.raises(InputError, match="all combinations of the ends of each head"):
+    with pytest.raises(InputError, match="all combinations of the ends of each"):
         mf.attractors(several_heads(0), "w")
 
 

@@ -73,8 +73,8 @@ def attractors(
     problem = as_problem(problem)
     if not problem.plain:
         raise InputError(
-            f"attractors: got {problem}; expected one head, an output a row and scores; of several heads "
-            "the ends are all combinations of the ends of each head, asked for by its own rows"
+            f"attractors: got {problem!r}; expected one head, an output a sample, and scores; the ends of "
+            "several heads are all combinations of the ends of each: list those of problem.of_head(0), of_head(1), ..."
         )
     parameterization = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     _check(sample, scales, seed, processes)

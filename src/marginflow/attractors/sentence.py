@@ -17,9 +17,7 @@ def known_ends(problem: Problem, parameterization: AbstractParameterization | st
     Its `sentence` says no more than was proved; `only_minimal_loss` and `below(zero_loss)` are the facts.
     """
     model = parse_parameterization(parameterization)
-    if not problem.plain:
-        return None
-    if capped(model, problem):
+    if not problem.plain or capped(model, problem):
         return None
     try:
         candidates = Candidates.of(problem, model.diagonal)

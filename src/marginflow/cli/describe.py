@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import DATA_HELP, JsonFlag, number, print_json, progress
+from marginflow.cli.output import DATA_HELP, LOSS_HELP, JsonFlag, number, print_json, progress
 from marginflow.errors import InputError
 
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def describe(
     data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
+    loss: Annotated[str | None, typer.Option(help=LOSS_HELP)] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the named problems and their parameters.")] = False,
     json: JsonFlag = False,
 ) -> int:
@@ -31,7 +32,7 @@ def describe(
 
     problem = load(data)
     with progress("describe", "nothing is said of it") as show:
-        found = describe_problem(problem).to_dict()
+        found = describe_problem(problem, loss).to_dict()
         show("where training can end")
         found |= {"ends": possible_ends(problem)}
     if json:
@@ -73,19 +74,45 @@ def possible_ends(problem: "Problem") -> dict[str, str | None]:
 def _text(f: dict[str, Any]) -> str:
     lengths = f["lengths"]
     tokens = f"{lengths['min']}" if lengths["min"] == lengths["max"] else f"{lengths['min']}..{lengths['max']}"
+    shape = "".join(
+        f", {word}"
+        for word, there in (
+            (f"{f['outputs']} outputs", f["outputs"] != f["n"]),
+            (f"{f['heads']} heads", f["heads"] > 1),
+            (f"values in R^{f['values']}", f["values"] is not None),
+        )
+        if there
+    )
+    equal = f", {f['equalities']} of them equalities" if f["equalities"] else ""
     lines = [
-        f"{f['name']}: {f['n']} samples of {tokens} tokens, d = {f['d']}, d_z = {f['d_z']}",
-        f"constraints      {f['constraints']} of rank one in {f['d'] * f['d_z']} dimensions",
+        f"{f['name']}: {f['n']} samples of {tokens} tokens, d = {f['d']}, d_z = {f['d_z']}{shape}",
+        *([] if f["faces"] is None else _faces(f)),
+        f"constraints      {f['constraints']} of rank one in {f['heads'] * f['d'] * f['d_z']} dimensions{equal}",
         f"independent      {_yes(f['independent'])} (independent constraints can always be separated)",
         f"separable        {_yes(f['separable'])}: {f['proof']}",
         f"diagonal model   {_yes(f['diagonal_separable'])}: {f['diagonal_proof']}",
-        f"score gap        least {number(f['score_gap']['least'])} (sample {f['score_gap']['sample']}), "
-        f"median {number(f['score_gap']['median'])}",
-        f"ties             {f['ties']} pairs of non-optimal tokens with equal score",
-        f"minimal loss     {number(f['minimal_loss'])} (exponential), log {number(f['log_minimal_loss'])}",
     ]
+    if f["score_gap"] is not None:
+        lines += [
+            f"score gap        least {number(f['score_gap']['least'])} (sample {f['score_gap']['sample']}), "
+            f"median {number(f['score_gap']['median'])}",
+            f"ties             {f['ties']} pairs of non-optimal tokens with equal score",
+        ]
+    word = f["loss"] or "exponential"
+    lines.append(f"minimal loss     {number(f['minimal_loss'])} ({word}), log {number(f['log_minimal_loss'])}")
     lines += [f"ends of {word:8} {sentence}" for word, sentence in f["ends"].items() if sentence]
     return "\n".join(lines)
+
+
+def _faces(f: dict[str, Any]) -> list[str]:
+    found = f["faces"]
+    state = "shares unique" if found["unique"] else "shares not unique"
+    state += ", members proved" if found["decided"] else ", members not proved"
+    lines = [
+        f"faces of {f['loss']}: {found['several']} of {f['n']} samples end on several tokens, at most "
+        f"{found['largest']}; {state}; least loss within {found['gap']:.1e}"
+    ]
+    return lines + ([f"                 {found['reason']}"] if found["reason"] else [])
 
 
 def _yes(value: bool | None) -> str:

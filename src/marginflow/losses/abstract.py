@@ -1,5 +1,6 @@
 """What a loss of one output has to say: of any output in R^k, and in logarithms of a scalar one that decreases."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -22,10 +23,14 @@ class AbstractOutputLoss(ABC):
     Attributes:
         word: what files and the command line call it.
         convex: whether l is convex in u. (Whether it is convex in W is another question: `log` with scores 0 and 1 is.)
+        smooth: a Lipschitz constant of the gradient; inf where none is known, and then nothing is proved of faces.
+        bend: |D^3 l[h, h, h]| <= bend |h| D^2 l[h, h] (generalised self-concordance); inf where none is known.
     """
 
     word: str
     convex: bool
+    smooth: float = math.inf
+    bend: float = math.inf
 
     @abstractmethod
     def value(self, u: Floats, labels: Ints | Floats | None) -> Floats:
@@ -38,6 +43,10 @@ class AbstractOutputLoss(ABC):
     @abstractmethod
     def hessian(self, u: Floats, labels: Ints | Floats | None) -> Floats:
         """(..., outputs, k, k) its second derivatives at u (..., outputs, k)."""
+
+    def gradient_terms(self, u: Floats, labels: Ints | Floats | None) -> Floats:
+        """(..., outputs, k) the sizes of what `gradient` adds up: it errs by a few roundings of these times 1 + |u|."""
+        return np.abs(self.gradient(u, labels))
 
     @abstractmethod
     def check(self, problem: Problem) -> None:

@@ -1,5 +1,6 @@
 """Cross-entropy over classes, with label smoothing."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,10 @@ class CrossEntropy(AbstractOutputLoss):
 
     smoothing: float = 0.0
     convex: bool = field(default=True, init=False)
+    # The eigenvalues of diag p - p p' are at most 1/2; its change along h is a third moment about the mean, at most
+    # the range of h times the second, and the range is at most sqrt 2 |h|.
+    smooth: float = field(default=0.5, init=False)
+    bend: float = field(default=math.sqrt(2.0), init=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.smoothing, bool) or not isinstance(self.smoothing, int | float):
@@ -65,6 +70,9 @@ class CrossEntropy(AbstractOutputLoss):
         others = np.broadcast_to(p[..., None, :], out.shape) * (1.0 - np.eye(u.shape[-1]))
         out[..., j, j] = p * others.sum(axis=-1)
         return np.asarray(out)
+
+    def gradient_terms(self, u: Floats, labels: Ints | Floats | None) -> Floats:
+        return np.asarray(np.abs(self.gradient(u, labels)) + 2.0 * self.smoothing)
 
     def check(self, problem: Problem) -> None:
         if problem.values is None or problem.labels is None:

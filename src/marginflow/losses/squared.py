@@ -16,6 +16,8 @@ class Squared(AbstractOutputLoss):
 
     word: str = field(default="squared", init=False)
     convex: bool = field(default=True, init=False)
+    smooth: float = field(default=1.0, init=False)
+    bend: float = field(default=0.0, init=False)
 
     def value(self, u: Floats, labels: Ints | Floats | None) -> Floats:
         off = self.gradient(u, labels)
@@ -29,6 +31,9 @@ class Squared(AbstractOutputLoss):
     def hessian(self, u: Floats, labels: Ints | Floats | None) -> Floats:
         k = u.shape[-1]
         return np.broadcast_to(np.eye(k), (*u.shape, k))
+
+    def gradient_terms(self, u: Floats, labels: Ints | Floats | None) -> Floats:
+        return np.asarray(2.0 * np.abs(u) + np.abs(self.gradient(u, labels)))
 
     def check(self, problem: Problem) -> None:
         if problem.values is None:

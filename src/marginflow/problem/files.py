@@ -12,12 +12,14 @@ import numpy as np
 from marginflow.arrays import frozen
 from marginflow.errors import InputError
 from marginflow.npz import read_npz, require, write_npz
+from marginflow.problem.next_token import label_scores, next_token
 from marginflow.problem.problem import Problem
 
 
 NAMES: Final = ("token_names", "sample_names")
 SHAPE: Final = ("output", "head", "values", "labels")
-KNOWN: Final = ("X", "z", "scores", "y", "v", "mask", *NAMES, *SHAPE)
+NEXT_TOKEN: Final = ("sequences", "embedding", "labels_token")
+KNOWN: Final = ("X", "z", "scores", "y", "v", "mask", *NAMES, *SHAPE, *NEXT_TOKEN)
 """The arrays of a problem file."""
 
 
@@ -28,11 +30,12 @@ _PARTS: Final = {"score": "scores", "mask": "mask", "len": "mask", "pad": "mask"
 def read_problem(path: Path) -> Problem:
     """Read a problem; nothing in the file is executed or unpickled.
 
-    The file holds X (n, T, d), z (n, d_z), and either scores (n, T), or y (n,) and v (d,), or values (n, T, k) and
-    labels; output (n,) and head (n,) where rows add up or use several heads; mask (n, T) or lengths
-    (n,) marks the tokens that exist where sequences are ragged; token_names (n, T) and sample_names (n,) are strings
-    for people. Other arrays are left alone with a warning, unless their name could be a misspelt one of these. Of a
-    saved run or solution the problem inside is read.
+    The file holds X (n, T, d), z (n, d_z), and one of: scores (n, T); y (n,) and v (d,); values (n, T, k) and labels;
+    labels_token (n,), the place of the next token in each row. output (n,) and head (n,) stand where rows add up or use
+    several heads; mask (n, T) or lengths (n,) marks the tokens that exist in ragged sequences; token_names (n, T)
+    and sample_names (n,) are strings for people. Or it holds sequences (N, L) of token ids, padded with -1, and
+    embedding (K, d). Other arrays are left alone with a warning, unless their name could be a misspelt one of these. Of
+    a saved run or solution the problem inside is read.
 
     Raises:
         InputError: the file is missing, damaged, not an .npz, or does not hold a problem.
@@ -41,13 +44,16 @@ def read_problem(path: Path) -> Problem:
     if "dual" in data or any(name.startswith("snapshot_") for name in data):
         return _inside(path, data)
     _unknown(path, sorted(set(data) - set(KNOWN)))
+    if "sequences" in data or "embedding" in data:
+        return _from_sequences(path, data)
     missing = sorted({"X", "z"} - set(data))
     if missing:
         raise InputError(f"{path}: array {missing[0]} is missing; expected X, z and either scores or y and v")
-    given = sorted(set(data) & {"scores", "y", "v", "values", "labels"})
-    if given not in (["scores"], ["v", "y"], ["labels", "values"]):
+    given = sorted(set(data) & {"scores", "y", "v", "values", "labels", "labels_token"})
+    if given not in (["scores"], ["v", "y"], ["labels", "values"], ["labels_token"]):
         raise InputError(
-            f"{path}: got {given or 'no scores'}; expected either scores, or both y and v, or both values and labels"
+            f"{path}: got {given or 'no scores'}; expected either scores, or both y and v, or both values and labels, "
+            "or labels_token"
         )
     options: dict[str, Any] = {key: data.get(key) for key in ("mask", *NAMES)}
     if "y" in data:
@@ -55,7 +61,20 @@ def read_problem(path: Path) -> Problem:
             raise InputError(f"{path}: got output or head beside y and v; expected scores (n, T) with them")
         return Problem.from_head(data["X"], data["z"], data["y"], data["v"], name=str(path), **options)
     options |= {key: data.get(key) for key in SHAPE}
-    return Problem(data["X"], data["z"], data.get("scores"), name=str(path), **options)
+    scores = data.get("scores")
+    if "labels_token" in data:
+        scores = label_scores(data["X"], data["labels_token"])
+    return Problem(data["X"], data["z"], scores, name=str(path), **options)
+
+
+def _from_sequences(path: Path, data: Mapping[str, Any]) -> Problem:
+    """Next-token prediction from token ids."""
+    others = sorted(set(data) & set(KNOWN) - {"sequences", "embedding"})
+    if others or not {"sequences", "embedding"} <= set(data):
+        raise InputError(
+            f"{path}: got {sorted(set(data) & set(KNOWN))}; expected sequences and embedding, and no others"
+        )
+    return next_token(data["sequences"], data["embedding"], name=str(path))
 
 
 def _inside(path: Path, data: Mapping[str, Any]) -> Problem:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from marginflow.errors import InputError
-from marginflow.problem import planted, random, real, sentences
+from marginflow.problem import next_token_sets, planted, random, real, sentences
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
 
@@ -14,6 +14,7 @@ from marginflow.problem.problem import Problem
 FAMILIES: dict[str, Callable[..., Problem | Planted]] = {
     "digits": real.digits,
     "sentences": sentences.sentences,
+    "next-token": next_token_sets.next_token_set,
     "sphere": random.sphere,
     "gaussian": random.gaussian,
     "equal": random.equal,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +11,11 @@ from marginflow.errors import InputError
 from marginflow.notebook import card, number, sentence
 from marginflow.problem.checks import as_scores, as_tokens, refuse_equal_tokens, refuse_ties
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.faces import Faces
 from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
 from marginflow.problem.outputs import as_index, as_labels, as_values
-
-
-Against = Literal["all", "worse", "better"]
+from marginflow.problem.rows import Against as Against, rows_of_faces, rows_of_selection
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -157,6 +156,27 @@ class Problem:
         object.__setattr__(problem, "v", frozen(v))
         return problem
 
+    @staticmethod
+    def next_token(sequences: Any, embedding: Any, *, name: str = "", vocabulary: Any = None) -> "Problem":
+        """A row per (sequence, position): tokens = the prefix, query = its last token, score 1 at the next token.
+
+        For the loss "log". Positions whose next token has not occurred in the prefix are left out, with a warning that
+        says how many: their loss is infinite whatever the weights. Others left out have one token to attend to.
+
+        Args:
+            sequences: lists of token ids 0..K-1, or an array (N, L) padded with -1.
+            embedding: (K, d) the vector of each token.
+            name: kept for messages and reports.
+            vocabulary: (K,) strings for people; the ids when None.
+
+        Raises:
+            InputError: ids outside the embedding, padding inside a sequence, two ids with one vector, or no position
+                left.
+        """
+        from marginflow.problem.next_token import next_token
+
+        return next_token(sequences, embedding, name=name, vocabulary=vocabulary)
+
     def __repr__(self) -> str:
         low, high = int(self.lengths.min()), int(self.lengths.max())
         tokens = f"{low}" if low == high else f"{low}..{high}"
@@ -238,6 +258,26 @@ class Problem:
         object.__setattr__(self, "token_names", as_token_names(token_names, self.mask))
         object.__setattr__(self, "sample_names", as_sample_names(sample_names, self.n))
 
+    def of_head(self, head: int) -> "Problem":
+        """The rows of one head, each an output of its own: with fixed scores heads meet only in the size of the pull.
+
+        Raises:
+            InputError: no such head, or tokens with values, whose pull depends on the other heads.
+        """
+        self._need_scores("of_head")
+        if not 0 <= head < self.counts[1]:
+            raise InputError(f"head: got {head}; expected 0..{self.counts[1] - 1}")
+        own = self.head == head
+        return Problem(
+            self.X[own],
+            self.z[own],
+            self.scores[own],
+            mask=self.mask[own],
+            name=f"{self.name} head {head}".strip(),
+            token_names=None if self.token_names is None else self.token_names[own],
+            sample_names=None if self.sample_names is None else self.sample_names[own],
+        )
+
     @property
     def n(self) -> int:
         """The number of samples."""
@@ -303,10 +343,11 @@ class Problem:
             )
 
     def constraints(self, selection: Any = None, *, against: Against = "all") -> Constraints:
-        """The SVM constraints (x_selected - x_l)' W z_i >= 1.
+        """The SVM constraints (x_selected - x_l)' W z_i >= 1, and = 0 between the members of a face.
 
         Args:
-            selection: (n,) token index per sample; the optimal tokens when None.
+            selection: (n,) token index per sample; the optimal tokens when None. Or the `Faces` of a loss: their
+                reference tokens are selected, other members stay level with them, all others constrain.
             against: which tokens l: "all" others, only the "worse" ones (smaller score than the selected
                 token) or only the "better" ones. Equal scores are neither.
 
@@ -316,39 +357,22 @@ class Problem:
             W can satisfy.
 
         Raises:
-            InputError: a selection of the wrong shape, or of a token that does not exist.
+            InputError: a selection of the wrong shape, or of a token that does not exist; faces of another problem, or
+                whose shares are not unique: there is then no one set of equalities that training keeps.
         """
+        if isinstance(selection, Faces):
+            return rows_of_faces(self, selection, against)
         if selection is None and against == "all":
             return self._constraints
         if against != "all":
             self._need_scores(f"against {against!r}")
-        return self._rows(self.selection(selection), against)
+        return rows_of_selection(self, self.selection(selection), against)
 
     @cached_property
     def _constraints(self) -> Constraints:
         """Those of the optimal tokens: every number of a run is made from them."""
         self._need_scores("constraints")
-        return self._rows(self.optimal, "all")
-
-    def _rows(self, selected: Ints, against: Against) -> Constraints:
-        rows = np.arange(self.n)
-        own = self.scores[rows, selected][:, None]
-        wanted = {"all": self.mask, "worse": self.scores < own, "better": self.scores > own}
-        if against not in wanted:
-            raise InputError(f"against: got {against!r}; expected 'all', 'worse' or 'better'")
-        keep = self.mask & wanted[against]
-        keep[rows, selected] = False
-        a = self.X[rows, selected][:, None, :] - self.X
-        keep &= ~(self._alike(selected) & ~a.any(axis=2))
-        sample, token = np.nonzero(keep)
-        return Constraints(a[sample, token], sample, self.z, token, head=self.head[sample], heads=self.counts[1])
-
-    def _alike(self, selected: Ints) -> Bools:
-        """(n, T) whether a token contributes the same as the selected one of its row."""
-        rows = np.arange(self.n)
-        if self.values is None:
-            return np.asarray(self.scores == self.scores[rows, selected][:, None])
-        return np.asarray((self.values == self.values[rows, selected][:, None, :]).all(axis=2))
+        return rows_of_selection(self, self.optimal, "all")
 
     def selection(self, selection: Any = None) -> Ints:
         """Check a token selection (n,); None means the optimal tokens."""

@@ -1,4 +1,4 @@
-"""The problem that this room solves: min N(W) subject to <A_c, W> >= 1 (theory 3.4)."""
+"""The problem that this room solves: min N(W) subject to <A_c, W> >= level_c, or = 0 (theory 3.4)."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +49,21 @@ class Svm:
     def shape(self) -> tuple[int, ...]:
         """The shape of the weights: (d, d_z) or (d,)."""
         return self.constraints.shape[:1] if self.diagonal else self.constraints.shape
+
+    @cached_property
+    def leads(self) -> Bools:
+        """(C,) the constraints of level 1."""
+        return np.asarray(self.constraints.level > 0.0)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every constraint is <A_c, W> >= 1."""
+        return self.constraints.plain
+
+    def least_margin(self, weights: Floats) -> float:
+        """The least margin of the constraints of level 1; inf where there are none."""
+        margins = self.margins(weights)
+        return float((margins if self.plain else margins[self.leads]).min(initial=np.inf))
 
     def margins(self, weights: Floats) -> Floats:
         """(C,) the margins of `weights`."""

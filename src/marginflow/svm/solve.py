@@ -14,11 +14,14 @@ from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.named import load
 from marginflow.problem.problem import Against, Problem
+from marginflow.svm import opposed
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.status import Answer, answer
 from marginflow.svm.proof.svm_status import SvmStatus
+from marginflow.svm.scaling.independent import spread
+from marginflow.svm.scaling.unit_rows import zero_rows
 from marginflow.svm.solution import Solution
 
 
@@ -39,6 +42,8 @@ SOLVERS: Final[dict[str, Any]] = {
     "entry-linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
 }
 """One line per norm, (module, function); the l_p norms between share one solver, and `register` adds functions."""
+
+_NONE: Final = np.zeros(0, dtype=np.intp)
 
 _BROKEN: Final = (np.linalg.LinAlgError, ArithmeticError)
 """What a solver that breaks down on hopeless data raises."""
@@ -188,7 +193,7 @@ def _solve(
         # A solver that broke down has found nothing; what is known without it still gets its bounds.
         candidate = Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
     found = answer(svm, tol, candidate)
-    if found.status is SvmStatus.inaccurate and len(svm) and not svm.margins(candidate.W).min() > 0.0:
+    if found.status is SvmStatus.inaccurate and len(svm) and not svm.least_margin(candidate.W) > 0.0:
         found = _again(svm, tol, found, progress)
     certified = found.certified
     return Solution(
@@ -219,8 +224,8 @@ def _again(svm: Svm, tol: float, found: Answer, progress: Progress | None) -> An
 
 
 def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress | None) -> Candidate:
-    if len(svm) == 0:
-        return Candidate(np.zeros(svm.shape), np.zeros(0))
+    if not svm.leads.any():
+        return Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
     if start is not None and (len(start.dual) != len(svm) or start.W.shape != svm.shape):
         raise InputError(
             f"start: got {len(start.dual)} constraints on weights {start.W.shape}; expected {len(svm)} on {svm.shape}"
@@ -229,6 +234,15 @@ def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress
         ray = np.zeros(len(svm))
         ray[svm.zero_row] = 1.0
         return Candidate(np.zeros(svm.shape), ray, ray)
+    seen = np.ones(len(svm), dtype=bool) if svm.plain else ~zero_rows(svm.constraints, svm.diagonal)
+    if not seen.all():
+        # 0 >= 0 and 0 = 0 hold whatever the weights.
+        near = None if start is None else Candidate(start.W, start.dual[seen])
+        return spread(_candidate(svm.restrict(seen), tol, near, progress), seen)
+    left, right = (_NONE, _NONE) if svm.plain else opposed.pairs(svm.constraints)
+    if len(left):
+        one, kept = opposed.merged(svm, left, right)
+        return opposed.split(_candidate(one, tol, None, progress), kept, left, right)
     solver = _solver(SOLVERS.get(svm.norm.name, _POWERS))
     # What overflows inside a solver spoils a candidate, which is certified like any other.
     with np.errstate(all="ignore"):

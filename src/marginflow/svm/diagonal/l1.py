@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats
 from marginflow.svm.diagonal.path_following import Iterate
 from marginflow.svm.diagonal.positive_parts import AbstractSplitProgram
 from marginflow.svm.diagonal.vertex import AbstractVertexProgram, Pair, Start, highs, least_squares
@@ -16,6 +16,7 @@ class L1(AbstractSplitProgram, AbstractVertexProgram):
 
     R: Floats
     b: Floats
+    equal: Bools
 
     def gradient(self, x: Floats) -> Floats:
         out = np.ones(len(x))
@@ -36,14 +37,14 @@ class L1(AbstractSplitProgram, AbstractVertexProgram):
         d = self.R.shape[1]
         p, n, s = self.split(point.x)
         nonzero = (p > point.z[:d]) | (n > point.z[d : 2 * d])
-        return int(nonzero.sum()) == int((point.y > s).sum())
+        return int(nonzero.sum()) == int(self.active(point.y, s).sum())
 
     def vertex(self, point: Iterate) -> Pair:
         """Active rows and non-zero weights as the iterate has them, then their equations solved."""
         d = self.R.shape[1]
         p, n, s = self.split(point.x)
         nonzero = (p > point.z[:d]) | (n > point.z[d : 2 * d])
-        active = point.y > s
+        active = self.active(point.y, s)
         beta, y = np.where(nonzero, p - n, 0.0), np.where(active, point.y, 0.0)
         E = self.R[np.ix_(active, nonzero)]
         beta[nonzero] += least_squares(E, self.b[active] - E @ beta[nonzero])
@@ -52,18 +53,22 @@ class L1(AbstractSplitProgram, AbstractVertexProgram):
 
     def at(self, beta: Floats, y: Floats) -> Iterate:
         pulled = y @ self.R
-        x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0), np.maximum(self.R @ beta - self.b, 0.0)))
-        return Iterate(x, y, np.concatenate((1.0 - pulled, 1.0 + pulled, y)), 0.0)
+        some = ~self.equal
+        s = np.maximum(self.R @ beta - self.b, 0.0)[some]
+        x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0), s))
+        return Iterate(x, y, np.concatenate((1.0 - pulled, 1.0 + pulled, y[some])), 0.0)
 
     def simplex(self) -> Pair:
         d = self.R.shape[1]
-        return highs(np.ones(2 * d), np.hstack((self.R, -self.R)), self.b, lambda x: x[:d] - x[d:])
+        both = np.hstack((self.R, -self.R))
+        return highs(np.ones(2 * d), both, self.b, lambda x: x[:d] - x[d:], equal=self.equal)
 
 
-def start_l1(R: Floats, h: Floats) -> Start:
+def start_l1(R: Floats, h: Floats, equal: Bools) -> Start:
     """A strictly feasible dual point, so that every iterate's multipliers give a bound."""
-    C, d = R.shape
-    program = L1(R, h)
-    y = np.full(C, 0.5 / max(float(np.abs(R.sum(axis=0)).max()), 1.0))
+    d = R.shape[1]
+    program, some = L1(R, h, equal), ~equal
+    y = np.where(equal, 0.0, 0.5 / max(float(np.abs(R[some].sum(axis=0)).max()), 1.0))
     pulled = y @ R
-    return program, np.ones(2 * d + C), y, np.concatenate((1.0 - pulled, 1.0 + pulled, y))
+    start = np.ones(2 * d + int(some.sum()))
+    return program, start, y, np.concatenate((1.0 - pulled, 1.0 + pulled, y[some]))

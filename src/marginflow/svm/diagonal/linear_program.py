@@ -7,13 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.diagonal.l1 import start_l1
 from marginflow.svm.diagonal.linf import start_linf
 from marginflow.svm.diagonal.path_following import Iterate, follow
 from marginflow.svm.diagonal.vertex import AbstractVertexProgram, Start
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.unit_rows import Rows
 
 
@@ -34,17 +35,22 @@ def _solve(
     svm: Svm,
     tol: float,
     progress: Progress | None,
-    inside: Callable[[Floats, Floats], Start],
+    inside: Callable[[Floats, Floats, Bools], Start],
     earlier: Candidate | None,
 ) -> Candidate:
+    if svm.constraints.equal.any():
+        kept = independent(svm)
+        if not kept.all():
+            near = None if earlier is None else Candidate(earlier.W, earlier.dual[kept])
+            return spread(_solve(svm.restrict(kept), tol, progress, inside, near), kept)
     rows = svm.rows
-    program, *point = inside(svm.written_out(square=not svm.norm.sparse), rows.h)
+    program, *point = inside(svm.written_out(square=not svm.norm.sparse), rows.h, rows.equal)
     best = _Best(program, rows, svm.shape)
     steps = {"interior": 0}
     iterate: Iterate | None = None
     if earlier is not None and _same_vertex(best, earlier, tol):
         return best.candidate({"vertex": 1}, ray=False)
-    for iterate in follow(program, *point):
+    for iterate in follow(program, *point) if program.interior else ():
         steps["interior"] += 1
         best.offer(*program.pair(iterate))
         if best.gap < _NEAR and (program.square(iterate) or best.gap < _CLOSE):
@@ -61,19 +67,27 @@ def _solve(
     if best.gap > tol / 4 and not hopeless and len(rows) * rows.dimension <= _SIMPLEX:
         steps["simplex"] = 1
         best.offer(*program.simplex())
+        if not program.interior:
+            _at_vertex(best, best.beta, best.y)
     return best.candidate(steps, ray=True)
 
 
 def _same_vertex(best: "_Best", earlier: Candidate, tol: float) -> bool:
     """Whether the face of an earlier optimum is still the optimal one, its equations solved anew."""
-    rows, program = best.rows, best.program
-    beta, y = rows.scale.reduce(earlier.W.ravel()), rows.scale.reduce_dual(np.maximum(earlier.dual, 0.0))
-    size, least = program.dual_value(rows.adjoint(y)), float((rows.margins(beta) / rows.h).min())
-    if not (size > 0.0 and least > 0.0):
-        return False
-    with contextlib.suppress(np.linalg.LinAlgError):
-        best.offer(*program.vertex(program.at(beta / least, y / size)))
+    rows = best.rows
+    beta, y = rows.scale.reduce(earlier.W.ravel()), rows.scale.reduce_dual(np.maximum(earlier.dual, rows.floor))
+    _at_vertex(best, beta, y)
     return best.gap <= tol / 4
+
+
+def _at_vertex(best: "_Best", beta: Floats, y: Floats) -> None:
+    """Offer the vertex that weights and multipliers point to."""
+    rows, program = best.rows, best.program
+    size = program.dual_value(rows.adjoint(y))
+    least = rows.reached(rows.margins(beta), float(np.sqrt(beta @ beta)))
+    if size > 0.0 and least > 0.0:
+        with contextlib.suppress(np.linalg.LinAlgError):
+            best.offer(*program.vertex(program.at(beta / least, y / size)))
 
 
 @dataclass(eq=False)
@@ -103,11 +117,11 @@ class _Best:
 
     def offer(self, beta: Floats, y: Floats) -> float:
         """Keep what is better; return the gap of the two best together."""
-        worst = float((self.rows.margins(beta) / self.rows.h).min())
+        worst = self.rows.reached(self.rows.margins(beta), float(np.sqrt(beta @ beta)))
         upper = self.program.value(beta) / worst if worst > 0.0 else np.inf
         if upper < self.upper:
             self.upper, self.beta = upper, beta
-        y = np.maximum(y, 0.0)
+        y = np.maximum(y, self.rows.floor)
         size = self.program.dual_value(self.rows.adjoint(y))
         lower = float(self.rows.h @ y) / size if size > 0.0 else 0.0
         if lower > self.lower:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats
 from marginflow.svm.diagonal.path_following import Inverse, Iterate, cholesky
 from marginflow.svm.diagonal.vertex import AbstractVertexProgram, Pair, Start, highs, least_squares
 
@@ -13,15 +13,21 @@ from marginflow.svm.diagonal.vertex import AbstractVertexProgram, Pair, Start, h
 class Linf(AbstractVertexProgram):
     """The dual as the program: x = (lam, p, n, e), max h'lam with R'lam = p - n, sum(p + n) + e = 1.
 
-    The multipliers of its equations are (-beta, -t), t = max |beta_j|.
+    The multipliers of its equations are (-beta, -t), t = max |beta_j|. Equalities of the SVM make lam free, which these
+    interior points do not allow for: they go to HiGHS.
     """
 
     R: Floats
     h: Floats
+    equal: Bools
     b: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "b", np.append(np.zeros(self.R.shape[1]), 1.0))
+
+    @property
+    def interior(self) -> bool:
+        return not self.equal.any()
 
     def product(self, x: Floats) -> Floats:
         lam, p, n, e = self._split(x)
@@ -72,7 +78,7 @@ class Linf(AbstractVertexProgram):
         C, d = self.R.shape
         lam, p, n, _ = self._split(point.x)
         z = point.z
-        active = lam > z[:C]
+        active = (lam > z[:C]) | self.equal
         above, below = p > z[C : C + d], n > z[C + d : C + 2 * d]
         bound, sign = above | below, np.where(above, 1.0, -1.0)
         beta, t = -point.y[:-1].copy(), -float(point.y[-1])
@@ -103,6 +109,7 @@ class Linf(AbstractVertexProgram):
             np.vstack((G, box)),
             np.append(self.h, np.zeros(2 * d)),
             lambda x: x[:d],
+            equal=np.append(self.equal, np.zeros(2 * d, dtype=bool)),
             least=-np.inf,
         )
         return beta, y[:C]
@@ -112,10 +119,10 @@ class Linf(AbstractVertexProgram):
         return x[:C], x[C : C + d], x[C + d : C + 2 * d], x[C + 2 * d :]
 
 
-def start_linf(R: Floats, h: Floats) -> Start:
+def start_linf(R: Floats, h: Floats, equal: Bools) -> Start:
     """lam small and constant, p - n = R'lam with room to spare: every iterate stays on the equations."""
     C, d = R.shape
-    program = Linf(R, h)
+    program = Linf(R, h, equal)
     lam = np.full(C, 0.25 / max(float(np.abs(R.sum(axis=0)).sum()), 1.0))
     pulled = lam @ R
     spare = 0.25 / d

@@ -17,6 +17,7 @@ from marginflow.svm.diagonal.power_cone import power_cone
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
 from marginflow.svm.euclidean.solve_euclidean import solve_euclidean
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.unit_rows import Rows
 
 
@@ -34,6 +35,11 @@ def solve_lp(
     """
     norm = svm.norm
     assert isinstance(norm, AbstractPowers)
+    if svm.constraints.equal.any():
+        kept = independent(svm)
+        if not kept.all():
+            own = None if start is None else Candidate(start.W, start.dual[kept])
+            return spread(solve_lp(svm.restrict(kept), tol, progress=progress, start=own), kept)
     R = svm.written_out(square=norm.p > 2.0)
     near = None if start is None else _continue(svm, R, norm, start, tol)
     if near is not None:
@@ -44,7 +50,7 @@ def solve_lp(
     search = _Search.of(svm, norm, tol, first)
     if not np.isfinite(search.upper):
         return first
-    program = _Powers(R, svm.rows.h / search.upper, norm.p)
+    program = _Powers(R, svm.rows.h / search.upper, norm.p, svm.rows.equal)
     l2 = search.beta / search.upper
     _run(search, program, l2, progress)
     return search.candidate({**first.iterations, **search.steps})
@@ -57,8 +63,8 @@ def _continue(svm: Svm, R: Floats, norm: AbstractPowers, start: Candidate, tol: 
     size = norm.dual_value(rows.adjoint(search.y))
     if not (np.isfinite(search.upper) and size > 0.0):
         return None
-    program = _Powers(R, rows.h / search.upper, norm.p)
-    y, active = search.y / size, search.y > 1e-12 * search.y.max()
+    program = _Powers(R, rows.h / search.upper, norm.p, rows.equal)
+    y, active = search.y / size, (search.y > 1e-12 * search.y.max()) | rows.equal
     search.steps = {"newton": 1}
     search.offer(*_on_active(program, y, active))
     if norm.p > 2.0 and search.target < search.gap < _FLAT:
@@ -75,10 +81,10 @@ def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[
     if steep:
         _follow_cones(search, program, progress)
     # Most attempts that end well fall fast; only when none does are the slow ones seen through.
-    for patient, (damped, spread) in product((False, True), _ATTEMPTS):
+    for patient, (damped, room) in product((False, True), _ATTEMPTS):
         if search.gap <= search.target:
             return
-        _follow(search, program, l2, damped != (program.power > _CURVED), spread, patient, progress)
+        _follow(search, program, l2, damped != (program.power > _CURVED), room, patient, progress)
     if search.gap > search.target and program.power > 2.0 and not steep:
         _follow_cones(search, program, progress)
 
@@ -86,6 +92,8 @@ def _run(search: "_Search", program: "_Powers", l2: Floats, progress: Callable[[
 def _follow_cones(search: "_Search", program: "_Powers", progress: Callable[[int, float], None] | None) -> None:
     """The method for large p, from weights with room to spare on every row, however short its margin may be."""
     h = program.b
+    if program.equal.any() or not (h > 0.0).all():
+        return  # cones need room on every row
     inside = least_norm(program.R, h + 0.2 * h.max()).w
     if not (program.R @ inside > h).all():
         return
@@ -117,8 +125,9 @@ def _follow(
     """One run of the interior point method from `beta`, `spread` away from the boundary."""
     C, d = program.R.shape
     x = np.concatenate((np.maximum(beta, 0.0), np.maximum(-beta, 0.0))) + spread / d
-    y = np.full(C, spread / C)
-    start = np.concatenate((x, np.full(C, spread))), y, np.concatenate((np.full(2 * d, spread), y))
+    some = ~program.equal
+    y = np.where(some, spread / C, 0.0)
+    start = np.concatenate((x, np.full(int(some.sum()), spread))), y, np.concatenate((np.full(2 * d, spread), y[some]))
     mark = np.inf
     for step, point in enumerate(follow(program, *start, damped=damped)):
         search.steps["interior"] += 1
@@ -126,7 +135,7 @@ def _follow(
         search.offer(weights, point.y)
         if search.gap < _NEAR:
             search.steps["newton"] += 1
-            active = point.y > point.x[2 * d :]
+            active = program.active(point.y, point.x[2 * d :])
             search.offer(*_on_active(program, point.y, active))
             if program.power > 2.0 and search.gap > search.target:
                 for pair in _on_equalities(program, weights, active):
@@ -148,6 +157,7 @@ class _Powers(AbstractSplitProgram):
     R: Floats
     b: Floats
     power: float
+    equal: Bools
 
     def gradient(self, x: Floats) -> Floats:
         with np.errstate(over="ignore"):
@@ -241,7 +251,7 @@ class _Search:
     def of(svm: Svm, norm: AbstractPowers, tol: float, start: Candidate) -> "_Search":
         """A search for a gap of tol/4 from weights and multipliers in the user's units."""
         scale = svm.rows.scale
-        beta, y = scale.reduce(start.W.ravel()), scale.reduce_dual(np.maximum(start.dual, 0.0))
+        beta, y = scale.reduce(start.W.ravel()), scale.reduce_dual(np.maximum(start.dual, svm.rows.floor))
         return _Search(svm.rows, svm.shape, norm, tol / 4.0, beta, y)
 
     def candidate(self, steps: dict[str, int]) -> Candidate:
@@ -256,10 +266,11 @@ class _Search:
     def offer(self, beta: Floats, y: Floats) -> None:
         """Keep what is better."""
         # A margin is known to about |beta| eps; the door lifts what lacks (`lift_margins`).
-        worst = float(((self.rows.margins(beta) + 4e-16 * float(np.sqrt(beta @ beta))) / self.rows.h).min())
+        length = float(np.sqrt(beta @ beta))
+        worst = self.rows.reached(self.rows.margins(beta) + 4e-16 * length, length)
         if worst > 0.0 and self.norm.value(beta) / worst < self.upper:
             self.upper, self.beta = self.norm.value(beta) / worst, beta / worst
-        y = np.maximum(y, 0.0)
+        y = np.maximum(y, self.rows.floor)
         size = self.norm.dual_value(self.rows.adjoint(y))
         if size > 0.0 and float(self.rows.h @ y) / size > self.lower:
             self.lower, self.y = float(self.rows.h @ y) / size, y

@@ -150,8 +150,13 @@ def _reach(x: Floats, dx: Floats) -> float:
 
 
 def diagonal_plus_gram(M: Floats, e: Floats, f: Floats) -> Inverse:
-    """A function that solves (diag(e) + M diag(f) M') y = r for e, f > 0, through the smaller side of M."""
+    """A function that solves (diag(e) + M diag(f) M') y = r for f > 0, e > 0, through the smaller side of M.
+
+    e may be 0 at independent rows.
+    """
     rows, columns = M.shape
+    if rows > columns and not e.all():
+        return _bordered(M, e, f)
     if rows <= columns:
         half = M * np.sqrt(f)
         # A matrix times its own transpose: BLAS computes one triangle only.
@@ -166,6 +171,28 @@ def diagonal_plus_gram(M: Floats, e: Floats, f: Floats) -> Inverse:
 
     def solve(r: Floats) -> Floats:
         return r / e - scaled @ inner(scaled.T @ r)
+
+    return solve
+
+
+def _bordered(M: Floats, e: Floats, f: Floats) -> Inverse:
+    """The same where e = 0 at a few independent rows E: y_E from its Schur complement M_E P M_E', then the others.
+
+    P = (diag(1/f) + M_I' diag(1/e_I) M_I)^-1 for the other rows I: again no matrix of all rows is formed.
+    """
+    E, rest = e == 0.0, e != 0.0
+    others = diagonal_plus_gram(M[rest], e[rest], f)
+    half = M[rest] / np.sqrt(e[rest])[:, None]
+    small = half.T @ half
+    small[np.diag_indices(len(f))] += 1.0 / f
+    inner = cholesky(small)
+    schur = cholesky(M[E] @ np.column_stack([inner(row) for row in M[E]]))
+
+    def solve(r: Floats) -> Floats:
+        y = np.empty(len(r))
+        y[E] = schur(r[E] - M[E] @ inner(M[rest].T @ (r[rest] / e[rest])))
+        y[rest] = others(r[rest] - M[rest] @ (f * (y[E] @ M[E])))
+        return y
 
     return solve
 

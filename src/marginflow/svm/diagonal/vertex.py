@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import lstsq
 from scipy.optimize import linprog
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats
 from marginflow.svm.diagonal.path_following import AbstractProgram, Iterate
 from marginflow.svm.scaling.unit_rows import unit_columns
 
@@ -24,6 +24,11 @@ class AbstractVertexProgram(AbstractProgram):
 
     def curvature(self, x: Floats) -> Floats:
         return np.zeros(len(x))
+
+    @property
+    def interior(self) -> bool:
+        """Whether interior points take these constraints."""
+        return True
 
     @abstractmethod
     def pair(self, point: Iterate) -> Pair:
@@ -55,14 +60,27 @@ class AbstractVertexProgram(AbstractProgram):
 
 
 def highs(
-    cost: Floats, G: Floats, h: Floats, weights: Callable[[Floats], Floats], *, least: float = 0.0
+    cost: Floats, G: Floats, h: Floats, weights: Callable[[Floats], Floats], *, equal: Bools, least: float = 0.0
 ) -> tuple[Floats, Floats]:
-    """min cost'x subject to G x >= h, x >= least: the weights and the multipliers of its rows, 0 if none."""
-    units = unit_columns(G)
-    found = linprog(cost * units, A_ub=-G * units, b_ub=-h, bounds=(least, None), method="highs-ds")
+    """min cost'x subject to G x >= h, or = h where `equal`, x >= least: the weights and the multipliers, 0 if none."""
+    units, some = unit_columns(G), ~equal
+    scaled = G * units
+    found = linprog(
+        cost * units,
+        A_ub=-scaled[some],
+        b_ub=-h[some],
+        A_eq=scaled[equal] if equal.any() else None,
+        b_eq=h[equal] if equal.any() else None,
+        bounds=(least, None),
+        method="highs-ds",
+    )
+    multipliers = np.zeros(len(h))
     if found.x is None:
-        return weights(np.zeros(len(cost))), np.zeros(len(h))
-    return weights(np.asarray(found.x) * units), -np.asarray(found.ineqlin.marginals)
+        return weights(np.zeros(len(cost))), multipliers
+    multipliers[some] = -np.asarray(found.ineqlin.marginals)
+    if equal.any():
+        multipliers[equal] = np.asarray(found.eqlin.marginals)
+    return weights(np.asarray(found.x) * units), multipliers
 
 
 def least_squares(E: Floats, r: Floats) -> Floats:

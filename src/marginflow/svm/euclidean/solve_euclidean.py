@@ -17,6 +17,7 @@ from marginflow.arrays import Bools, Floats
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.unit_rows import Rows
 
 
@@ -28,6 +29,12 @@ def solve_euclidean(
     start: Candidate | None = None,
 ) -> Candidate:
     """Minimise |W|_F, or |beta|_2 for W = diag(beta); none of the rows is zero."""
+    if svm.constraints.equal.any():
+        kept = independent(svm)
+        if not kept.all():
+            near = None if start is None else Candidate(start.W, start.dual[kept])
+            found = solve_euclidean(svm.restrict(kept), tol, progress=progress, start=near)
+            return spread(found, kept)
     rows = svm.rows
     search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
     scale = rows.scale
@@ -83,7 +90,7 @@ def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | N
             return
         written = rows.written_out() if len(rows) * rows.dimension <= _ONE_BY_ONE else None
         if written is not None:
-            exact = least_norm(written, rows.h)
+            exact = least_norm(written, rows.h, equal=rows.equal)
             search.steps["active_set"] = exact.steps
             search.ray = exact.ray
             search.offer(exact.w, exact.dual)
@@ -98,12 +105,12 @@ def _gradient(rows: Rows, y: Floats, steps: int, search: _Search, tol: float) ->
     def product(v: Floats) -> Floats:
         return rows.margins(rows.adjoint(v)) if gram is None else np.asarray(gram @ v)
 
-    L = _largest(product, len(rows))
+    L, floor = _largest(product, len(rows)), 0.0 if rows.plain else rows.floor
     point, ahead, t = y, y, 1.0
     for step in range(steps):
         if tol >= _TIGHT and step and step % _LOOK == 0 and search.offer(rows.adjoint(point), point) <= tol / 4:
             return point
-        new = np.maximum(ahead + (rows.h - product(ahead)) / L, 0.0)
+        new = np.maximum(ahead + (rows.h - product(ahead)) / L, floor)
         if (ahead - new) @ (new - point) > 0.0:
             t = 1.0
         following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * t * t))
@@ -136,7 +143,7 @@ def _ridge(rows: Rows, y: Floats, tol: float) -> float:
     1e-2 on 4,866 constraints whose right-hand sides are spread over 1e4. 0 where rounding would drown it, and for
     tight tolerances, which need the exact solves.
     """
-    ridge = min(tol, _LOOSE) / 16.0 / max(float((y / rows.h).max(initial=0.0)), 1e-300)
+    ridge = min(tol, _LOOSE) / 16.0 / max(float((y / rows.unit).max(initial=0.0)), 1e-300)
     return ridge if tol >= _TIGHT and ridge > _FELT else 0.0
 
 
@@ -148,7 +155,7 @@ def _pivot(search: _Search, y: Floats, tol: float, ridge: float = 0.0) -> bool:
     """
     rows = search.rows
     slack = rows.margins(rows.adjoint(y)) - rows.h
-    inside = y - slack > 0.0
+    inside = (y - slack > 0.0) | rows.equal
     fewest, patience = len(rows) + 1, 3
     # Signs are decided on rough solutions where a fine one costs hundreds of matrix-free products.
     rough = int(inside.sum()) > _CHOLESKY
@@ -161,7 +168,8 @@ def _pivot(search: _Search, y: Floats, tol: float, ridge: float = 0.0) -> bool:
         slack = rows.margins(w) + ridge * y - rows.h
         noise = _ROUGH if rough else 1e-13
         wrong = np.where(inside, y < -noise * y.max() * rough, slack < -noise * (rows.h + np.abs(slack).max()))
-        if search.offer(w, np.maximum(y, 0.0)) <= tol / 4 and ridge:
+        wrong &= ~rows.equal
+        if search.offer(w, np.maximum(y, 0.0 if rows.plain else rows.floor)) <= tol / 4 and ridge:
             return True
         count = int(wrong.sum())
         if count == 0 and not rough:
@@ -192,12 +200,13 @@ def _on_support(
     if len(keep) > rows.dimension and not ridge:
         return None
     support = rows.restrict(keep)
+    added = ridge * ~support.equal
     if ridge and len(keep) > _CHOLESKY:
         return None
     if len(keep) <= _CHOLESKY:
         multipliers = np.zeros(len(keep))
         gram = support.gram()
-        gram[np.diag_indices(len(keep))] += ridge
+        gram[np.diag_indices(len(keep))] += added
         try:
             factor = cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
         except np.linalg.LinAlgError:
@@ -215,10 +224,10 @@ def _on_support(
     w = support.adjoint(multipliers)
     for _ in range(1 if rough else 3):
         # Additive correction: w keeps the digits that the multipliers lose to the conditioning.
-        step = inverse(support.h - support.margins(w) - ridge * multipliers)
+        step = inverse(support.h - support.margins(w) - added * multipliers)
         multipliers = multipliers + step
         w = w + support.adjoint(step)
-    residual = float(np.abs(support.h - support.margins(w) - ridge * multipliers).max())
+    residual = float(np.abs(support.h - support.margins(w) - added * multipliers).max())
     if not residual <= (1e-4 if rough else 1e-9) * float(support.h.max()):
         return None
     y[keep] = multipliers
@@ -246,7 +255,8 @@ def _conjugate_gradients(support: Rows, b: Floats, target: float, search: _Searc
 
 def _gap(rows: Rows, w: Floats, y: Floats) -> float:
     """The relative duality gap, rounding of the margins forgiven (`lift_margins`); inf when w does not separate."""
-    worst = float(((rows.margins(w) + 4e-16 * float(np.sqrt(w @ w))) / rows.h).min())
+    length = float(np.sqrt(w @ w))
+    worst = rows.reached(rows.margins(w) + 4e-16 * length, length)
     size = float(np.linalg.norm(rows.adjoint(y)))
     if worst <= 0.0 or size == 0.0:
         return np.inf

@@ -32,14 +32,19 @@ def nonzero(optimum: Optimum) -> Floats:
     units = np.zeros((len(beta), len(asked)))
     units[asked, np.arange(len(asked))] = np.sign(beta[asked])
     combined = np.linalg.lstsq(optimum.factors(active)[0].T, units, rcond=1e-12)[0] / optimum.lengths[active, None]
-    held = optimum.dual > 0.0
+    equal = optimum.svm.constraints.equal
+    held = (optimum.dual > 0.0) & ~equal
     for j, unit, own in zip(asked, units.T, combined.T, strict=True):
         delta = np.zeros(len(optimum.dual))
         delta[active] = own
         room = float(np.max(-delta[held] / optimum.dual[held], initial=0.0))
         for t in (room, 2.0 * room + abs(float(beta[j])) / optimum.certificate.upper):
-            least[j] = max(least[j], _bound(optimum, np.maximum(t * optimum.dual + delta, 0.0), unit))
+            least[j] = max(least[j], _bound(optimum, _signed(t * optimum.dual + delta, equal), unit))
     return np.asarray(least)
+
+
+def _signed(dual: Floats, equal: Bools) -> Floats:
+    return np.where(equal, dual, np.maximum(dual, 0.0))
 
 
 def vanishing(optimum: Optimum) -> Bools:
@@ -63,7 +68,7 @@ def seen(svm: Svm, chosen: Bools) -> Bools:
 def _bound(optimum: Optimum, dual: Floats, unit: Floats) -> float:
     M, error = dual_matrix(optimum.svm, dual)
     cost = rounding.up(optimum.certificate.upper * optimum.svm.norm.dual_upper(M - unit, error * 1.5), 4)
-    gained = rounding.sum_down(dual)
+    gained = max(rounding.sum_down(dual[optimum.svm.leads]), 0.0)
     return gained - cost - rounding.U * 4.0 * max(gained, cost)
 
 

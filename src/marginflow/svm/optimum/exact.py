@@ -17,15 +17,16 @@ from marginflow.svm.proof.rational import Rows
 def exact_weights(optimum: Optimum) -> Rows | None:
     """(d, d_z) the least Frobenius W, or (1, d) the least l2 beta, exactly; None where the guess fails or is too large.
 
-    The rows whose multipliers are positive are taken as the support: w = sum lambda r with margins 1 there. If the
-    solution in rational numbers has multipliers >= 0 and margins >= 1 everywhere it is the optimum (KKT).
+    The rows whose multipliers are positive, and equalities, are taken as the support: w = sum lambda r with margins at
+    their level there. If the solution in rational numbers has multipliers >= 0 (equalities: any) and margins at their
+    level or above everywhere it is the optimum (KKT).
     """
     svm = optimum.svm
     if len(svm) * optimum.weights.size > _TERMS:
         return None
     lines = rational.rows(svm)
     for held in _HELD:
-        W = _least(lines, _independent(optimum, held))
+        W = _least(optimum, lines, _independent(optimum, held))
         if W is not None:
             return in_rows(optimum, W)
     return None
@@ -37,17 +38,23 @@ def in_rows(optimum: Optimum, flat: Sequence[Fraction]) -> Rows:
     return [flat[k : k + width] for k in range(0, len(flat), width)]
 
 
-def _least(lines: Rows, support: Ints) -> list[Fraction] | None:
-    """The shortest w with margins 1 on `support`, where it is the optimum."""
+def _least(optimum: Optimum, lines: Rows, support: Ints) -> list[Fraction] | None:
+    """The shortest w with margins at their level on `support`, where it is the optimum."""
     if not 0 < len(support) <= _SUPPORT:
         return None
     chosen = [list(lines[c]) for c in support]
     gram = [[_dot(p, q) for q in chosen] for p in chosen]
-    dual = solve_rational(gram, [Fraction(1)] * len(chosen))
-    if dual is None or min(dual) < 0:
+    rows = optimum.svm.constraints
+    level = [Fraction(x) for x in rows.level.tolist()]
+    dual = solve_rational(gram, [level[c] for c in support])
+    if dual is None or any(x < 0 and not rows.equal[c] for x, c in zip(dual, support, strict=True)):
         return None
     w = [sum((x * line[k] for x, line in zip(dual, chosen, strict=True)), Fraction(0)) for k in range(len(chosen[0]))]
-    return None if any(_dot(line, w) < 1 for line in lines) else w
+    for line, least, equal in zip(lines, level, rows.equal.tolist(), strict=True):
+        margin = _dot(line, w)
+        if margin < least or (equal and margin != 0):
+            return None
+    return w
 
 
 def exact_rank(W: Rows) -> int:
@@ -85,8 +92,8 @@ def exact_kernel(rows: Rows, columns: int) -> list[list[Fraction]]:
 
 def _independent(optimum: Optimum, held: float) -> Ints:
     """The rows with a multiplier, less those that depend on the others."""
-    share = optimum.dual * optimum.lengths
-    support = np.flatnonzero(share > held * share.max(initial=0.0))
+    share = np.abs(optimum.dual) * optimum.lengths
+    support = np.flatnonzero((share > held * share.max(initial=0.0)) | optimum.svm.constraints.equal)
     factors = optimum.factors(support)
     lines = (
         factors[0] if len(factors) == 1 else (factors[0][:, :, None] * factors[1][:, None, :]).reshape(len(support), -1)

@@ -13,6 +13,7 @@ import numpy as np
 
 from marginflow.svm.optimum.exact import exact_kernel
 from marginflow.svm.optimum.optimum import Optimum
+from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.elimination import solve_rational
 
@@ -26,6 +27,8 @@ class LinearOptimum:
 
     Attributes:
         rows: (C, D) the constraints written out.
+        level: (C,) their levels.
+        equal: (C,) which are equalities.
         beta: (D,) an optimum: the diagonal, or the entries row by row.
         dual: (C,) multipliers of the same value.
         free: the weights that an optimum may choose: those at |b_j| = 1 for l1, those at b_j = 0 for linf.
@@ -33,6 +36,8 @@ class LinearOptimum:
     """
 
     rows: list[Vector]
+    level: list[int]
+    equal: list[bool]
     beta: Vector
     dual: Vector
     free: list[int]
@@ -56,7 +61,8 @@ class LinearOptimum:
 
     @cached_property
     def _kernel(self) -> list[Vector]:
-        equations = [[row[j] for j in self.free] for row, x in zip(self.rows, self.dual, strict=True) if x]
+        held = zip(self.rows, self.dual, self.equal, strict=True)
+        equations = [[row[j] for j in self.free] for row, x, equal in held if x or equal]
         out = []
         for short in exact_kernel(equations, len(self.free)):
             whole = [Fraction(0)] * len(self.beta)
@@ -68,10 +74,10 @@ class LinearOptimum:
     def _room(self, step: Vector) -> Fraction:
         """How far `step` may be followed while the norm stays and no constraint is broken; at most 1."""
         length = Fraction(1)
-        for row in self.rows:
+        for row, level in zip(self.rows, self.level, strict=True):
             fall = -sum((x * y for x, y in zip(row, step, strict=True)), Fraction(0))
             if fall > 0:
-                slack = sum((x * y for x, y in zip(row, self.beta, strict=True)), Fraction(0)) - 1
+                slack = sum((x * y for x, y in zip(row, self.beta, strict=True)), Fraction(0)) - level
                 length = min(length, slack / fall)
         for x, y in zip(self.beta, step, strict=True):
             if self.largest is not None and y:
@@ -91,28 +97,31 @@ def linear_optimum(optimum: Optimum) -> LinearOptimum | None:
         return None
     rows = rational.rows(svm)
     for pair in (_simple(optimum, rows), *(_vertex(optimum, rows, held) for held in _HELD)):
-        found = None if pair is None else _checked(rows, *pair, sparse=norm.sparse)
+        found = None if pair is None else _checked(svm, rows, *pair)
         if found is not None:
             return found
     return None
 
 
-def _checked(rows: list[Vector], beta: Vector, dual: Vector, *, sparse: bool) -> LinearOptimum | None:
+def _checked(svm: Svm, rows: list[Vector], beta: Vector, dual: Vector) -> LinearOptimum | None:
     """The pair, if it is feasible on both sides and of one value."""
-    if min(dual, default=Fraction(0)) < 0:
+    sparse, level, equal = svm.norm.sparse, [int(x) for x in svm.constraints.level], svm.constraints.equal.tolist()
+    if any(x < 0 and not free for x, free in zip(dual, equal, strict=True)):
         return None
-    if any(sum((x * y for x, y in zip(row, beta, strict=True)), Fraction(0)) < 1 for row in rows):
-        return None
+    for row, least, same in zip(rows, level, equal, strict=True):
+        margin = sum((x * y for x, y in zip(row, beta, strict=True)), Fraction(0))
+        if margin < least or (same and margin != 0):
+            return None
     b = [sum((x * row[j] for x, row in zip(dual, rows, strict=True)), Fraction(0)) for j in range(len(beta))]
     sizes, pulls = [abs(x) for x in beta], [abs(x) for x in b]
-    total = sum(dual, Fraction(0))
+    total = sum((x for x, least in zip(dual, level, strict=True) if least), Fraction(0))
     if sparse:
         if sum(sizes, Fraction(0)) != total or max(pulls) != 1:
             return None
-        return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 1], None)
+        return LinearOptimum(rows, level, equal, beta, dual, [j for j, x in enumerate(pulls) if x == 1], None)
     if max(sizes) != total or sum(pulls, Fraction(0)) != 1:
         return None
-    return LinearOptimum(rows, beta, dual, [j for j, x in enumerate(pulls) if x == 0], total)
+    return LinearOptimum(rows, level, equal, beta, dual, [j for j, x in enumerate(pulls) if x == 0], total)
 
 
 def _simple(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector]:
@@ -125,7 +134,9 @@ def _simple(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector]:
         [(Fraction(x) * unit).limit_denominator(_DENOMINATOR) / unit for x in values]
         for values in (
             np.nan_to_num(optimum.weights.ravel()).tolist(),
-            np.nan_to_num(np.maximum(optimum.dual, 0.0)).tolist(),
+            np.nan_to_num(
+                np.where(optimum.svm.constraints.equal, optimum.dual, np.maximum(optimum.dual, 0.0))
+            ).tolist(),
         )
     ]
     return ratios[0], ratios[1]
@@ -133,9 +144,10 @@ def _simple(optimum: Optimum, rows: list[Vector]) -> tuple[Vector, Vector]:
 
 def _vertex(optimum: Optimum, rows: list[Vector], held: float) -> tuple[Vector, Vector] | None:
     """The vertex of the active rows and the weights that are not at a bound, and its dual, where they are as many."""
-    weights, share = optimum.weights.ravel(), optimum.dual * optimum.lengths
+    weights, share = optimum.weights.ravel(), np.abs(optimum.dual) * optimum.lengths
     size = np.abs(weights)
-    active = np.flatnonzero(share > held * share.max(initial=0.0)).tolist()
+    active = np.flatnonzero((share > held * share.max(initial=0.0)) | optimum.svm.constraints.equal).tolist()
+    level = [Fraction(optimum.svm.constraints.level[c]) for c in active]
     signs = [1 if x > 0 else -1 for x in weights]
     if optimum.svm.norm.sparse:
         chosen = np.flatnonzero(size > held * size.max()).tolist()
@@ -149,7 +161,7 @@ def _vertex(optimum: Optimum, rows: list[Vector], held: float) -> tuple[Vector, 
         pull = [Fraction(1), *([Fraction(0)] * len(chosen))]
     if not 0 < len(matrix) == len(pull) <= _SQUARE:
         return None
-    found = solve_rational(matrix, [Fraction(1)] * len(matrix))
+    found = solve_rational(matrix, level)
     multipliers = solve_rational([list(column) for column in zip(*matrix, strict=True)], pull)
     if found is None or multipliers is None:
         return None

@@ -12,7 +12,8 @@ from marginflow.arrays import Floats, Ints
 from marginflow.norm_faces import AbstractFace
 from marginflow.svm.optimum.singular import least_singular_down
 from marginflow.svm.program import Svm
-from marginflow.svm.proof.certificate import Certificate, dual_matrix, margins_down
+from marginflow.svm.proof.certificate import Certificate, dual_matrix, leading_margins, margins_down
+from marginflow.svm.proof.equalities import spanning
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Optimum:
     Attributes:
         svm: the problem.
         weights: separating weights, (d, d_z) or (d,).
-        dual: (C,) multipliers with N_d(adjoint(dual)) <= 1, up to rounding.
+        dual: (C,) multipliers with N_d(adjoint(dual)) <= 1, up to rounding; those of equalities of any sign.
         certificate: bounds of the value.
         tol: the gap that was asked for.
     """
@@ -54,6 +55,25 @@ class Optimum:
         return margins_down(self.svm, self.weights)
 
     @cached_property
+    def least_margin(self) -> float:
+        """A lower bound of the least margin of level 1 of weights that meet all other rows exactly, `moved` away."""
+        return float(self._leading[0].min())
+
+    @cached_property
+    def moved(self) -> float:
+        """How far from `weights`, Frobenius, weights are at most that meet equalities and rows of level 0 exactly."""
+        return self._leading[1]
+
+    @cached_property
+    def _leading(self) -> tuple[Floats, float]:
+        return leading_margins(self.svm, self.weights, False)
+
+    @cached_property
+    def total(self) -> float:
+        """The sum of the multipliers of level 1, rounded down."""
+        return rounding.sum_down(self.dual if self.svm.plain else self.dual[self.svm.leads])
+
+    @cached_property
     def face(self) -> AbstractFace | None:
         """Where every optimal W lies, as the dual matrix shows it; None for strictly convex norms."""
         return self.svm.norm.optimal_face(self.B, self.flat)
@@ -71,9 +91,11 @@ class Optimum:
         svm, face = self.svm, self.face
         upper = self._length
         size = svm.norm.dual_upper(*dual_matrix(svm, self.dual))
-        total = rounding.sum_down(self.dual)
-        # <B, W*> >= sum dual and N(W*) <= upper: the slack along B; a margin above 1 costs its multiplier.
+        total = self.total
+        # <B, W*> >= sum dual and N(W*) <= upper: the slack along B; a margin above its level costs its multiplier.
         slack = rounding.up(max(size * upper - total, 0.0), 8) + self._rounding * size * upper
+        if svm.constraints.equal.any():
+            slack += rounding.up(float(np.abs(self.dual[svm.constraints.equal]) @ self._off[svm.constraints.equal]), 64)
         lost = face.error(slack, upper) + face.skew * upper
         if not math.isfinite(lost):
             return math.inf
@@ -85,7 +107,10 @@ class Optimum:
         least = least_singular_down(E)
         if not least > 0.0:
             return math.inf if face.dimension else rounding.up(2.0 * lost, 8)
-        off = float(np.linalg.norm(slack / (self.dual[active] * length)))
+        # Equalities are met by every optimum; by `weights` up to rounding.
+        held = svm.constraints.equal[active]
+        costs = np.where(held, 1.0, self.dual[active] * length)
+        off = float(np.linalg.norm(np.where(held, self._off[active] / length, slack / costs)))
         off += 2.0 * self.stretch(active) * (lost + self._rounding * upper)
         return rounding.up(off / least + 2.0 * lost, 32)
 
@@ -96,21 +121,31 @@ class Optimum:
             return None
         svm, face = self.svm, self.dual_face
         size = svm.norm.value_upper(self.weights)
-        margin = float(self.margins.min())
-        total = rounding.sum_down(self.dual) / svm.norm.dual_upper(*dual_matrix(svm, self.dual))
+        margin, level = self.least_margin, svm.constraints.level
+        if not margin > 0.0:
+            return None
+        total = self.total / svm.norm.dual_upper(*dual_matrix(svm, self.dual))
         # <B*, W> = sum lambda*_c m_c with N_d(B*) <= 1: the slack along W; margins above the least cost multipliers.
         slack = rounding.up(max(size - margin * total, 0.0), 8) + self._rounding * size
-        near = self.margins - margin <= self.flat
+        if self.moved > 0.0:
+            # <B*, W'> for the W' that meets the other rows: N_d(B*) <= 1.
+            slack += 2.0 * svm.norm.stretch(svm.shape) * self.moved
+        over = self.margins - margin * level
+        near = (over <= self.flat) | svm.constraints.equal
         rows = np.zeros(len(svm))
-        rows[~near] = 2.0 * slack / (self.margins[~near] - margin) * self.lengths[~near]
+        rows[~near] = 2.0 * slack / over[~near] * self.lengths[~near]
         away = float(rows.sum())
-        kept = self._distinct(np.flatnonzero(near))
+        # Multipliers of dependent equalities are moved to independent ones that span them exactly.
+        some = spanning(svm, svm.constraints.equal)
+        if some is None:
+            return None
+        kept = self._distinct(np.union1d(np.flatnonzero(near & ~svm.constraints.equal), some))
         lost = face.error(slack, 1.0) + face.skew + self._rounding
         factors = self.factors(kept)
         if len(kept) * math.prod(self.svm.shape) > _ENTRIES or not math.isfinite(lost):
             return None
         # What the face leaves open is how large B* is as a whole: <B*, W> = N(W) says that.
-        whole = self.margins[kept] / (self.lengths[kept] * size)
+        whole = np.where(level[kept] > 0.0, self.margins[kept], 0.0) / (self.lengths[kept] * size)
         T = np.vstack([face.known(*factors).T, whole])
         least = least_singular_down(T)
         if not least > 0.0:
@@ -130,12 +165,20 @@ class Optimum:
     def active(self) -> Ints:
         """Constraints whose multiplier is large enough to hold every optimum's margin near 1."""
         share = self.dual * self.lengths
-        return np.flatnonzero(share > 0.1 * self.flat * share.max())
+        equal = self.svm.constraints.equal
+        return np.flatnonzero((share > 0.1 * self.flat * share[~equal].max(initial=0.0)) | equal)
 
     @cached_property
     def _length(self) -> float:
         """A bound of the optimal norm."""
-        return rounding.up(self.svm.norm.value_upper(self.weights) / float(self.margins.min()), 4)
+        if self.svm.plain:
+            return rounding.up(self.svm.norm.value_upper(self.weights) / float(self.margins.min()), 4)
+        return self.certificate.upper
+
+    @cached_property
+    def _off(self) -> Floats:
+        """(C,) upper bounds of the sizes of the margins of `weights`."""
+        return np.maximum(np.abs(self.margins), np.abs(margins_down(self.svm, -self.weights)))
 
     @cached_property
     def lengths(self) -> Floats:

@@ -119,8 +119,9 @@ def _pattern_rank(perhaps: Bools) -> int:
 
 
 def _perhaps_active(optimum: Optimum) -> Bools:
-    """(C,) False where the margin exceeds 1 at every optimum, so that the multiplier is zero at each."""
+    """(C,) False where the margin exceeds its level at every optimum, so that the multiplier is zero at each."""
     away = distance(optimum)
     if not math.isfinite(away):
         return np.ones(len(optimum.svm), dtype=bool)
-    return np.asarray(optimum.margins - away * optimum.lengths * (1.0 + 1e-12) <= 1.0)
+    rows = optimum.svm.constraints
+    return np.asarray((optimum.margins - away * optimum.lengths * (1.0 + 1e-12) <= rows.level) | rows.equal)

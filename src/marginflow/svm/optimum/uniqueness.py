@@ -103,7 +103,8 @@ def _determined(optimum: Optimum, face: AbstractFace) -> tuple[float, float]:
     turned = _turned(face, spread.matrix)
     if not face.dimension:
         return (math.inf, 0.0) if turned < 1.0 else (0.0, math.inf)
-    sure = np.flatnonzero(optimum.dual * optimum.lengths > spread.rows * (1.0 + 1e-12))
+    equal = optimum.svm.constraints.equal
+    sure = np.flatnonzero((optimum.dual * optimum.lengths > spread.rows * (1.0 + 1e-12)) | equal)
     sure = sure[np.isin(sure, optimum.active)]
     if len(sure) * face.dimension > _ENTRIES:
         return 0.0, math.inf
@@ -195,7 +196,7 @@ def _end(optimum: Optimum, D: Floats) -> Floats:
     step = 2.0
     for _ in range(40):
         W = optimum.weights + step * D
-        worst = float(svm.margins(W).min())
+        worst = svm.least_margin(W)
         if worst > 0.0 and svm.norm.value(W) / worst <= optimum.certificate.lower * (1.0 + allowed):
             return np.asarray(W / worst)
         step /= 2.0

@@ -1,4 +1,5 @@
-"""Proofs that no weights separate: lambda >= 0, not all zero, with sum_c lambda_c A_c = 0 exactly.
+"""Proofs that no weights separate: lambda >= 0, free on equalities, with sum_c lambda_c A_c = 0 exactly, not all zero
+on the constraints of level 1.
 
 Float multipliers satisfy that up to rounding, which excludes only W of moderate norm. Two ways lead on to a
 theorem about the constraints as stored (docs/svm.md): solve for the multipliers in rational numbers, or show
@@ -11,14 +12,17 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import simplex
 
 
 @dataclass(frozen=True, eq=False)
 class Farkas:
-    """A proof of infeasibility: multipliers (C,) >= 0 of sum 1, and the sentence that says what they show."""
+    """A proof of infeasibility: multipliers (C,) of sum 1, and the sentence that says what they show.
+
+    They are >= 0, of any sign on equalities, and count there for the sum by size.
+    """
 
     multipliers: Floats
     sentence: str
@@ -26,16 +30,18 @@ class Farkas:
 
 def prove(svm: Svm, ray: Floats) -> Farkas | None:
     """Turn a candidate `ray` (C,) into a proof, or return None: the data may then still be feasible."""
-    ray = np.where(np.isfinite(ray) & (ray > 0.0), ray, 0.0)
-    if not ray.any():
+    ray = np.where(np.isfinite(ray) & ((ray > 0.0) | svm.constraints.equal), ray, 0.0)
+    if not ray[svm.leads].any():
         return None
     if svm.zero_row is not None:
         return _zero(svm, svm.zero_row) if ray[svm.zero_row] == ray.max() else None
-    ray = ray / ray.max()
+    ray = ray / np.abs(ray).max()
     for support, M in _systems(svm, ray):
-        weights = ray[support] / ray[support].sum()
+        if not ray[support][svm.leads[support]].any():
+            continue
+        weights = ray[support] / np.abs(ray[support]).sum()
         # Few constraints: rational arithmetic is quick. Many: the cheap proof first.
-        if len(support) > _QUICK and _near(M, weights):
+        if len(support) > _QUICK and _near(M, weights, svm.constraints.equal[support]):
             return _farkas(svm, support, weights, "up to rounding, and exactly for multipliers next to these")
         exact = _rational(svm, support, weights)
         if exact is not None:
@@ -52,11 +58,14 @@ def _zero(svm: Svm, row: int) -> Farkas:
 
 def _farkas(svm: Svm, support: Ints, weights: Floats, how: str) -> Farkas:
     multipliers = np.zeros(len(svm))
-    multipliers[support] = weights / weights.sum()
-    count = int((multipliers > 0.0).sum())
-    return Farkas(
-        multipliers, f"{count} constraints contradict each other: positive multiples of them add up to zero {how}"
+    multipliers[support] = weights / np.abs(weights).sum()
+    count = int((multipliers != 0.0).sum())
+    multiples = (
+        "multiples of them, positive but for equalities,"
+        if svm.constraints.equal[support].any()
+        else ("positive multiples of them")
     )
+    return Farkas(multipliers, f"{count} constraints contradict each other: {multiples} add up to zero {how}")
 
 
 def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
@@ -68,15 +77,15 @@ def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
     length = np.abs(constraints.a).sum(axis=1)
     found: list[tuple[Ints, list[Floats]]] = []
     if not svm.diagonal:
-        for i in np.unique(constraints.sample[ray > 0.0]):
-            inside = np.flatnonzero((constraints.sample == i) & (ray > 0.0))
+        for i in np.unique(constraints.sample[ray != 0.0]):
+            inside = np.flatnonzero((constraints.sample == i) & (ray != 0.0))
             weights = ray[inside]
             left = np.abs(weights @ constraints.a[inside]).sum()
-            if left <= 1e-7 * float(weights @ length[inside]):
+            if left <= 1e-7 * float(np.abs(weights) @ length[inside]):
                 found.append((inside, [constraints.a[inside].T]))
     # What a multiplier moves is its row times it: long rows have small ones. Small shares are mostly a solver's noise,
     # but those of an exact proof may be as small.
-    moved = ray * svm.rows.scale.size
+    moved = np.abs(ray) * svm.rows.scale.size
     noise = moved <= 1e-12 * moved.max()
     for support in (np.flatnonzero(~noise), np.flatnonzero(moved > 0.0))[: 2 if (moved[noise] > 0.0).any() else 1]:
         a, z = constraints.a[support], constraints.queries[support]
@@ -91,14 +100,16 @@ def _rational(svm: Svm, support: Ints, weights: Floats) -> Floats | None:
     """Exact multipliers of the constraints `support`, those of large `weights` solved for; rounded for the reader."""
     if len(support) > simplex.LARGEST:
         return None
-    exact = simplex.decide(svm.restrict(support), weights * svm.rows.scale.size[support])
+    exact = simplex.decide(svm.restrict(support), np.abs(weights) * svm.rows.scale.size[support])
     if exact is None or exact.multipliers is None:
         return None
     return np.array([float(value) for value in exact.multipliers])
 
 
-def _near(factors: list[Floats], weights: Floats) -> bool:
+def _near(factors: list[Floats], weights: Floats, free: Bools) -> bool:
     """Whether M lambda = 0 has a solution within `weights` of `weights`, shown with all rounding bounded.
+
+    Where `free`, multipliers may be anything.
 
     With X near the pseudo-inverse of M and alpha = |I - M X|_inf < 1, the correction d = -X (M X)^-1 M lambda
     makes lambda + d exact, and |d_c| <= sum_k |X_ck| |M lambda|_inf / (1 - alpha).
@@ -115,9 +126,9 @@ def _near(factors: list[Floats], weights: Floats) -> bool:
     alpha = rounding.up(float(slip.sum(axis=1).max()), rows)
     if not alpha < 0.5:
         return False
-    residual = np.abs(M @ weights) + unit * (np.abs(M) @ weights) + rounding.TINY
+    residual = np.abs(M @ weights) + unit * (np.abs(M) @ np.abs(weights)) + rounding.TINY
     shift = np.abs(X).sum(axis=1) * (rounding.up(float(residual.max()), columns + 4) / (1.0 - alpha))
-    return bool((shift * (1.0 + rounding.gamma(rows + 8)) < weights).all())
+    return bool((free | (shift * (1.0 + rounding.gamma(rows + 8)) < weights)).all())
 
 
 _QUICK: Final = 16

@@ -13,6 +13,7 @@ from scipy.linalg import lstsq
 from marginflow.arrays import Floats
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import margins_down
+from marginflow.svm.proof.equalities import at_zero
 
 
 def lift_margins(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False) -> Floats | None:
@@ -28,16 +29,19 @@ def lift_margins(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False) -> F
         Weights like `W`, or None where there is nothing to lift or the rows are too many.
     """
     sure = margins_down(svm, W, exact)
-    mean = float(dual @ sure) / float(dual.sum())
+    leads = svm.leads
+    mean = float(dual[leads] @ sure[leads]) / float(dual[leads].sum()) if dual[leads].any() else 0.0
     if not (0.0 < mean < np.inf):
         return None
     W, sure = W / mean, sure / mean
     lack = 1.0 - sure
-    most = float(lack.max())
+    still = np.zeros(len(svm), dtype=bool) if svm.plain else at_zero(svm, sure, float(np.linalg.norm(W)), _STILL)
+    lack[~leads] = np.where(still[~leads], 0.0, -np.inf)
+    most = float(lack[leads].max())
     if not (0.0 < most < _FAR):
         return None
     # Rows a little above are held where they are, or lifting others would lower them.
-    near = np.flatnonzero(lack > -10.0 * most)
+    near = np.flatnonzero(lack > -10.0 * most)  # and equalities stay where they are
     rows = svm.rows.restrict(near)
     if len(near) * rows.dimension > _DENSE:
         return None
@@ -55,6 +59,9 @@ _FAR: Final = 0.01
 
 _SPARE: Final = 2e-15
 """Room for the rounding of the lifted weights themselves, relative to the terms of their margins."""
+
+_STILL: Final = 1e-9
+"""Margins of level 0 below this share of what they could be are held."""
 
 _DENSE: Final = 1_000_000
 """Most entries of the rows written out."""

@@ -1,6 +1,6 @@
 """Whether any weights separate the selected tokens at all, decided by a proof either way."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational, simplex
 from marginflow.svm.proof.certificate import certify
 from marginflow.svm.proof.farkas import prove
-from marginflow.svm.scaling.unit_rows import unit_columns
+from marginflow.svm.scaling.unit_rows import unit_columns, zero_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,10 @@ class Separability:
     Attributes:
         separable: True, False, or None when neither could be proved.
         proof: a sentence for the reader.
-        W: (d, d_z), or (d,) for diagonal weights, with every margin positive; None unless separable, and where only
-            rational weights are known to.
-        farkas: (C,) multipliers >= 0 of sum 1 whose combination of the constraints vanishes; None unless not.
+        W: (d, d_z), or (d,) for diagonal weights, with every margin of level 1 positive; None unless separable, and
+            where only rational weights are known to.
+        farkas: (C,) multipliers >= 0 (of any sign on equalities) whose combination of the constraints vanishes; None
+            unless not.
     """
 
     separable: bool | None
@@ -55,10 +56,13 @@ def separability_of(svm: Svm) -> Separability:
     rational numbers decides, for as many constraints as it can take.
     """
     svm = svm.euclidean()
-    if len(svm) == 0:
+    if not svm.leads.any():
         return Separability(True, "nothing constrains the weights", frozen(np.zeros(svm.shape)))
     if svm.zero_row is not None:
         return _proved(svm, np.arange(len(svm)) == svm.zero_row) or _UNDECIDED
+    seen = ~zero_rows(svm.constraints, svm.diagonal)
+    if not seen.all():
+        return _spread(separability_of(svm.restrict(seen)), seen)
     candidate = solve_euclidean(svm, 1e-3)
     found = _positive(svm, candidate.W)
     if found is not None:
@@ -79,7 +83,7 @@ def _proved(svm: Svm, ray: Floats | Bools) -> Separability | None:
 
 def _exactly(svm: Svm, dual: Floats) -> Separability | None:
     """The answer of the simplex method in rational numbers."""
-    rows = svm.rows.scale.reduce_dual(np.maximum(dual, 0.0))
+    rows = svm.rows.scale.reduce_dual(np.abs(dual))
     found = simplex.decide(svm, rows)
     if found is None:
         return None
@@ -106,6 +110,15 @@ def _positive(svm: Svm, W: Floats) -> Separability | None:
     return None
 
 
+def _spread(found: Separability, seen: Bools) -> Separability:
+    """The same for all rows, those that see no weight among them."""
+    if found.farkas is None:
+        return found
+    farkas = np.zeros(len(seen))
+    farkas[seen] = found.farkas
+    return replace(found, farkas=frozen(farkas))
+
+
 def _vertex(svm: Svm) -> Floats | None:
     """Multipliers of least support from a linear program: sum lambda_c r_c = 0, sum lambda_c = 1."""
     rows = svm.rows
@@ -118,8 +131,9 @@ def _vertex(svm: Svm) -> Floats | None:
     R = R * unit_columns(R)
     found = linprog(
         np.zeros(len(R)),
-        A_eq=np.vstack((R.T, np.ones(len(R)))),
+        A_eq=np.vstack((R.T, rows.level)),
         b_eq=np.append(np.zeros(R.shape[1]), 1.0),
+        bounds=[(None if free else 0.0, None) for free in rows.equal],
         method="highs-ds",
     )
     return None if found.x is None else rows.scale.restore_dual(np.asarray(found.x))
@@ -136,10 +150,13 @@ def _widest(svm: Svm) -> Floats | None:
     units = unit_columns(R)
     R = R * units
     count, D = R.shape
+    some, same = ~rows.equal, rows.equal
     found = linprog(
         np.append(np.zeros(D), -1.0),
-        A_ub=np.hstack((-R, np.ones((count, 1)))),
-        b_ub=np.zeros(count),
+        A_ub=np.hstack((-R, rows.level[:, None]))[some],
+        b_ub=np.zeros(count)[some],
+        A_eq=np.hstack((R, np.zeros((count, 1))))[same] if same.any() else None,
+        b_eq=np.zeros(int(same.sum())) if same.any() else None,
         bounds=[(-1.0, 1.0)] * D + [(None, 1.0)],
         method="highs-ds",
     )

@@ -1,9 +1,11 @@
 """Whether constraints contradict each other, decided in rational numbers: for what float64 cannot see.
 
-lambda >= 0, M lambda = 0, sum lambda = 1 has a solution or some w has M_c' w > 0 for every column (Gordan). A basis is
-made by elimination, then the dual simplex method with costs zero moves it until no multiplier is negative or a row
-shows that none can be (least index rule from some point on, so it ends: Bland, Math. of Op. Res. 2, 1977). Integers
-over one common denominator throughout (Edmonds 1967), so nothing is rounded.
+lambda >= 0, M lambda = 0, sum lambda = 1 has a solution or some w has M_c' w > 0 for every column (Gordan). With rows
+of level 0 only those of level 1 count in the sum, and w has M_c' w >= 0 at the others (Motzkin); an equality is two
+columns, a row of level 0 each way. A basis is made by elimination, then the dual simplex method with costs zero moves
+it until no multiplier is negative or a row shows that none can be (least index rule from some point on, so it ends:
+Bland, Math. of Op. Res. 2, 1977). Integers over one common denominator throughout (Edmonds 1967), so nothing is
+rounded.
 """
 
 from dataclasses import dataclass, field
@@ -30,8 +32,9 @@ class Alternative:
     """Exactly one of the two.
 
     Attributes:
-        multipliers: (C,) exact, >= 0, sum 1, whose combination of the constraints vanishes.
-        weights: exact weights, flat, largest entry 1, whose margins are all positive.
+        multipliers: (C,) exact, >= 0 but for equalities, those of level 1 of sum 1, whose combination of the
+            constraints vanishes.
+        weights: exact weights, flat, largest entry 1, whose margins are positive at level 1, and meet all the others.
     """
 
     multipliers: list[Fraction] | None = field(default=None)
@@ -45,11 +48,15 @@ def decide(svm: Svm, order: Floats) -> Alternative | None:
         svm: the constraints; what the norm measures does not matter, only the weights that it allows.
         order: (C,) the first basis is made of those where this is large.
     """
-    if len(svm) > LARGEST:
+    twice = np.flatnonzero(svm.constraints.equal)
+    if len(svm) + len(twice) > LARGEST:
         return None
     M, powers = _columns(svm)
+    M = np.hstack((M, -M[:, twice]))
+    powers, order = powers + [powers[c] for c in twice], np.append(order, order[twice])
+    counted = [int(lead) for lead in svm.leads.tolist()] + [0] * len(twice)
     sketch = _sketch(M)
-    T = np.vstack((M if sketch is None else sketch @ M, np.ones((1, M.shape[1]), dtype=object)))
+    T = np.vstack((M if sketch is None else sketch @ M, np.array([counted], dtype=object)))
     T = np.hstack((T, np.zeros((len(T), 1), dtype=object)))
     T[-1, -1] = 1
     basis = _Basis(T)
@@ -60,7 +67,7 @@ def decide(svm: Svm, order: Floats) -> Alternative | None:
         return None
     if basis.contradiction:
         rows, columns = basis.rows(), basis.columns()
-        right = [1] * len(columns)
+        right = [counted[q] for q in columns]
     else:
         if short is None:
             exact = basis.solution()
@@ -69,9 +76,12 @@ def decide(svm: Svm, order: Floats) -> Alternative | None:
             ):
                 return None  # the sketch lost a dimension: does not happen to random integers in practice
             scaled = [value * Fraction(2) ** power for value, power in zip(exact, powers, strict=True)]
-            total = sum(scaled, Fraction(0))
+            for c, back in zip(twice.tolist(), scaled[len(svm) :], strict=True):
+                scaled[c] -= back
+            scaled = scaled[: len(svm)]
+            total = sum((value for value, count in zip(scaled, counted, strict=False) if count), Fraction(0))
             return Alternative(multipliers=[value / total for value in scaled])
-        rows, columns, right = basis.direction(short)
+        rows, columns, right = basis.direction(short, counted)
     seen = M if sketch is None else sketch @ M
     weights = solve_rational(seen[rows][:, columns].T.tolist(), right)
     if weights is None:
@@ -184,13 +194,16 @@ class _Basis:
             out[q] = Fraction(int(self.T[i, -1]), int(self.size))
         return out
 
-    def direction(self, p: int) -> tuple[list[int], list[int], list[int]]:
-        """Equations w' M_c = right_c that fix weights of positive margins, from a row without negative entries."""
+    def direction(self, p: int, counted: list[int]) -> tuple[list[int], list[int], list[int]]:
+        """Equations w' M_c = right_c that fix weights of positive margins, from a row without negative entries.
+
+        That row is y'M + y_0 `counted`, y_0 = -level < 0, zero at basic columns but one: w = y.
+        """
         level = -int(self.T[p, -1])
         columns = list(self.basic.values())
         drop = next(q for i, q in self.basic.items() if self.T[i, -1])
         kept = [q for q in columns if q != drop]
-        return self.rows(), kept, [level + (self.size if q == self.basic[p] else 0) for q in kept]
+        return self.rows(), kept, [level * counted[q] + (self.size if q == self.basic[p] else 0) for q in kept]
 
 
 class _TooLong(Exception):

@@ -107,12 +107,14 @@ def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
         below = f"none has norm below {rounding.text_down(certificate.lower, 6)}"
         if separability_of(svm).separable:
             return f"weights in rational numbers separate, but none in float64 were found; {below}"
+        if svm.constraints.equal.any():
+            return f"no weights on the equalities that separate were found and none is excluded; {below}"
         return f"no separating W was found and none is excluded; {below}"
     if certificate.lower == 0.0:
         return "weights that separate were found, but no multipliers that bound the value from below"
     gap = certificate.gap
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
-    total = float(certified.dual.sum())
+    total = float(certified.dual[svm.leads].sum())
     plain = svm.norm.value(certified.W) * size / (total * certificate.margin) - 1.0 if total else math.inf
     if plain <= max(tol, 1e-14):
         return (

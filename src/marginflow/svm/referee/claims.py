@@ -3,8 +3,8 @@
 import math
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy.typing as npt
@@ -46,8 +46,8 @@ class Claims:
             if arrays[name].shape != () or arrays[name].dtype.kind not in "fi":
                 raise InputError(f"{path}: {name} is not one number; save the solution again")
             numbers[name] = float(arrays[name])
-        if numbers.pop("format") not in (1.0, 2.0):
-            raise InputError(f"{path}: its format is another; expected 1 or 2")
+        if numbers.pop("format") not in (1.0, 2.0, 3.0):
+            raise InputError(f"{path}: its format is another; expected 1, 2 or 3")
         status, reason = str(arrays["status"]), str(arrays["reason"])
         if status not in _STATUSES:
             raise InputError(f"{path}: got status {status!r}; expected one of {', '.join(_STATUSES)}")
@@ -59,7 +59,14 @@ class Claims:
         return Claims(status, reason, **numbers)
 
     def checks(
-        self, lower: float, upper: float, gap: float, slack: float, shown: str | None, dual: Floats
+        self,
+        lower: float,
+        upper: float,
+        gap: float,
+        slack: float,
+        shown: str | None,
+        dual: Floats,
+        heads: Sequence[tuple[float, float]],
     ) -> list[Check]:
         """Compare with bounds found anew.
 
@@ -68,6 +75,7 @@ class Claims:
             slack: what the bounds found may lose to their own rounding.
             shown: what shows that nothing separates, None where nothing does.
             dual: (C,) the multipliers.
+            heads: the lower bound and the gap found for each head.
         """
         return [
             Check(
@@ -83,7 +91,7 @@ class Claims:
             self._value(upper, slack),
             self._gap(),
             self._status(lower, gap, slack, shown),
-            self._reason(shown, dual),
+            self._reason(shown, dual, heads),
         ]
 
     def _value(self, upper: float, slack: float) -> Check:
@@ -110,18 +118,25 @@ class Claims:
         apart = self.gap > self.tol and shown is None
         return Check("inaccurate", apart, f"bounds {self.gap:.2e} apart, {self.tol:.1e} asked; {shown or 'they hold'}")
 
-    def _reason(self, shown: str | None, dual: Floats) -> Check:
-        """Whether it is a sentence of its status, and its numbers are those of the file."""
+    def _reason(self, shown: str | None, dual: Floats, heads: Sequence[tuple[float, float]]) -> Check:
+        """Whether it is a sentence of its status, and its numbers are those of the file, or of the head it names."""
         if self.status == "optimal":
             return Check("reason", not self.reason, self.reason or "none, as it should be")
         if self.status == "infeasible":
-            many = re.fullmatch(_CONTRADICTION, self.reason)
-            said = int(many[1]) == int((dual > 0.0).sum()) if many else self.reason == shown
+            many = re.fullmatch(_HEAD + _CONTRADICTION, self.reason)
+            said = int(many[2]) == int((dual != 0.0).sum()) if many else self.reason == shown
             return Check("reason", said, self.reason)
+        named = re.fullmatch(_HEAD + "(.*)", self.reason)
+        own = self
+        if len(heads) > 1:
+            if named is None or named[1] is None or int(named[1]) >= len(heads):
+                return Check("reason", False, f"no solution of several heads gives the reason {self.reason!r}")
+            lower, gap = heads[int(named[1])]
+            own = replace(self, lower=lower, gap=gap)
         for pattern in _REASONS:
-            found = re.fullmatch(pattern, self.reason)
+            found = re.fullmatch(pattern, self.reason if len(heads) == 1 else named[2] if named else "")
             if found:
-                return Check("reason", all(self._is(k, float(x)) for k, x in found.groupdict().items()), self.reason)
+                return Check("reason", all(own._is(k, float(x)) for k, x in found.groupdict().items()), self.reason)
         return Check("reason", False, f"no solution gives the reason {self.reason!r}")
 
     def _is(self, kind: str, number: float) -> bool:
@@ -136,8 +151,11 @@ _STATUSES: Final = ("optimal", "infeasible", "inaccurate")
 
 _FLOAT: Final = r"[0-9.]+(?:e[+-]?[0-9]+)?"
 
+_HEAD: Final = r"(?:head ([0-9]+): )?"
+
 _CONTRADICTION: Final = (
-    r"([0-9]+) constraints contradict each other: positive multiples of them add up to zero "
+    r"([0-9]+) constraints contradict each other: (?:positive multiples of them|multiples of them, positive but for "
+    r"equalities,) add up to zero "
     r"(?:exactly, in rational arithmetic|up to rounding, and exactly for multipliers next to these)"
 )
 
@@ -153,6 +171,7 @@ _REASONS: Final = tuple(
         "the bounds meet to PLAIN before rounding and to GAP with it: "
         "this is what float64 can prove about constraints so nearly contradicting each other",
         "no separating W was found and none is excluded; none has norm below BELOW",
+        "no weights on the equalities that separate were found and none is excluded; none has norm below BELOW",
         "weights in rational numbers separate, but none in float64 were found; none has norm below BELOW",
     )
 )

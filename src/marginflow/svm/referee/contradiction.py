@@ -14,41 +14,47 @@ import numpy.typing as npt
 
 from marginflow.arrays import Floats
 from marginflow.svm.referee.exact import Exact
+from marginflow.svm.referee.rows import Row
 
 
 Whole = npt.NDArray[np.object_]
 
-Row = tuple[int, int, Exact]
-"""(sample, token, exact x_selected - x_l)."""
-
 
 def contradiction(constraints: Sequence[Row], z: Floats, dual: Floats, diagonal: bool) -> str | None:
-    """What shows that some lambda >= 0, not zero, has sum lambda_c A_c = 0; None where nothing here does.
+    """What shows that some lambda >= 0 has sum lambda_c A_c = 0, not zero at level 1; None where nothing here does.
+
+    Equalities have multipliers of any sign.
 
     Args:
         constraints: C of them.
         z: (n, d_z) queries.
-        dual: (C,) multipliers >= 0.
+        dual: (C,) multipliers.
         diagonal: whether the constraints are those of W = diag(beta).
     """
-    used = np.flatnonzero(dual > 0.0).tolist()
-    if not used:
-        return None
+    used = [
+        c for c in np.flatnonzero(dual).tolist() if not _is_zero(constraints[c], z, diagonal) or constraints[c].level
+    ]
     rows = [constraints[c] for c in used]
-    for sample, token, a in rows:
-        query = Exact.of(z[sample])
-        if (a * query).is_zero() if diagonal else a.is_zero() or query.is_zero():
-            return f"token {token} of sample {sample} has the selected token's logit whatever the weights"
-    one = not diagonal and len({sample for sample, _, _ in rows}) == 1
+    if not any(row.level for row in rows):
+        return None
+    for row in rows:
+        if _is_zero(row, z, diagonal):
+            return f"token {row.token} of sample {row.sample} has the selected token's logit whatever the weights"
+    one = not diagonal and len({row.sample for row in rows}) == 1
     M, weights = _scaled(rows, z, diagonal, one), dual[used]
     exact = [Fraction(w) / Fraction(2) ** power for w, power in zip(weights.tolist(), M.powers, strict=True)]
     if not any(_times(M.whole, _on_one_scale(exact))):
         return "the multipliers cancel exactly"
-    if len(used) <= _COLUMNS and M.whole.shape[0] <= _ROWS and _solved(M.whole, exact):
+    if len(used) <= _COLUMNS and M.whole.shape[0] <= _ROWS and _solved(M.whole, exact, rows):
         return "exact multipliers follow from these by rational arithmetic"
-    if _nearby(M.whole, exact):
+    if _nearby(M.whole, exact, rows):
         return "exact multipliers exist next to these"
     return None
+
+
+def _is_zero(row: Row, z: Floats, diagonal: bool) -> bool:
+    query = Exact.of(z[row.sample])
+    return (row.a * query).is_zero() if diagonal else row.a.is_zero() or query.is_zero()
 
 
 class _Columns:
@@ -60,8 +66,8 @@ class _Columns:
 
 def _scaled(rows: Sequence[Row], z: Floats, diagonal: bool, one: bool) -> _Columns:
     columns, powers = [], []
-    for sample, _, a in rows:
-        query = Exact.of(z[sample])
+    for row in rows:
+        a, query = row.a, Exact.of(z[row.sample])
         if one:
             product, power = a.whole, a.power
         elif diagonal:
@@ -86,9 +92,9 @@ def _times(M: Whole, weights: Whole) -> list[Any]:
     return product
 
 
-def _solved(M: Whole, weights: Sequence[Fraction]) -> bool:
-    """Whether the multipliers of some columns, solved for with the others as they are, are all >= 0."""
-    order = sorted(range(len(weights)), key=lambda c: -weights[c])
+def _solved(M: Whole, weights: Sequence[Fraction], rows: Sequence[Row]) -> bool:
+    """Whether the multipliers of some columns, solved for with the others as they are, are as they should be."""
+    order = sorted(range(len(weights)), key=lambda c: (not rows[c].equal, -abs(weights[c])))
     heads: list[tuple[int, list[int]]] = []  # pivot column and its row, integers
     for row in M.tolist():
         for pivot, head in heads:
@@ -109,7 +115,9 @@ def _solved(M: Whole, weights: Sequence[Fraction]) -> bool:
     for pivot, head in heads:
         rest = sum((head[c] * values[c] for c in range(len(values)) if head[c] and c not in solved), Fraction(0))
         values[pivot] = -rest / head[pivot]
-    if min(values) < 0 or not any(values):
+    if any(value < 0 and not row.equal for value, row in zip(values, rows, strict=True)):
+        return False
+    if not any(value for value, row in zip(values, rows, strict=True) if row.level):
         return False
     return not any(sum((x * v for x, v in zip(row, values, strict=True)), Fraction(0)) for row in M.tolist())
 
@@ -123,8 +131,8 @@ def _reduced(row: list[int]) -> list[int]:
     return [x // divisor for x in row] if divisor else row
 
 
-def _nearby(M: Whole, weights: Sequence[Fraction]) -> bool:
-    """Whether M (lambda + d) = 0 has a solution with |d_c| < lambda_c, in exact arithmetic.
+def _nearby(M: Whole, weights: Sequence[Fraction], kinds: Sequence[Row]) -> bool:
+    """Whether M (lambda + d) = 0 has a solution with |d_c| < lambda_c but for equalities, in exact arithmetic.
 
     For any X with alpha = |I - M X|_inf < 1, d = -X (M X)^-1 M lambda solves it, and
     |d_c| <= sum_k |X_ck| |M lambda|_inf / (1 - alpha). Rows and columns are scaled by powers of two first.
@@ -157,7 +165,7 @@ def _nearby(M: Whole, weights: Sequence[Fraction]) -> bool:
     residual = max((abs(int(v)) for v in _times(whole, lam)), default=0) * Fraction(1, common << bits)
     reach = np.abs(guess.whole).sum(axis=1)
     factor = Fraction(2) ** guess.power * residual / (1 - alpha)
-    return all(int(r) * factor < value for r, value in zip(reach, values, strict=True))
+    return all(row.equal or int(r) * factor < value for r, value, row in zip(reach, values, kinds, strict=True))
 
 
 _COLUMNS: Final = 64

@@ -1,11 +1,13 @@
 """The constraints as one linear map in batched layout: what the solvers of matrix norms multiply with."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from scipy.linalg.lapack import dpstrf
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,9 @@ class Operator:
         a: (C, d) unit rows.
         sample: (C,) int, which row of `queries` each constraint uses; nondecreasing.
         queries: (n, d_z) unit rows, each used by some constraint.
-        h: (C,) positive right-hand sides.
+        unit: (C,) positive, what a margin of the user's 1 is here.
+        level: (C,) 1 or 0; the right-hand sides are h = unit level.
+        equal: (C,) whether the margin is h exactly.
         batch: (B, t, d) rows of `a` in batch order, padded with zeros.
         slot: (C,) int position of each constraint in the (B, t) grid, or None when the grid has no padding.
         owner: (B,) int the query of each batch row; the first n are 0..n-1.
@@ -29,7 +33,9 @@ class Operator:
     a: Floats
     sample: Ints
     queries: Floats
-    h: Floats
+    unit: Floats
+    level: Floats
+    equal: Bools
     batch: Floats
     slot: Ints | None
     owner: Ints
@@ -42,6 +48,43 @@ class Operator:
 
     def __len__(self) -> int:
         return len(self.a)
+
+    @cached_property
+    def h(self) -> Floats:
+        """(C,) right-hand sides."""
+        return np.asarray(self.unit * self.level)
+
+    @cached_property
+    def leads(self) -> Bools:
+        """(C,) the rows of positive level."""
+        return np.asarray(self.level > 0.0)
+
+    @cached_property
+    def floor(self) -> Floats:
+        """(C,) what the multipliers are at least: 0, or nothing for equalities."""
+        return np.where(self.equal, -np.inf, 0.0)
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether every row is one of level 1."""
+        return bool(self.leads.all())
+
+    def onto(self, W: Floats, margins: Floats) -> Floats:
+        """The nearest W whose `margins` vanish on equalities, and on rows of level 0 where they are negative."""
+        for _ in range(3):
+            broken = ~self.leads & (self.equal | (margins <= 0.0))
+            if not broken.any():
+                return W
+            project = self._equalities if (broken == self.equal).all() else Projection.of(self, np.flatnonzero(broken))
+            W = project(W, margins)
+            margins = self.margins(W)
+            if float(np.where(self.leads, 0.0, margins).min()) >= -1e-13 * float(np.linalg.norm(W)):
+                break
+        return W
+
+    @cached_property
+    def _equalities(self) -> "Projection":
+        return Projection.of(self, np.flatnonzero(self.equal))
 
     def margins(self, W: Floats) -> Floats:
         """(C,) a_c' W z_c of `W` (d, d_z)."""
@@ -69,11 +112,13 @@ class Operator:
         """(C, d d_z) the matrices a_c z_c' of the constraints `keep`."""
         a = self.a[keep]
         rows: Floats = a[:, :, None] * self.queries[self.sample[keep]][:, None, :]
-        return rows.reshape(len(a), -1)
+        return rows.reshape(len(a), self.a.shape[1] * self.queries.shape[1])
 
     def restrict(self, keep: Ints) -> "Operator":
         """The operator of the constraints `keep` (increasing indices)."""
-        return batched(self.a[keep], self.sample[keep], self.queries, self.h[keep])
+        return batched(
+            self.a[keep], self.sample[keep], self.queries, self.unit[keep], self.level[keep], self.equal[keep]
+        )
 
     def bound(self) -> float:
         """||A||: from the Gram matrix when that is small, else to about a percent by power iteration."""
@@ -90,8 +135,45 @@ class Operator:
         return float(np.sqrt(square))
 
 
-def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Onto the weights whose margins vanish on some rows.
+
+    Attributes:
+        operator: all of them.
+        rows: independent ones among those.
+        inverse: (r, r) the inverse of their Gram matrix.
+    """
+
+    operator: Operator
+    rows: Ints
+    inverse: Floats
+
+    @staticmethod
+    def of(operator: Operator, rows: Ints) -> "Projection":
+        """For the rows with these indices; those that depend on others are left out."""
+        a, sample = operator.a[rows], operator.sample[rows]
+        gram = (a @ a.T) * (operator.queries @ operator.queries.T)[np.ix_(sample, sample)]
+        _, order, rank, _ = dpstrf(gram, tol=_DEPENDENT)
+        kept = np.sort(order[:rank] - 1)
+        return Projection(operator, rows[kept], np.linalg.inv(gram[np.ix_(kept, kept)]))
+
+    def __call__(self, W: Floats, margins: Floats) -> Floats:
+        dual = np.zeros(len(self.operator))
+        dual[self.rows] = self.inverse @ margins[self.rows]
+        out: Floats = W - self.operator.adjoint(dual)
+        return out
+
+
+_DEPENDENT = 1e-12  # of a row's square, beyond the others
+
+
+def batched(
+    a: Floats, sample: Ints, queries: Floats, unit: Floats, level: Floats | None = None, equal: Bools | None = None
+) -> Operator:
     """Choose the batch layout: rows of `t` constraints each, t with the least work over all samples."""
+    level = np.ones(len(a)) if level is None else level
+    equal = np.zeros(len(a), dtype=bool) if equal is None else equal
     counts = np.bincount(sample, minlength=len(queries))
     if not counts.all():
         used = np.flatnonzero(counts)
@@ -99,7 +181,7 @@ def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
         sample = np.repeat(np.arange(len(used)), counts)
     n, longest = len(queries), int(counts.max())
     if int(counts.min()) == longest:
-        return Operator(a, sample, queries, h, a.reshape(n, longest, -1), None, np.arange(n), ())
+        return Operator(a, sample, queries, unit, level, equal, a.reshape(n, longest, -1), None, np.arange(n), ())
     # A batch row costs about three constraints more than it holds.
     sizes = np.unique(-(-longest // np.arange(1, 1 + min(longest, 32))))
     work = [int((-(-counts // t)).sum()) * (t + 3) for t in sizes]
@@ -116,4 +198,4 @@ def batched(a: Floats, sample: Ints, queries: Floats, h: Floats) -> Operator:
     batch[slot] = a
     further = tuple(slice(int(i), int(j)) for i, j in pairwise(ends))
     batch = batch.reshape(-1, t, a.shape[1])
-    return Operator(a, sample, queries, h, batch, slot, np.concatenate(layers), further)
+    return Operator(a, sample, queries, unit, level, equal, batch, slot, np.concatenate(layers), further)

@@ -60,7 +60,8 @@ def presolve(constraints: Constraints) -> Presolved:
         left, a = _compress(a)
     if len(z) < z.shape[1]:
         right, z = _compress(z)
-    return Presolved(batched(a, constraints.sample, z, scale.h), left, right, scale)
+    operator = batched(a, constraints.sample, z, scale.unit_margins, constraints.level, constraints.equal)
+    return Presolved(operator, left, right, scale)
 
 
 def _compress(rows: Floats) -> tuple[Floats, Floats]:

@@ -4,6 +4,7 @@ Without it data whose rows differ by 1e10 stall at a gap near 1.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ class Scale:
     """The units of scaled rows: W = w / unit, lambda_c = dual_c / (unit size_c).
 
     Attributes:
-        size: (C,) the length of each row over `unit`; the right-hand side becomes h = 1 / size.
+        size: (C,) the length of each row over `unit`; the right-hand side becomes level / size.
         unit: the geometric mean of the lengths.
     """
 
@@ -36,8 +37,8 @@ class Scale:
         return Scale(np.exp(logs - mean), float(np.exp(mean)))
 
     @property
-    def h(self) -> Floats:
-        """(C,) the right-hand sides, of geometric mean one."""
+    def unit_margins(self) -> Floats:
+        """(C,) what a margin of the user's 1 is here, of geometric mean one: the right-hand sides of level 1."""
         return np.asarray(1.0 / self.size)
 
     def restore(self, w: Floats) -> Floats:
@@ -63,22 +64,61 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """C rows of length one, r_c' w >= h_c: what the solvers of vector norms see.
+    """C rows of length one, r_c' w >= h_c (= 0 for equalities): what the solvers of vector norms see.
 
     Attributes:
         scale: the units; row c had length |a_c||z_c|, or |a_c o z_c| for diagonal weights.
-        h: (C,) right-hand sides.
+        level: (C,) 1 or 0; the right-hand sides are h = level times what a margin of 1 is here.
+        equal: (C,) which rows are equalities.
         dense: (C, D) the rows, when they are few enough to be written out, else None.
         structured: the same rows as normalised rank-one constraints in batched layout; None for diagonal weights.
     """
 
     scale: Scale
-    h: Floats
+    level: Floats
+    equal: Bools
     dense: Floats | None
     structured: Operator | None
 
     def __len__(self) -> int:
-        return len(self.h)
+        return len(self.level)
+
+    @cached_property
+    def unit(self) -> Floats:
+        """(C,) what a margin of the user's 1 is here."""
+        return self.scale.unit_margins
+
+    @cached_property
+    def h(self) -> Floats:
+        """(C,) right-hand sides."""
+        return np.asarray(self.unit * self.level)
+
+    @cached_property
+    def leads(self) -> Bools:
+        """(C,) the rows of positive level."""
+        return np.asarray(self.level > 0.0)
+
+    @cached_property
+    def floor(self) -> Floats:
+        """(C,) what the multipliers are at least: 0, or nothing for equalities."""
+        return np.where(self.equal, -np.inf, 0.0)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every row is one of level 1."""
+        return bool(self.leads.all())
+
+    def reached(self, margins: Floats, size: float) -> float:
+        """The least margin of the rows of level 1 over h; -inf where the others are not met to rounding, nearly.
+
+        Weights of Euclidean length `size` are moved onto those by the certificate, at about what they lack.
+        """
+        if self.plain:
+            return float((margins / self.h).min())
+        rest = ~self.leads
+        least = float((margins[self.leads] / self.h[self.leads]).min())
+        lack = np.where(self.equal[rest], np.abs(margins[rest]), np.maximum(-margins[rest], 0.0))
+        return least if float(lack.max(initial=0.0)) <= _MET * size else -np.inf
 
     @property
     def dimension(self) -> int:
@@ -123,19 +163,26 @@ class Rows:
         """The rows selected by the index `keep`, in nondecreasing order."""
         return Rows(
             self.scale.restrict(keep),
-            self.h[keep],
+            self.level[keep],
+            self.equal[keep],
             None if self.dense is None else self.dense[keep],
             None if self.structured is None else self.structured.restrict(np.arange(len(self))[keep]),
         )
 
 
-def zero_row(constraints: Constraints, diagonal: bool) -> int | None:
-    """A constraint 0 >= 1, which no weights satisfy, or None."""
+def zero_rows(constraints: Constraints, diagonal: bool) -> Bools:
+    """(C,) the constraints that see no weight."""
     if diagonal:
         # A product may underflow; it vanishes only where a factor does.
-        zero = ~((constraints.a != 0.0) & (constraints.queries != 0.0)).any(axis=1)
-    else:
-        zero = ~(np.any(constraints.a != 0.0, axis=1) & np.any(constraints.z != 0.0, axis=1)[constraints.sample])
+        return np.asarray(~((constraints.a != 0.0) & (constraints.queries != 0.0)).any(axis=1))
+    return np.asarray(
+        ~(np.any(constraints.a != 0.0, axis=1) & np.any(constraints.z != 0.0, axis=1)[constraints.sample])
+    )
+
+
+def zero_row(constraints: Constraints, diagonal: bool) -> int | None:
+    """A constraint 0 >= 1, which no weights satisfy, or None."""
+    zero = zero_rows(constraints, diagonal) & (constraints.level > 0.0)
     return int(zero.argmax()) if zero.any() else None
 
 
@@ -146,13 +193,13 @@ def unit_rows(constraints: Constraints, diagonal: bool) -> Rows:
         z, z_length = unit_vectors(constraints.queries)
         rows, own = unit_vectors(a * z)
         scale = Scale.of(a_length, z_length, own)
-        return Rows(scale, scale.h, dense=rows, structured=None)
+        return Rows(scale, constraints.level, constraints.equal, dense=rows, structured=None)
     z, z_length = unit_vectors(constraints.z)
     scale = Scale.of(a_length, z_length[constraints.sample])
-    structured = batched(a, constraints.sample, z, scale.h)
+    structured = batched(a, constraints.sample, z, scale.unit_margins, constraints.level, constraints.equal)
     d, d_z = constraints.shape
     dense = structured.written_out() if len(a) * d * d_z <= _DENSE else None
-    return Rows(scale, scale.h, dense=dense, structured=structured)
+    return Rows(scale, constraints.level, constraints.equal, dense=dense, structured=structured)
 
 
 def unit_columns(R: Floats) -> Floats:
@@ -169,6 +216,9 @@ def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
     length[length == 0.0] = 1.0
     return scaled / length[:, None], largest * length
 
+
+_MET: Final = 1e-10
+"""Margins of unit rows, relative to the weights, that count as 0."""
 
 _DENSE: Final = 100_000
 """Up to so many entries a dense matrix beats the structured map (one BLAS call against several)."""

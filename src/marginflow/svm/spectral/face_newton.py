@@ -17,7 +17,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.scaling.operator import Operator
-from marginflow.svm.spectral.first_order import Norm, Point, lower_bound, upper_bound
+from marginflow.svm.spectral.first_order import Norm, Point, feasible, lower_bound
 
 
 STEPS = 8
@@ -129,14 +129,14 @@ def face_newton(A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most
         face = norm.face(s, omega, A.shape)
         W = (U[:, : len(s)] * face.w) @ Vt[: len(s)]
         margins = A.margins(W)
-        upper = upper_bound(A, face.value, margins)
-        point = Point(W, dual, upper, lower_bound(A, dual, norm.dual_value(B)))
+        moved, upper = feasible(A, norm, W, face.value, margins)
+        point = Point(moved, dual, upper, lower_bound(A, dual, norm.dual_value(B)))
         misses = misses + 1 if point.gap > 0.5 * best.gap else 0
         best = best.or_better(point)
         if best.gap <= tol or misses == 3 or point.gap > 5.0 * best.gap or step == STEPS:
             break
-        lam, slack = dual * A.h, margins / A.h - 1.0
-        J = np.flatnonzero(lam > lam.mean() * slack)
+        lam, slack = dual * A.unit, margins / A.unit - A.level
+        J = np.flatnonzero((lam > float(lam[A.leads].mean()) * slack) | A.equal)
         if not 0 < len(J) <= most:
             break
         try:
@@ -146,7 +146,7 @@ def face_newton(A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most
         dual = np.zeros(len(A))
         dual[J] = on_J
         W = W + U @ (face.psi(U.T @ A.adjoint(dual) @ Vt.T) + free) @ Vt
-        dual = np.maximum(dual, 0.0)
+        dual = np.maximum(dual, A.floor)
         B = A.adjoint(dual)
         if not (0.0 < float(np.abs(W).max()) < 1e100 and 0.0 < float(np.abs(B).max()) < 1e100):
             break

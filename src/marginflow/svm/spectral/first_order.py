@@ -33,8 +33,8 @@ class Point:
 
     Attributes:
         W: (d, d_z), not yet divided by its least margin.
-        dual: (C,) nonnegative, not yet divided by N_d(A* dual).
-        upper: N(W) / min_c margin_c/h_c, or inf.
+        dual: (C,) nonnegative but for equalities, not yet divided by N_d(A* dual).
+        upper: N(W) / min_c margin_c/h_c, or inf; W meets equalities and rows of level 0 up to rounding.
         lower: dual . h / N_d(A* dual), or 0.
     """
 
@@ -58,14 +58,28 @@ class Point:
 
 
 def upper_bound(operator: Operator, value: float, margins: Floats) -> float:
-    """N(W) / min_c margin_c/h_c of a W with norm `value`: the norm of W scaled to be feasible."""
-    least = float((margins / operator.h).min())
+    """N(W) / min_c margin_c/h_c of a W with norm `value`: the norm of W scaled to be feasible.
+
+    Of rows of level 1 alone: `feasible` moves W onto the others first.
+    """
+    if operator.plain:
+        least = float((margins / operator.h).min())
+    else:
+        least = float((margins[operator.leads] / operator.h[operator.leads]).min(initial=np.inf))
     return value / least if least > 0 else np.inf
+
+
+def feasible(operator: Operator, norm: Norm, W: Floats, value: float, margins: Floats) -> tuple[Floats, float]:
+    """`W` on the equalities, and on rows of level 0 that it breaks, with the bound that its norm then is."""
+    if operator.plain:
+        return W, upper_bound(operator, value, margins)
+    W = operator.onto(W, margins)
+    return W, upper_bound(operator, norm.value(W), operator.margins(W))
 
 
 def lower_bound(operator: Operator, dual: Floats, dual_value: float) -> float:
     """dual . h / N_d(A* dual), where the cancellation in A* dual counts as part of N_d."""
-    rounding = 4e-16 * float(dual.sum())
+    rounding = 4e-16 * float(np.abs(dual).sum())
     top = float(dual @ operator.h)
     return top / (dual_value + rounding) if top > 0 else 0.0
 
@@ -129,7 +143,7 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
         for _ in range(CHECK):
             hat, value, before = _step(state, norm)
         total += CHECK
-        grown = np.maximum(state.split(hat)[1] - state.split(state.anchor)[1], 0.0)
+        grown = np.maximum(state.split(hat)[1] - state.split(state.anchor)[1], state.operator.floor)
         _restart_if_due(state, hat, before, total)
         if total % BOUND:
             continue
@@ -139,7 +153,8 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
             margins = operator.margins(W)
             dual, grown = _scatter(dual, kept, operator), _scatter(grown, kept, operator)
         lower = lower_bound(operator, dual, dual_value)
-        point = Point(W.copy(), dual.copy(), upper_bound(operator, value, margins), lower)
+        moved, upper = feasible(operator, norm, W, value, margins)
+        point = Point(moved.copy(), dual.copy(), upper, lower)
         yield total, point, grown
         if total % FOCUS == 0 and point.gap < 0.3 and operator.a.size > FOCUS_SIZE:
             wanted = _active(operator, dual, margins, point.gap)
@@ -157,7 +172,8 @@ def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
         dual = operator.h / float(operator.h.sum())
         W = operator.adjoint(dual)
         dual = dual / max(norm.dual_value(W), 1e-12)  # W = 0 where the constraints cancel: infeasible
-        margin = float((operator.margins(W) / operator.h).mean())
+        leads = operator.leads
+        margin = float((operator.margins(W)[leads] / operator.h[leads]).mean())
         W = W / margin if margin > 0 else 0.0 * W
     ratio = float(np.linalg.norm(dual)) / max(float(np.linalg.norm(W)), 1e-300)
     weight = ratio if 1e-100 < ratio < 1e100 else 1.0
@@ -173,7 +189,7 @@ def _step(state: _State, norm: Norm) -> tuple[Floats, float, Floats]:
     W, dual, margins, B = state.split(state.u)
     hat_W, value = norm.prox(W + tau * B, tau)
     hat_margins = A.margins(hat_W)
-    hat_dual = np.maximum(dual + sigma * (A.h - 2.0 * hat_margins + margins), 0.0)
+    hat_dual = np.maximum(dual + sigma * (A.h - 2.0 * hat_margins + margins), A.floor)
     hat = np.concatenate((hat_W.ravel(), hat_dual, hat_margins, A.adjoint(hat_dual).ravel()))
     t = 1.0 / (state.k + 2)
     before = state.u
@@ -204,9 +220,9 @@ def _restart_if_due(state: _State, hat: Floats, before: Floats, total: int) -> N
 
 def _active(operator: Operator, dual: Floats, margins: Floats, gap: float) -> Ints:
     """The constraints that carry dual or are close to binding at this gap."""
-    ratio = margins / operator.h
+    ratio = margins / operator.unit
     binding = float(dual @ margins) / float(dual @ operator.h)
-    return np.flatnonzero((dual > 0) | (ratio < (1.01 + gap) * binding))
+    return np.flatnonzero((dual != 0) | (ratio < (1.01 + gap) * binding) | operator.equal)
 
 
 def _scatter(dual: Floats, kept: Ints, operator: Operator) -> Floats:

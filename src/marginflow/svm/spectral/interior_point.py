@@ -10,7 +10,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.svm.scaling.operator import Operator
-from marginflow.svm.spectral.first_order import Norm, Point, lower_bound, upper_bound
+from marginflow.svm.spectral.first_order import Norm, Point, feasible, lower_bound
 
 
 STEPS = 100
@@ -40,7 +40,7 @@ def interior_point(A: Operator, norm: SemidefiniteNorm, start: Point, tol: float
     try:
         for step, (W, dual) in enumerate(norm.interior(A, start)):
             steps = step
-            upper = upper_bound(A, norm.value(W), A.margins(W))
+            W, upper = feasible(A, norm, W, norm.value(W), A.margins(W))
             lower = lower_bound(A, dual, norm.dual_value(A.adjoint(dual)))
             stale = 0 if upper < own.upper or lower > 1.01 * own.lower else stale + 1
             own = own.or_better(Point(W, dual, upper, lower))

@@ -69,9 +69,19 @@ class OperatorNorm:
 
     def interior(self, A: Operator, guess: Point) -> Iterator[Pair]:
         """The steps of `operator_interior`, which needs no guess."""
-        state = operator_interior(A.written_out()[None], A.h[None], A.shape)
+        some = np.flatnonzero(~A.equal)
+        rows, d = A.written_out(some), A.shape[0]
+        E = A.written_out(np.flatnonzero(A.equal))
+        inside = _allowed(E)[None] if len(E) else None
+        state = operator_interior(rows[None], A.h[some][None], A.unit[some][None], A.shape, inside)
+        dual = np.zeros(len(A))
         while True:
-            yield state.W[0], state.dual[0]
+            dual[some] = state.dual[0]
+            if len(E):
+                # -2 Z12 is B = sum lambda A + sum mu A_e at the end.
+                left = -2.0 * state.Z[0, :d, d:].ravel() - state.dual[0] @ rows
+                dual[A.equal] = np.linalg.lstsq(E.T, left, rcond=1e-12)[0]
+            yield state.W[0], dual.copy()
             state = state.advance()
 
 
@@ -139,6 +149,15 @@ class OperatorFace:
 
 
 BLOCK = 16  # face directions per block of the skew part
+
+
+def _allowed(E: Floats) -> Floats:
+    """(D + 1, m) orthonormal changes of (W, t) that the equalities `E` (e, D) do not see."""
+    count, D = E.shape
+    Q = np.linalg.qr(E.T, mode="complete")[0][:, count:]
+    out = np.zeros((D + 1, Q.shape[1] + 1))
+    out[:D, :-1], out[D, -1] = Q, 1.0
+    return out
 
 
 def level(s: Floats, total: float) -> float:

@@ -8,7 +8,7 @@ HKM direction, predictor and corrector. All arrays carry K problems of one shape
 matrices calling costs more than computing.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -23,6 +23,7 @@ class Interior:
     Attributes:
         rows: (K, C, d d_z) the constraints a_c z_c'.
         h: (K, C) right-hand sides.
+        unit: (K, C) positive, the same where these are.
         W: (K, d, d_z).
         t: (K,) above the largest singular value of W.
         slack: (K, C) x.
@@ -30,10 +31,12 @@ class Interior:
         dual: (K, C) lambda.
         vectors: (K, N, N) eigenvectors of P.
         values: (K, N) its eigenvalues, the first t + |W|.
+        inside: (K, D + 1, m) orthonormal columns, the changes of (W, t) that equalities allow; None for all.
     """
 
     rows: Floats
     h: Floats
+    unit: Floats
     W: Floats
     t: Floats
     slack: Floats
@@ -41,10 +44,12 @@ class Interior:
     dual: Floats
     vectors: Floats
     values: Floats
+    inside: Floats | None = None
 
     def restrict(self, keep: Bools) -> Self:
         """The problems `keep` (K,)."""
-        return type(self)(*(getattr(self, field.name)[keep] for field in fields(self)))
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: array[keep] for name, array in own.items() if array is not None})
 
     def bounds(self) -> tuple[Floats, Floats]:
         """(K,) upper and (K,) lower bounds of the values, as `first_order.upper_bound` and `lower_bound`."""
@@ -85,7 +90,7 @@ class Interior:
         )
 
     def _at(self, W: Floats, t: Floats, slack: Floats, Z: Floats, dual: Floats) -> Self:
-        return type(self)(self.rows, self.h, W, t, slack, Z, dual, *_spectrum(W, t))
+        return type(self)(self.rows, self.h, self.unit, W, t, slack, Z, dual, *_spectrum(W, t), self.inside)
 
     def _complementarity(self, step: "_Direction | None", primal: Floats | None, dual: Floats | None) -> Floats:
         """(K,) <P, Z> + x . lambda, here or at the end of a step."""
@@ -115,7 +120,7 @@ class Interior:
         ZT = Z @ T
         M[:, D, :D] = M[:, :D, D] = (ZT[:, :d, d:] + _t(ZT[:, d:, :d])).reshape(K, D)
         M[:, D, D] = np.trace(ZT, axis1=1, axis2=2)
-        return _equations(M)
+        return _equations(M, self.inside)
 
     def _direction(
         self, T: Floats, equations: "_Equations", target: Floats, second: Floats, second_slack: Floats
@@ -153,17 +158,20 @@ class _Direction:
     dual: Floats
 
 
-def operator_interior(rows: Floats, h: Floats, shape: tuple[int, int]) -> Interior:
+def operator_interior(
+    rows: Floats, h: Floats, unit: Floats, shape: tuple[int, int], inside: Floats | None = None
+) -> Interior:
     """The start for `rows` (K, C, d d_z), `h` (K, C): W with margins near 2 h, P and x well inside their cones;
     equal lambda, |B| < 2 / (d + d_z), and Z around it. A step costs O(D^3 + C D^2) for D = d d_z.
     """
     (K, C, D), d, N = rows.shape, shape[0], sum(shape)
-    weighted = rows / h[:, :, None]
+    weighted = rows / unit[:, :, None]
     M = _t(weighted) @ weighted
     # A rough least-squares solution: the ridge keeps it short where the rows nearly contradict each other.
     M[:, np.arange(D), np.arange(D)] += 0.01 * np.trace(M, axis1=1, axis2=2)[:, None] / D
-    W = 2.0 * _equations(M).solve(weighted.sum(axis=1)).reshape(K, *shape)
-    x = np.maximum(_mv(rows, W.reshape(K, D)) - h, 0.5 * h)
+    own = None if inside is None else inside[:, :D, :-1]
+    W = 2.0 * _equations(M, own).solve(weighted.sum(axis=1)).reshape(K, *shape)
+    x = np.maximum(_mv(rows, W.reshape(K, D)) - h, 0.5 * unit)
     B = rows.sum(axis=1).reshape(K, *shape)
     top = np.maximum(np.linalg.norm(B, 2, axis=(1, 2)), 1e-14 * C)  # B = 0: hopeless at once
     # Equal lambda, not 1/h: with rows of scales 1e10 apart that costs four times the steps.
@@ -172,7 +180,7 @@ def operator_interior(rows: Floats, h: Floats, shape: tuple[int, int]) -> Interi
     Z[:, :d, d:] = -0.5 * size[:, None, None] * B
     Z[:, d:, :d] = _t(Z[:, :d, d:])
     t = 1.5 * np.linalg.norm(W, 2, axis=(1, 2))
-    return Interior(rows, h, W, t, x, Z, np.tile(size[:, None], (1, C)), *_spectrum(W, t))
+    return Interior(rows, h, unit, W, t, x, Z, np.tile(size[:, None], (1, C)), *_spectrum(W, t), inside)
 
 
 def _spectrum(W: Floats, t: Floats) -> tuple[Floats, Floats]:
@@ -194,25 +202,28 @@ def _spectrum(W: Floats, t: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, eq=False)
 class _Equations:
-    """K positive definite matrices scaled to unit diagonal."""
+    """K positive definite matrices scaled to unit diagonal, in the coordinates `inside`, of all where None."""
 
     matrix: Floats
     scale: Floats
+    inside: Floats | None
 
     def solve(self, right: Floats) -> Floats:
         """(K, m) solutions."""
+        right = right if self.inside is None else _mv(_t(self.inside), right)
         out: Floats = self.scale * np.linalg.solve(self.matrix, (self.scale * right)[:, :, None])[:, :, 0]
-        return out
+        return out if self.inside is None else _mv(self.inside, out)
 
 
-def _equations(M: Floats) -> _Equations:
+def _equations(M: Floats, inside: Floats | None) -> _Equations:
+    M = M if inside is None else _t(inside) @ M @ inside
     index = np.arange(M.shape[1])
     scale = 1.0 / np.sqrt(M[:, index, index])
     if not np.isfinite(scale).all():
         raise np.linalg.LinAlgError("the diagonal is not positive")
     M *= scale[:, :, None]
     M *= scale[:, None, :]
-    return _Equations(M, scale)
+    return _Equations(M, scale, inside)
 
 
 def _lift(t: Floats, W: Floats) -> Floats:

@@ -15,10 +15,11 @@ from marginflow.arrays import Bools, Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.scaling.presolve import Presolved, presolve
 from marginflow.svm.spectral.face_newton import CurvedNorm, face_newton
-from marginflow.svm.spectral.first_order import Point, iterate, lower_bound, upper_bound
+from marginflow.svm.spectral.first_order import Point, feasible, iterate, lower_bound
 from marginflow.svm.spectral.fixed_rank import on_fixed_rank
 from marginflow.svm.spectral.interior_point import NEVER, SemidefiniteNorm, interior_point
 
@@ -58,6 +59,11 @@ def solve_spectral(
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints.
     """
+    if svm.constraints.equal.any():
+        kept = independent(svm)
+        if not kept.all():
+            near = None if start is None else Candidate(start.W, start.dual[kept])
+            return spread(solve_spectral(svm.restrict(kept), norm, tol, progress=progress, start=near), kept)
     constraints = svm.constraints
     reduced = presolve(constraints)
     A = reduced.operator
@@ -162,10 +168,10 @@ class _Search:
 
 def _warm(A: Operator, norm: SpectralNorm, W: Floats, dual: Floats) -> Point | None:
     """The start in this problem's scale, or None when it does not separate the data."""
-    margins = A.margins(W)
     B = A.adjoint(dual)
-    value, dual_value = norm.value(W), norm.dual_value(B)
-    upper, lower = upper_bound(A, value, margins), lower_bound(A, dual, dual_value)
+    dual_value = norm.dual_value(B)
+    W, upper = feasible(A, norm, W, norm.value(W), A.margins(W))
+    value, lower = norm.value(W), lower_bound(A, dual, dual_value)
     if not (upper < np.inf and lower > 0.0):
         return None
     return Point(W * (upper / value), dual / dual_value, upper, lower)
@@ -173,23 +179,26 @@ def _warm(A: Operator, norm: SpectralNorm, W: Floats, dual: Floats) -> Point | N
 
 def _tighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
     """`point` with its binding margins made equal."""
-    corrected = _correction(A, point.dual, A.margins(point.W) / A.h)
+    corrected = _correction(A, point.dual, A.margins(point.W) / A.unit)
     if corrected is None:
         return point
     length, change = corrected
-    W = length * point.W + change
-    return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
+    return _with(A, norm, length * point.W + change, point)
+
+
+def _with(A: Operator, norm: SpectralNorm, W: Floats, point: Point) -> Point:
+    """`point`, with `W` where that is better."""
+    W, upper = feasible(A, norm, W, norm.value(W), A.margins(W))
+    return point.or_better(Point(W, point.dual, upper, point.lower))
 
 
 def _on_fixed_rank(A: Operator, norm: SpectralNorm, point: Point) -> Point:
     """`point` with its binding margins made equal along the matrices of the rank that it has nearly."""
-    ratio = A.margins(point.W) / A.h
+    ratio = A.margins(point.W) / A.unit
     if not float((point.dual * A.h) @ ratio) > 0.0:
         return point
     W = on_fixed_rank(A, point.W, np.flatnonzero(_binding(A, point.dual, ratio)))
-    if W is None:
-        return point
-    return point.or_better(Point(W, point.dual, upper_bound(A, norm.value(W), A.margins(W)), point.lower))
+    return point if W is None else _with(A, norm, W, point)
 
 
 def _straighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
@@ -201,13 +210,13 @@ def _straighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
     dual, B = point.dual / size, B / size
     omega = norm.balance * float(np.linalg.norm(B)) / length
     U, s, Vt = np.linalg.svd(omega * point.W + B)
-    J = np.flatnonzero(_binding(A, dual, A.margins(point.W) / A.h))
+    J = np.flatnonzero(_binding(A, dual, A.margins(point.W) / A.unit))
     E, e = norm.face(s, omega, A.shape).equations(A.a[J] @ U, (A.queries @ Vt.T)[A.sample[J]])
     if E.size == 0 or E.size > DENSE:
         return point
     on_J = dual[J]
     dual = np.zeros_like(dual)
-    dual[J] = np.maximum(on_J + np.linalg.lstsq(E.T, e - E.T @ on_J, rcond=1e-12)[0], 0.0)
+    dual[J] = np.maximum(on_J + np.linalg.lstsq(E.T, e - E.T @ on_J, rcond=1e-12)[0], A.floor[J])
     return point.or_better(Point(point.W, dual, point.upper, lower_bound(A, dual, norm.dual_value(A.adjoint(dual)))))
 
 
@@ -218,7 +227,7 @@ def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -
     best = W
     for _ in range(3):
         margins = constraints.margins(W)
-        least = float(margins.min())
+        least = float(margins[search.A.leads].min())
         now = search.norm.value(W) / least if least > 0 else np.inf
         if now >= upper:
             break
@@ -231,7 +240,9 @@ def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -
 
 
 def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats] | None:
-    """(length, change) such that length W + change has binding margins 1, `ratio` being margin_c / h_c of W.
+    """(length, change) such that length W + change has binding margins at their level, `ratio` their margins now.
+
+    Both in units of the user's margins.
 
     A dense least-squares solution: where the data are nearly infeasible W is so long that its last digits
     decide the least margin, and the Gram matrix of the binding rows is singular in float64 while the rows are
@@ -246,12 +257,12 @@ def _correction(A: Operator, dual: Floats, ratio: Floats) -> tuple[float, Floats
     d, d_z = A.shape
     if len(J) * d * d_z > DENSE:
         return None
-    solution = np.linalg.lstsq(A.written_out(J), A.h[J] * (1.0 - length * ratio[J]), rcond=None)[0]
+    solution = np.linalg.lstsq(A.written_out(J), A.unit[J] * (A.level[J] - length * ratio[J]), rcond=None)[0]
     return length, np.asarray(solution, dtype=np.float64).reshape(d, d_z)
 
 
 def _binding(A: Operator, dual: Floats, ratio: Floats) -> Bools:
-    """(C,) which constraints carry dual rather than slack, `ratio` being margin_c / h_c of any multiple of W."""
-    lam = dual * A.h
-    length = float(lam.sum()) / float(lam @ ratio)
-    return np.asarray(lam > lam.mean() * (length * ratio - 1.0))
+    """(C,) which constraints carry dual rather than slack, `ratio` the user's margins of any multiple of W."""
+    lam, lead = dual * A.unit, dual * A.h
+    length = float(lead.sum()) / float(lead @ ratio)
+    return np.asarray((lam > float(lam[A.leads].mean()) * (length * ratio - A.level)) | A.equal)

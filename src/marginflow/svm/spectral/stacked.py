@@ -31,6 +31,8 @@ def operator_starts(problems: Sequence[Constraints], tol: float) -> list[Candida
     shapes: dict[tuple[int, ...], list[tuple[int, Presolved]]] = {}
     norm = OperatorNorm()
     for i, constraints in enumerate(problems):
+        if not constraints.plain:
+            continue
         if min(constraints.shape) > 1 and len(constraints) and zero_row(constraints, diagonal=False) is None:
             reduced = presolve(constraints)
             if norm.patience(reduced.operator) == 0:
@@ -48,7 +50,8 @@ def _solve(stack: list[Presolved], target: float) -> list[Candidate | None]:
     """Interior points on all of `stack` until each is done or one of them breaks down."""
     operators = [reduced.operator for reduced in stack]
     shape = operators[0].shape
-    state = operator_interior(np.stack([A.written_out() for A in operators]), np.stack([A.h for A in operators]), shape)
+    h = np.stack([A.h for A in operators])
+    state = operator_interior(np.stack([A.written_out() for A in operators]), h, h, shape)
     found: list[Candidate | None] = [None] * len(stack)
     left = np.arange(len(stack))
     for step in range(STEPS):
