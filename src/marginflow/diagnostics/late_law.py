@@ -99,6 +99,8 @@ def factored_power(solution: Solution) -> tuple[float | None, str]:
     off_support = f"theory 5.2, 1 − ρ with ρ = {spectrum.slowest:.3f}"
     if solution.norm.diagonal:
         return share, off_support
+    if solution.constraints.equal.any():
+        return None, ""
     if spectrum.support * sum(solution.W.shape) > LARGEST_PACE:
         return None, ""
     try:
@@ -122,5 +124,7 @@ def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:
 
     They do not on symmetric data such as the sign orbit, where R - 1 falls faster than any prediction here.
     """
+    if solution.constraints.equal.any():
+        return True
     kappa = log_prefactors(path.problem, solution.constraints, path.loss)
     return slack_constant(kappa, solution.dual) > 1e-6

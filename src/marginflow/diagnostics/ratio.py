@@ -47,7 +47,8 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
 
     Args:
         W: (d, d_z), or (d,) for diagonal norms (a diagonal matrix is accepted there too); of several heads (H, d, d_z).
-        dual: (C,) weights of the force, in the constraints' order; any positive multiple.
+        dual: (C,) weights of the force, in the constraints' order; any positive multiple. On equalities of any sign:
+            multipliers that are free (theory 10).
         constraints: `C` constraints of the tokens compared with.
         norm: a norm or its name.
 
@@ -60,25 +61,26 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
         return _none("no constraint: every W is optimal")
     if not (np.isfinite(W).all() and np.isfinite(dual).all()):
         return _none("weights or dual candidate are not finite")
-    margins = constraints.margins(W)
-    wrong, negative = int((margins <= 0).sum()), int((dual < 0).sum())
+    leads = constraints.level > 0.0
+    margins, pulls = constraints.margins(W)[leads], dual[leads]
+    wrong, negative = int((margins <= 0).sum()), int((dual[~constraints.equal] < 0).sum())
     if wrong:
-        return _none(f"{wrong} of {len(dual)} margins are not positive: W does not separate yet")
+        return _none(f"{wrong} of {len(margins)} margins are not positive: W does not separate yet")
     if negative:
-        return _none(f"{negative} of {len(dual)} force weights are negative: not a dual candidate")
-    if not dual.any():
+        return _none(f"{negative} of {len(margins)} force weights are negative: not a dual candidate")
+    if not pulls.any():
         return _none("every force weight is zero")
     lower, upper = _bounds(W, dual, constraints, norm)
     if not (lower > 0 and math.isfinite(upper)):
         return _none("rounding errors are as large as the bound")
     # Powers of two keep the products in range at margins of 1e300 and leave every ratio as it is.
-    W, margins = _unit(W), _unit(margins)
+    W, margins, pulls = _unit(W), _unit(margins), _unit(pulls)
     dual = _unit(dual)
     G = pulled(constraints, dual, norm)
     return Ratio(
         value=upper / lower,
         duality=norm.value(W) * norm.dual_value(G) / float((W * G).sum()),
-        slack=float(dual @ margins) / (float(margins.min()) * float(dual.sum())),
+        slack=float(pulls @ margins) / (float(margins.min()) * float(pulls.sum())),
     )
 
 
@@ -136,7 +138,7 @@ class Comparison:
         own: whether they are the run's own, because it is trapped on them.
         constraints: `C` of them.
         dual: (C,) >= 0, the force's weights there, up to a positive factor.
-        W: (d, d_z) the weights at the last snapshot.
+        W: (d, d_z) the weights at the last snapshot, less the finite part of faces of several tokens.
     """
 
     selection: Ints
@@ -153,7 +155,7 @@ class Comparison:
     @property
     def lead(self) -> float:
         """The least margin of W over these constraints; inf without any."""
-        return float(self.constraints.margins(self.W).min(initial=math.inf))
+        return least_margin(self.constraints, self.W)
 
     def norm_over_lead(self, norm: str | AbstractNorm) -> float:
         """N(W) over the lead: never below the certified value of the SVM. nan where the lead is not positive."""
@@ -168,7 +170,8 @@ def comparison(path: "Trajectory") -> Comparison:
     """What the last snapshot of `path` is compared with."""
     problem, seen = path.problem, path.at(-1)
     if path.status.name != "trapped":
-        return Comparison(problem.optimal, False, seen.constraints, seen.dual, seen.W)
+        selection = problem.optimal if seen.limit is None else seen.limit.faces.reference
+        return Comparison(selection, False, seen.constraints, seen.dual, seen.separating)
     rows = problem.constraints(seen.selected, against="worse")
     dual = np.maximum(-seen.f[rows.sample, rows.token], 0.0)
     return Comparison(seen.selected, True, rows, dual, seen.W)
@@ -180,6 +183,11 @@ def final_ratio(path: "Trajectory") -> float:
     Of a trapped run it is that of its own selection (`Comparison`).
     """
     return comparison(path).ratio(path.norm)
+
+
+def least_margin(constraints: Constraints, W: Floats) -> float:
+    """The least margin over the constraints of level 1; inf without any."""
+    return float(constraints.margins(W)[constraints.level > 0.0].min(initial=math.inf))
 
 
 def over_margin(norm: AbstractNorm, W: Floats, margin: float) -> float:

@@ -11,7 +11,7 @@ from marginflow.arrays import Floats, frozen
 from marginflow.diagnostics.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
 from marginflow.diagnostics.balance import balance, relative_drift
 from marginflow.diagnostics.kkt import direct_residual, run_residual
-from marginflow.diagnostics.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, weights_in
+from marginflow.diagnostics.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, least_margin, weights_in
 from marginflow.diagnostics.spectrum import (
     attention_entropy,
     direction_errors,
@@ -112,6 +112,8 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
         singular_values (S, k), resolved (S, k): 1 where the direction is known; effective_rank, stable_rank.
         rho (S, k): singular values of the force over the largest, the growth powers [5.2].
         attention_entropy: mean over samples, in nats.
+    Where the least loss keeps several tokens of a row, R, residuals and what is beside a solution are about W less its
+    finite part (theory 10), with free multipliers on the equalities.
     Of several heads norms, R, residuals, singular values and rho are those of the block-diagonal W and G; defects,
     drifts and angles those of the worst head.
     With each solution: value_ratio_<norm>, N(W)/m_min over the certified value; cos_<norm>, distance_<norm>
@@ -152,7 +154,7 @@ def _basic(path: Trajectory, i: int) -> dict[str, Any]:
 
 
 def _certificate(seen: Snapshot, names: Sequence[str]) -> tuple[dict[str, Any], str]:
-    W, margin, constraints = seen.W, seen.margin, seen.constraints
+    W, margin, constraints = seen.separating, seen.margin, seen.constraints
     row: dict[str, Any] = {}
     note = ""
     for name in names:
@@ -161,13 +163,13 @@ def _certificate(seen: Snapshot, names: Sequence[str]) -> tuple[dict[str, Any], 
         row[name] = norm.value(weights_in(norm, W)) / margin if margin > 0 else math.nan
         row[f"R_{name}"], row[f"duality_{name}"] = found.value, found.duality
         row["slack"], note = found.slack, found.reason
-    raw = -seen.f[constraints.sample, constraints.token]
+    raw = -seen.f[constraints.sample, constraints.token][~constraints.equal]
     row["negative_weights"] = float((raw < 0).sum())
     return row, note
 
 
 def _residuals(seen: Snapshot, norm: str) -> dict[str, Any]:
-    direct = direct_residual(seen.W, seen.dual, seen.constraints, norm)
+    direct = direct_residual(seen.separating, seen.dual, seen.constraints, norm)
     factored = run_residual(seen)
     return {
         "epsilon": factored.epsilon,
@@ -207,8 +209,8 @@ def _structure(seen: Snapshot, path: Trajectory) -> dict[str, Any]:
 
 
 def _compared(seen: Snapshot, solution: Solution) -> dict[str, Any]:
-    name, norm, W = solution.norm.name, solution.norm, seen.W
-    margin = float(solution.constraints.margins(W).min(initial=math.inf))
+    name, norm, W = solution.norm.name, solution.norm, seen.separating
+    margin = least_margin(solution.constraints, W)
     out = dict.fromkeys((f"value_ratio_{name}", f"cos_{name}", f"distance_{name}", f"angle_{name}"), math.nan)
     if margin > 0:
         out[f"value_ratio_{name}"] = norm.value(weights_in(norm, W)) / margin / solution.value

@@ -24,6 +24,9 @@ MANY_ACTIVE: Final = 1500
 PATIENCE: Final = 400
 """Steps after which a small lead no longer means that nothing is stiff."""
 
+STIFF_FACE: Final = 2.0
+"""Lead out of a face of several tokens from which steps are implicit."""
+
 LANDING: Final = 1e-6
 """How far past the margin asked for a run may end, relative."""
 
@@ -81,9 +84,9 @@ def switch_guard(at: Point, new: Point, scores: Floats) -> Floats:
     return np.asarray(np.minimum(out, part.min(axis=1)))
 
 
-def clip_to_margin(at: Point, new: Point, margin: float) -> Floats:
+def clip_to_margin(objective: Objective, at: Point, new: Point, margin: float) -> Floats:
     """(B,) 1 where no step leads from below `margin` past it, else the part after which, on a line, the lead is it."""
-    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
+    before, after = (objective.lead(end.s, end.force) for end in (at, new))
     past = (before < margin) & (after > margin * (1.0 + LANDING))
     part = (margin * (1.0 + LANDING / 2.0) - before) / (after - before)
     return np.asarray(np.where(past, np.clip(part, 1e-3, 0.999), 1.0))
@@ -120,7 +123,7 @@ def loss_rises(objective: Objective, at: Point, new: Point, ds: Floats) -> Bools
     return np.asarray(uphill & (rise > LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)))
 
 
-def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
+def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
 
     Stiffness grows with the lead; the limits were found by timing (docs/flow.md). A run that has a small lead after
@@ -128,6 +131,9 @@ def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     itself, so that it does in a batch what it does alone.
     """
     lead = at.force.gap.min(axis=1)
+    if objective.lead_of is not None:
+        # What balances inside a face is stiff as soon as the tokens outside are left behind.
+        return np.asarray(objective.lead(at.s, at.force) < STIFF_FACE)
     out = (lead < 20.0) & (steps < PATIENCE)
     if at.ds[0].size > MANY_ACTIVE:
         many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE

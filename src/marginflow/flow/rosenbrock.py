@@ -165,8 +165,11 @@ class _Solver:
         self.places = None if active is None else active + n * T * np.arange(B)[:, None]
         self.real = None if active is None or not self.tokens.by_head or (active >= 0).all() else active >= 0
         x, z = self.tokens.gather(active)
+        held = self.held = objective.held
+        if held is not None:
+            x, z = (_beside(v, w) for v, w in ((x, held.a), (z, held.z)))
         M = self.resolvent.kernel(x, z)
-        size = M.shape[1]
+        size = M.shape[1] - (0 if held is None else len(held))
         f, p, slope_gradient = (self._take(v) for v in (at.force.f, at.force.p, at.force.slope_gradient))
         index = np.broadcast_to(np.arange(size), f.shape) if active is None else active
         sample = index // T + n * np.arange(B)[:, None]
@@ -175,9 +178,17 @@ class _Solver:
         outputs, output = at.force.outputs, None
         if outputs is not None:
             output = outputs.of_row[index // T] + outputs.m * np.arange(B)[:, None]
-        system = jacobian_product(f, p, slope_gradient, sample, np.broadcast_to(M, (B, size, size)), output)
+        M = np.broadcast_to(M, (B, *M.shape[1:]))
+        system = jacobian_product(f, p, slope_gradient, sample, M[:, :size], output)
         np.negative(system, out=system)
-        system.reshape(B, -1)[:, :: size + 1] += 1.0
+        if held is None:
+            system.reshape(B, -1)[:, :: size + 1] += 1.0
+        else:
+            # Multipliers nu of the held margins: u = J_f ds + nu, and their rows say that these margins stand still.
+            system[:, np.arange(size), np.arange(size)] += 1.0
+            scale = np.abs(M[:, size:, size:]).max(axis=(1, 2), keepdims=True)
+            self.scale = 1.0 / np.maximum(scale[:, 0], 1e-300)
+            system = np.concatenate([system, M[:, size:] * self.scale[:, None]], axis=1)
         # LAPACK reads the transposes, which are Fortran arrays already; solving with trans=1 undoes that.
         self.factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in system]
 
@@ -195,9 +206,14 @@ class _Solver:
         weights = weights - self.map.jvp(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
         r = right_s / column + tokens.logits(weights)
         right = self._take(at.force.jvp(r))
+        if self.held is not None:
+            right = np.concatenate([right, -self.held.along(weights) * self.scale], axis=1)
         solved = np.empty_like(right)
         for b, lu in enumerate(self.factors):
             solved[b] = dgetrs(*lu, right[b], trans=1)[0]
+        multipliers = None
+        if self.held is not None:
+            solved, multipliers = solved[:, : -len(self.held)], solved[:, -len(self.held) :]
         if self.places is None:
             u = solved.reshape(r.shape)
         else:
@@ -206,5 +222,13 @@ class _Solver:
                 u.reshape(-1)[self.places] = solved
             else:
                 u.reshape(-1)[self.places[self.real]] = solved[self.real]
-        extra = self.resolvent.solve(self.map.vjp(at.theta, tokens.adjoint(u)))
+        pulled = tokens.adjoint(u)
+        if self.held is not None:
+            pulled = pulled + self.held.pull(multipliers)
+        extra = self.resolvent.solve(self.map.vjp(at.theta, pulled))
         return free + extra, r + tokens.logits(self.resolvent.predicted_jvp(extra))
+
+
+def _beside(v: Floats, more: Floats) -> Floats:
+    """`v` (B, A, d) with the rows of `more` (r, d) after its own, in every run."""
+    return np.concatenate([v, np.broadcast_to(more, (len(v), *more.shape))], axis=1)

@@ -60,6 +60,11 @@ class Tokens:
             parts.append((own, cls(x, z, scores[:, own], mask[:, own], _rows(x, z, diagonal), diagonal)))
         return cls(X, Z, scores, mask, None, diagonal, outputs, tuple(parts))
 
+    @classmethod
+    def of_arrays(cls, X: Floats, Z: Floats, scores: Floats, mask: Bools, *, diagonal: bool) -> "Tokens":
+        """One problem of one head, an output a row, that all runs share: `X` (n, T, d), `Z` (n, d_z), (n, T)."""
+        return cls(X[None], Z[None], scores[None], mask[None], _rows(X[None], Z[None], diagonal), diagonal)
+
     @property
     def shape(self) -> tuple[int, int]:
         """(n, T)."""

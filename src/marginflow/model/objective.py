@@ -1,6 +1,6 @@
 """The mean loss of a batch of runs as a function of their parameters, and the way back (theory 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from marginflow.arrays import Bools, Floats
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import Force, force, log_excess
 from marginflow.model.heads import map_of
+from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import Logits
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
@@ -24,11 +25,15 @@ class Objective:
         map: from parameters theta (B, ...) to weights.
         tokens: from weights to logits (B, n, T), with scores and mask.
         loss: of each sample's output.
+        held: margins that the flow must not change, where there are such.
+        lead_of: the lead that grows, of logits high and low (B, n, T), where it is not that over all other scores.
     """
 
     map: AbstractParameterMap
     tokens: Tokens
     loss: AbstractLoss
+    held: Held | None = None
+    lead_of: Callable[[Floats, Floats], Floats] | None = None
 
     @classmethod
     def of(
@@ -46,6 +51,10 @@ class Objective:
     def logits(self, theta: Floats) -> Logits:
         """The logits of parameters (B, ...), from one float64 each."""
         return Logits.of(self.tokens.logits(self.map.weights(theta)), self.tokens.mask)
+
+    def lead(self, s: Logits, force: Force) -> Floats:
+        """(B,) the least lead that a run is followed by: over tokens of other scores, or `lead_of`."""
+        return force.gap.min(axis=1) if self.lead_of is None else self.lead_of(s.high, s.low)
 
     def force(self, s: Logits) -> Force:
         """-dL/ds at the logits `s`: its unit direction and the log of its size."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.losses import AbstractLoss
+from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of, of_head
 from marginflow.model.logits import Logits
@@ -25,6 +26,9 @@ from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 
+
+FACE_LEAD: Final = 19.9
+"""The lead out of a face from which tokens outside weigh e^-20 of those inside: where flow/onto_face.py lands."""
 
 RULE_MARGIN: Final = 1e3
 """The least lead from which the rule is asked: the bounds of `trap` are loose before, and cost a solve."""
@@ -49,6 +53,9 @@ class Judge:
     def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
         """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
         problem = self.problem
+        limit = face_limit(problem, self.loss)
+        if limit is not None:
+            return self._onto_face(limit, snapshots, ended)
         s = Logits(snapshots.high[-1:], snapshots.low[-1:])
         best, mask = problem.optimal[None], problem.mask[None]
         excess = float(log_excess(s, problem.scores[None], best, mask, self.loss, Outputs.of(problem))[0])
@@ -79,9 +86,38 @@ class Judge:
             )
         return self._of_selection(snapshots, selected, seen)
 
+    def _onto_face(self, limit: FaceLimit, snapshots: Snapshots, ended: Ended | None) -> Verdict:
+        """The least loss keeps several tokens of a row: is attention on its faces, by how much?"""
+        high, low = snapshots.high[-1:], snapshots.low[-1:]
+        lead, excess = float(limit.lead(high, low)[0]), float(limit.log_excess(high, low)[0])
+        if lead < FACE_LEAD:
+            stopped = RUN_ON if ended is None else ended.advice
+            return Verdict(
+                FlowStatus.undecided,
+                f"the least lead out of the faces of the least loss is {lead:.6g}, below the {FACE_LEAD:g} from which "
+                f"the tokens outside weigh nothing; {stopped}",
+                "",
+                excess,
+            )
+        reached = (
+            f"attention is on the faces of the least loss {limit.faces.minimal_loss:.6g} by a lead of {lead:.6g}, with "
+            f"an excess of exp({excess:.6g})"
+        )
+        if self.parameterization.degree == 1:
+            why = "the loss is convex in the weights, so that its flow goes to the infimum from every start"
+            return Verdict(FlowStatus.minimal_loss, f"{reached}; {why}", "convex", excess)
+        why = "no token outside is better, so that the faces attract (theorem in docs/attractors.md 2, for large leads)"
+        return Verdict(FlowStatus.minimal_loss, f"{reached}; {why}", "face", excess)
+
     def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen") -> Verdict:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
         selected, leads, several = at.tokens, at.logits, self.problem.counts[1] > 1
+        endless = ~np.isfinite(self._log_slope(at))
+        if endless.any():
+            return seen.undecided(
+                f"the loss of sample {int(np.flatnonzero(endless)[0])} is infinite with all attention on its token, "
+                "so the selection will be left"
+            )
         decisions = [self._decision(h, selected[rows]) for h, (rows, _) in enumerate(self.heads)]
         for h, decision in enumerate(decisions):
             if decision.solution is None or decision.solution.status is SvmStatus.infeasible:
@@ -140,8 +176,7 @@ class Judge:
 
     def _parts(self, at: Selected, decisions: list[stability.Decision], arrays: dict[str, Floats]) -> list[Part]:
         """Every head beside the SVM of its tokens."""
-        outputs = Outputs(self.problem.output)
-        log_slope = outputs.spread(self.loss.log_slope(outputs.sum(at.scores)))
+        log_slope = self._log_slope(at)
         out = []
         for h, ((rows, problem), decision) in enumerate(zip(self.heads, decisions, strict=True)):
             assert decision.solution is not None
@@ -150,6 +185,11 @@ class Judge:
             margins = _margins(at.logits[rows], selected, decision.solution.constraints)
             out.append(Part(problem, own, decision.solution, selected, log_slope[rows], margins))
         return out
+
+    def _log_slope(self, at: Selected) -> Floats:
+        """(n,) log(-l') of every row's output with all attention on the tokens selected."""
+        outputs = Outputs(self.problem.output)
+        return outputs.spread(self.loss.log_slope(outputs.sum(at.scores)))
 
     def _leaving(self, h: int, decision: stability.Decision, leads: Floats, margin: float, seen: "_Seen") -> Verdict:
         """The token that takes over, and at about which margin: where the straight lines of margins cross."""

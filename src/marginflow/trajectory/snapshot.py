@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.model.face_limit import FaceLimit
 from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
 from marginflow.model.parameterization import AbstractParameterization, Arrays
@@ -25,6 +26,7 @@ class Snapshot:
             snapshot before for a discrete method, whose last force alone may point anywhere.
         log_time: log t; nan where the maker has no time.
         iteration: steps taken.
+        limit: the faces that the run goes to, where the least loss keeps several tokens of a row.
     """
 
     problem: Problem
@@ -34,6 +36,7 @@ class Snapshot:
     f: Floats
     log_time: float
     iteration: int
+    limit: FaceLimit | None = None
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -53,14 +56,20 @@ class Snapshot:
 
     @property
     def constraints(self) -> Constraints:
-        """Those of the optimal tokens."""
-        return self.problem.constraints()
+        """Those of the optimal tokens, or of the faces."""
+        return self.problem.constraints() if self.limit is None else self.limit.constraints
+
+    @cached_property
+    def separating(self) -> Floats:
+        """`W` less the finite part that keeps the balance inside faces of several tokens: what grows."""
+        return self.W if self.limit is None else self.W - self.limit.finite(self.parameterization.diagonal)
 
     @cached_property
     def dual(self) -> Floats:
-        """(C,) >= 0, the pull of `constraints`: multipliers up to a positive factor."""
+        """(C,) >= 0, the pull of `constraints`, of any sign on equalities: multipliers up to a positive factor."""
         c = self.constraints
-        return np.maximum(-self.f[c.sample, c.token], 0.0)
+        pulled = -self.f[c.sample, c.token]
+        return np.where(c.equal, pulled, np.maximum(pulled, 0.0))
 
     @cached_property
     def margins(self) -> Floats:
@@ -70,6 +79,8 @@ class Snapshot:
     @cached_property
     def margin(self) -> float:
         """The least lead of an optimal token, from the carried logits; negative where some sample is wrong."""
+        if self.limit is not None:
+            return float(self.limit.lead(self.s.high, self.s.low)[0])
         c = self.constraints
         high, low = self.s.high[0], self.s.low[0]
         top = self.problem.optimal[c.sample]
