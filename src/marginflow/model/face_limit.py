@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from marginflow.arrays import Floats, Ints
+from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss, AbstractOutputLoss
 from marginflow.losses.exponential import Exponential
 from marginflow.model.held import Held
@@ -33,12 +34,19 @@ def face_limit(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit | None"
     """The limit of a loss that keeps several tokens of some row; None where each row ends on one.
 
     Only functions of log u do that among decreasing losses of scores (theory 10).
+
+    Raises:
+        InputError: several heads.
     """
     if not isinstance(loss, AbstractLoss) or not loss.of_log or problem.values is not None:
         return None
     found = faces(problem, loss)
     if not found.unique.all() or not problem.constraints(found).equal.any():
         return None
+    if problem.counts[1] > 1:
+        raise InputError(
+            f"loss {loss.word}: got several heads with faces of several tokens (mf.faces says which); expected one head"
+        )
     return FaceLimit(problem, loss, found)
 
 

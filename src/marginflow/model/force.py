@@ -96,13 +96,14 @@ def force(s: Logits, scores: Floats, loss: AbstractLoss, outputs: Outputs | None
     shift = (p * lead).sum(axis=2, keepdims=True)
     gbar = top_score + shift
     u = gbar if outputs is None else outputs.spread(outputs.sum(gbar[..., 0]))[..., None]
+    small = (u < SMALL_OUTPUT) if loss.of_log else None
+    u = u if small is None else np.maximum(u, SMALL_OUTPUT)
     slope_gradient = p * (lead - shift) * loss.curvature(u)
     log_slope = loss.log_slope(u)
-    if loss.of_log and (u < SMALL_OUTPUT).any():
+    if small is not None and small.any():
         own = _of_log(q - np.log(total), scores, loss, outputs)
-        log_slope, slope_gradient = (
-            np.where(u < SMALL_OUTPUT, a, b) for a, b in zip(own, (log_slope, slope_gradient), strict=True)
-        )
+        log_slope = np.where(small, own[0], log_slope)
+        slope_gradient = np.where(small, own[1], slope_gradient)
     factor = log_slope - np.log(total)
     acts = lead != 0.0
     reach = np.where(acts, q, -np.inf)
