@@ -23,6 +23,7 @@ FLOORS = {
     "notebook": 0,
     "norm_faces": 0,
     "norms": 0,
+    "cut_norm": 0,
     "npz": 0,
     "problem": 1,
     "losses": 2,

@@ -2,9 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Final
 
 import numpy as np
@@ -78,13 +79,19 @@ class AbstractNorm(ABC):
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         """A number that N_d(M') does not exceed for any M' with |M' - M| <= error, entry by entry."""
 
+<<<<<<< HEAD
     def stretch(self, shape: tuple[int, ...]) -> float:
         """A number that N(W) / |W|_F does not exceed for weights of this shape."""
         units = np.eye(math.prod(shape)).reshape(-1, *shape)
         return rounding.up(math.sqrt(rounding.sum_up(np.array([self.value_upper(unit) ** 2 for unit in units]), 1)), 2)
+=======
+    def along(self, dual_matrix: Callable[[], Floats]) -> "AbstractNorm":
+        """This norm, told a dual matrix on whose face the weights to be measured about lie: quicker where it helps."""
+        return self
+>>>>>>> main
 
     def optimal_face(self, B: Floats, flat: float) -> AbstractFace | None:
-        """Where every optimal W lies that has the dual matrix `B`; None where it is a single one by convexity.
+        """Where every optimal W lies that has the dual matrix `B`; None where it is a single one, or not derived.
 
         `flat` is the relative distance from the largest value, or from 0, that counts as none.
         """
@@ -302,6 +309,9 @@ def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
     if isinstance(norm, AbstractNorm):
         return norm
     known = str(norm).strip().lower()
+    if known in _ELSEWHERE:
+        made: AbstractNorm = getattr(import_module(_ELSEWHERE[known][0]), _ELSEWHERE[known][1])()
+        return made
     if known in _NAMED:
         return _NAMED[known]
     for prefix, kind in _POWERS.items():
@@ -314,9 +324,8 @@ def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
                 f"norm: got {norm!r}; expected {prefix}lp:P with a number P > 1, such as {prefix}lp:1.75{hint}"
             )
     hint = "; the l2 norm of all entries is frobenius" if known == "entry-l2" else ""
-    raise InputError(
-        f"norm: got {norm!r}; expected one of {', '.join(_NAMED)}, entry-lp:P or lp:P, such as lp:1.75{hint}"
-    )
+    names = ", ".join([*_NAMED, *_ELSEWHERE])
+    raise InputError(f"norm: got {norm!r}; expected one of {names}, entry-lp:P or lp:P, such as lp:1.75{hint}")
 
 
 _NAMED: Final[dict[str, AbstractNorm]] = {
@@ -333,7 +342,10 @@ _NAMED: Final[dict[str, AbstractNorm]] = {
 _POWERS: Final[dict[str, type[Lp | EntryLp]]] = {"": Lp, "entry-": EntryLp}
 """The norms that take an exponent, by what their names start with before lp:P."""
 
-_OURS: Final = frozenset(_NAMED)
+_ELSEWHERE: Final = {"cut": ("marginflow.cut_norm", "Cut")}
+"""Norms in a file of their own: module and class."""
+
+_OURS: Final = frozenset([*_NAMED, *_ELSEWHERE])
 
 
 def register_norm(norm: AbstractNorm) -> None:

@@ -14,7 +14,7 @@ def svm(
     norm: Annotated[
         str,
         typer.Option(
-            help="nuclear, frobenius or operator; of all entries entry-linf, entry-l1, entry-lp:3; "
+            help="nuclear, frobenius or operator; of all entries entry-linf, entry-l1, entry-lp:3, or cut; "
             "for diagonal weights l1, l2, lp:1.75, linf."
         ),
     ] = "nuclear",

@@ -40,6 +40,7 @@ SOLVERS: Final[dict[str, Any]] = {
     "linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
     "entry-l1": ("marginflow.svm.diagonal.linear_program", "solve_l1"),
     "entry-linf": ("marginflow.svm.diagonal.linear_program", "solve_linf"),
+    "cut": ("marginflow.svm.cut", "solve_cut"),
 }
 """One line per norm, (module, function); the l_p norms between share one solver, and `register` adds functions."""
 

@@ -176,9 +176,9 @@ def test_it_shares_no_code_with_what_it_checks():
     import ast
     import inspect
 
-    from marginflow.svm.referee import claims, contradiction, exact, verify
+    from marginflow.svm.referee import claims, contradiction, cut, exact, verify
 
-    for module in (verify, claims, contradiction, exact):
+    for module in (verify, claims, contradiction, cut, exact):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("marginflow"):
                 assert node.module in (
@@ -188,5 +188,6 @@ def test_it_shares_no_code_with_what_it_checks():
                     "marginflow.npz",
                     "marginflow.svm.referee.claims",
                     "marginflow.svm.referee.contradiction",
+                    "marginflow.svm.referee.cut",
                     "marginflow.svm.referee.exact",
                 )

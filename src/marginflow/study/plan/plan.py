@@ -134,7 +134,7 @@ def _settings(top: Section) -> Settings:
     return settings
 
 
-_NORMS: Final = ("own", "nuclear", "frobenius", "operator", "l1", "l2", "linf", "entry-l1", "entry-linf")
+_NORMS: Final = ("own", "nuclear", "frobenius", "operator", "l1", "l2", "linf", "entry-l1", "entry-linf", "cut")
 
 
 def _is_norm(value: Any) -> bool:

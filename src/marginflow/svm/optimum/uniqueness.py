@@ -74,7 +74,8 @@ def uniqueness(optimum: Optimum) -> Uniqueness:
     if certificate.gap > _SHARP:
         return Uniqueness(None, np.nan, f"the gap {certificate.gap:.1e} is too wide to see the optimal face")
     face = optimum.face
-    assert face is not None
+    if face is None:
+        return Uniqueness(None, np.nan, f"the faces of the {norm.name} norm are not derived")
     least, needed = _determined(optimum, face)
     if least > needed:
         sentence = (

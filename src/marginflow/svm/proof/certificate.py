@@ -67,7 +67,10 @@ class Certified:
     def value(self, svm: Svm) -> float:
         """N(W) at least margin one, within the bounds; nan without weights that separate."""
         c = self.certificate
-        return min(max(svm.norm.value(self.W) / c.margin, c.lower), c.upper) if c.upper < math.inf else math.nan
+        if c.upper == math.inf:
+            return math.nan
+        size = svm.norm.along(lambda: svm.adjoint(self.dual)).value(self.W)
+        return min(max(size / c.margin, c.lower), c.upper)
 
 
 def certify(svm: Svm, W: Floats, dual: Floats, ray: Floats | None = None, *, exact: bool = False) -> Certified:
@@ -117,10 +120,14 @@ def evaluate(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False, lower: f
         binding = int(sure.argmin())
         margin = float(sure[binding])
         if margin > 0.0:
+<<<<<<< HEAD
             size = svm.norm.value_upper(unit)
             if moved > 0.0:
                 size = rounding.up(size + svm.norm.stretch(svm.shape) * moved, 2)
             upper = rounding.up(size / margin)
+=======
+            upper = rounding.up(svm.norm.along(lambda: svm.adjoint(dual)).value_upper(unit) / margin)
+>>>>>>> main
         margin = _times_power(margin, power)
     return Certificate(_lower(svm, dual, exact) if lower is None else lower, upper, margin, binding)
 
