@@ -79,16 +79,9 @@ class AbstractNorm(ABC):
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         """A number that N_d(M') does not exceed for any M' with |M' - M| <= error, entry by entry."""
 
-<<<<<<< HEAD
-    def stretch(self, shape: tuple[int, ...]) -> float:
-        """A number that N(W) / |W|_F does not exceed for weights of this shape."""
-        units = np.eye(math.prod(shape)).reshape(-1, *shape)
-        return rounding.up(math.sqrt(rounding.sum_up(np.array([self.value_upper(unit) ** 2 for unit in units]), 1)), 2)
-=======
     def along(self, dual_matrix: Callable[[], Floats]) -> "AbstractNorm":
         """This norm, told a dual matrix on whose face the weights to be measured about lie: quicker where it helps."""
         return self
->>>>>>> main
 
     def optimal_face(self, B: Floats, flat: float) -> AbstractFace | None:
         """Where every optimal W lies that has the dual matrix `B`; None where it is a single one, or not derived.
@@ -117,9 +110,6 @@ class Nuclear(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return float(_singular_values(M).max(initial=0.0))
-
-    def stretch(self, shape: tuple[int, ...]) -> float:
-        return rounding.up(math.sqrt(min(shape)))
 
     def value_upper(self, W: Floats) -> float:
         scale, W = _scaled(W)
@@ -150,9 +140,6 @@ class Operator(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return float(_singular_values(M).sum())
-
-    def stretch(self, shape: tuple[int, ...]) -> float:
-        return 1.0
 
     def value_upper(self, W: Floats) -> float:
         scale, W = _scaled(W)
@@ -189,9 +176,6 @@ class Frobenius(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return self.value(M)
-
-    def stretch(self, shape: tuple[int, ...]) -> float:
-        return 1.0
 
     def value_upper(self, W: Floats) -> float:
         return self.dual_upper(W)
@@ -243,10 +227,6 @@ class AbstractPowers(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return _vector_norm(M, self.q)
-
-    def stretch(self, shape: tuple[int, ...]) -> float:
-        # |x|_p <= D^(1/p - 1/2) |x|_2 for p < 2
-        return 1.0 if self.p >= 2.0 else rounding.up(math.pow(math.prod(shape), 1.0 / self.p - 0.5), _POWER_ULPS + 8)
 
     def value_upper(self, W: Floats) -> float:
         return _vector_norm_up(np.abs(W), self.p)

@@ -18,6 +18,7 @@ from marginflow.losses import parse_loss
 from marginflow.model.face_limit import face_limit
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
+from marginflow.report.subject import gather
 
 
 NORMS = {"w": "frobenius", "kq": "nuclear", "diag": "l2"}
@@ -160,7 +161,7 @@ def test_what_is_not_there_is_refused_in_a_sentence(far, tmp_path):
     with pytest.raises(InputError, match="resume: got a run onto faces of several tokens"):
         resume(path)
     with pytest.raises(InputError, match="which pages and figures do not draw"):
-        mf.build_report([path])
+        gather([path], print)
     problem = path.problem
     two = mf.Problem(problem.X, problem.z, problem.scores, head=[0, 0, 0, 1, 1, 1])
     if any(mf.faces(two, "log").members.sum(axis=1) > 1):

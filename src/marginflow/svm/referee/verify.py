@@ -14,22 +14,19 @@ from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.norms import AbstractPowers, parse_norm
 from marginflow.npz import read_npz, require
-from marginflow.svm.referee import bounds
 from marginflow.svm.referee.claims import Check, Claims
 from marginflow.svm.referee.contradiction import contradiction
-<<<<<<< HEAD
-from marginflow.svm.referee.rows import Arrays, check_list, in_order, rebuilt
-=======
 from marginflow.svm.referee.cut import cut_dual_up, cut_up
 from marginflow.svm.referee.exact import Exact, norm_up, root_up
 
 
 Arrays = Mapping[str, npt.NDArray[Any]]
->>>>>>> main
 
 
 @dataclass(frozen=True)
@@ -80,29 +77,12 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
     claims = Claims.of(path, arrays)
     _check_shapes(path, arrays)
     diagonal, kind = _kind(norm)
-    rows = rebuilt(arrays)
-    checks = [_check_digest(arrays), check_list(arrays, rows), _check_multipliers(arrays)]
-    W = arrays["W"] if arrays["W"].ndim == 3 else arrays["W"][None]
+    constraints = _rebuilt(arrays)
+    checks = [_check_digest(arrays), _check_list(arrays, constraints), _check_multipliers(arrays)]
+    W = arrays["W"]
     if diagonal:
-        off = W * (1.0 - np.eye(*W.shape[1:]))
+        off = W - np.diag(W.diagonal())
         checks.append(Check("diagonal", not off.any(), "W has no entry off its diagonal"))
-<<<<<<< HEAD
-    dual = in_order(arrays, rows)
-    if not any(row.level for row in rows):
-        checks.append(Check("no constraint", not W.any(), "nothing keeps W from 0, so W = 0 is optimal"))
-    own, shown = [], None
-    for h, weights in enumerate(W):
-        inside = [c for c, row in enumerate(rows) if row.head == h]
-        part, multipliers = [rows[c] for c in inside], dual[inside]
-        above = bounds.upper(part, arrays["z"], weights, diagonal, kind)
-        below = bounds.lower(part, arrays["z"], multipliers, weights.shape[0], diagonal, kind) if above > 0.0 else 0.0
-        own.append((below, above))
-        if above == math.inf and shown is None:
-            shown = contradiction(part, arrays["z"], multipliers, diagonal)
-            shown = f"head {h}: {shown}" if shown and len(W) > 1 else shown
-    lower = bounds.together([below for below, _ in own], kind, down=True)
-    upper = bounds.together([above for _, above in own], kind, down=False)
-=======
     dual = _in_order(arrays, constraints)
     shown = None
     if len(constraints) == 0:
@@ -114,12 +94,9 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         lower = _lower(dual, M, kind)
         if upper == math.inf:
             shown = contradiction(constraints, arrays["z"], dual, diagonal)
->>>>>>> main
     gap = _gap(lower, upper)
-    slack = bounds.resolution(W.shape[1:], kind)
-    checks += claims.checks(
-        lower, upper, gap, slack, shown, dual, [(below, _gap(below, above)) for below, above in own]
-    )
+    slack = _resolution(W.shape, kind)
+    checks += claims.checks(lower, upper, gap, slack, shown, dual)
     if shown is not None:
         lower = math.inf  # nothing separates: every number is a lower bound
     return Verification(str(path), norm, claims.status, lower, upper, gap, tuple(checks))
@@ -142,8 +119,7 @@ def _check_digest(arrays: Arrays) -> Check:
 
 
 def _check_multipliers(arrays: Arrays) -> Check:
-    bound = ~arrays["equal"] if "equal" in arrays else slice(None)
-    least = float(arrays["dual"][bound].min(initial=0.0))
+    least = float(arrays["dual"].min(initial=0.0))
     return Check("multipliers", least >= 0.0, "none is negative" if least >= 0.0 else f"one is {least:.3g}")
 
 
@@ -157,8 +133,8 @@ def _check_shapes(path: Any, arrays: Arrays) -> None:
     a, z, W, dual = (arrays[name] for name in ("a", "z", "W", "dual"))
     sample, token = arrays["sample"], arrays["token"]
     fits = (
-        a.ndim == z.ndim == 2
-        and W.shape == (*_heads(path, arrays), a.shape[1], z.shape[1])
+        a.ndim == z.ndim == W.ndim == 2
+        and W.shape == (a.shape[1], z.shape[1])
         and dual.shape == sample.shape == token.shape == (len(a),)
         and all(x.dtype == np.float64 for x in (a, z, W, dual))
         and sample.dtype.kind == token.dtype.kind == "i"
@@ -182,22 +158,6 @@ def _check_shapes(path: Any, arrays: Arrays) -> None:
         raise InputError(f"{path}: a constraint names a sample that is not there")
 
 
-def _heads(path: Any, arrays: Arrays) -> tuple[int, ...]:
-    """(H,) for several heads, () for one, after the kinds of the rows were seen to be such."""
-    kinds = [name in arrays for name in ("level", "equal", "head", "heads")]
-    if int(arrays["format"]) != 3 and not any(kinds):
-        return ()
-    if int(arrays["format"]) != 3 or not all(kinds):
-        raise InputError(f"{path}: its format and the kinds of its rows do not fit; save the solution again")
-    level, equal, head, heads = (arrays[name] for name in ("level", "equal", "head", "heads"))
-    count = (len(arrays["a"]),)
-    fits = level.shape == equal.shape == head.shape == count and heads.shape == () and heads.dtype.kind == "i"
-    fits = fits and equal.dtype == bool and head.dtype.kind == "i" and bool(np.isin(level, (0.0, 1.0)).all())
-    if not fits or level[equal].any() or not ((0 <= head) & (head < heads)).all() or heads < 1:
-        raise InputError(f"{path}: the kinds or heads of its rows are none; save the solution again")
-    return (int(heads),) if heads > 1 else ()
-
-
 def _kind(norm: str) -> tuple[bool, str | Fraction | float]:
     """Whether the norm is one of diagonals, and which: a name, or its exponent exactly for those of single weights."""
     parsed = parse_norm(norm)
@@ -206,8 +166,6 @@ def _kind(norm: str) -> tuple[bool, str | Fraction | float]:
     return parsed.diagonal, parsed.name
 
 
-<<<<<<< HEAD
-=======
 def _rebuilt(arrays: Arrays) -> list[tuple[int, int, Exact]]:
     """(sample, token, exact x_selected - x_l) of every constraint the problem has, from its tokens if saved.
 
@@ -399,7 +357,6 @@ def _float_down(x: Fraction) -> float:
     return value if Fraction(value) <= x else math.nextafter(value, 0.0)
 
 
->>>>>>> main
 _SAVED: Final = (
     "format norm W dual sample token a z value lower upper gap status reason tol stages steps digest".split()
 )
