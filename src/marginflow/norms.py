@@ -79,6 +79,11 @@ class AbstractNorm(ABC):
     def dual_upper(self, M: Floats, error: Floats | None = None) -> float:
         """A number that N_d(M') does not exceed for any M' with |M' - M| <= error, entry by entry."""
 
+    def stretch(self, shape: tuple[int, ...]) -> float:
+        """A number that N(W) / |W|_F does not exceed for weights of this shape."""
+        units = np.eye(math.prod(shape)).reshape(-1, *shape)
+        return rounding.up(math.sqrt(rounding.sum_up(np.array([self.value_upper(unit) ** 2 for unit in units]), 1)), 2)
+
     def along(self, dual_matrix: Callable[[], Floats]) -> "AbstractNorm":
         """This norm, told a dual matrix on whose face the weights to be measured about lie: quicker where it helps."""
         return self
@@ -111,6 +116,9 @@ class Nuclear(AbstractNorm):
     def dual_value(self, M: Floats) -> float:
         return float(_singular_values(M).max(initial=0.0))
 
+    def stretch(self, shape: tuple[int, ...]) -> float:
+        return rounding.up(math.sqrt(min(shape)))
+
     def value_upper(self, W: Floats) -> float:
         scale, W = _scaled(W)
         return _at_scale(rounding.spectral_up(W)[1], scale)
@@ -140,6 +148,9 @@ class Operator(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return float(_singular_values(M).sum())
+
+    def stretch(self, shape: tuple[int, ...]) -> float:
+        return 1.0
 
     def value_upper(self, W: Floats) -> float:
         scale, W = _scaled(W)
@@ -176,6 +187,9 @@ class Frobenius(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return self.value(M)
+
+    def stretch(self, shape: tuple[int, ...]) -> float:
+        return 1.0
 
     def value_upper(self, W: Floats) -> float:
         return self.dual_upper(W)
@@ -227,6 +241,10 @@ class AbstractPowers(AbstractNorm):
 
     def dual_value(self, M: Floats) -> float:
         return _vector_norm(M, self.q)
+
+    def stretch(self, shape: tuple[int, ...]) -> float:
+        # |x|_p <= D^(1/p - 1/2) |x|_2 for p < 2
+        return 1.0 if self.p >= 2.0 else rounding.up(math.pow(math.prod(shape), 1.0 / self.p - 0.5), _POWER_ULPS + 8)
 
     def value_upper(self, W: Floats) -> float:
         return _vector_norm_up(np.abs(W), self.p)

@@ -16,6 +16,8 @@ from marginflow.arrays import Floats, frozen
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
+from marginflow.svm.proof.equalities import at_zero, distance_up, lengths, onto
+from marginflow.svm.scaling.unit_rows import zero_rows
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ def certify(svm: Svm, W: Floats, dual: Floats, ray: Floats | None = None, *, exa
     Args:
         svm: C constraints and the norm being minimised.
         W: the weights; any positive multiple; non-finite ones prove nothing.
-        dual: (C,) any positive multiple; negative or non-finite entries count as zero.
+        dual: (C,) any positive multiple; negative ones (of equalities: none) and non-finite entries count as zero.
         ray: (C,) a second candidate; the one with the larger bound is kept.
         exact: as for `evaluate`.
     """
-    if len(svm) == 0:
-        return Certified(Certificate(0.0, 0.0), np.zeros_like(W), np.zeros(0))
+    if not svm.leads.any():
+        return Certified(Certificate(0.0, 0.0), np.zeros(svm.shape), np.zeros(len(svm)))
     scaled = _scaled_weights(svm, W, exact)
     multipliers, lower = np.zeros(len(svm)), 0.0
     for guess in (dual, ray):
@@ -103,22 +105,25 @@ def evaluate(svm: Svm, W: Floats, dual: Floats, *, exact: bool = False, lower: f
     Args:
         svm: C constraints and the norm being minimised.
         W: the weights.
-        dual: (C,) multipliers >= 0.
+        dual: (C,) multipliers >= 0, those of equalities of any sign.
         exact: sum in rational arithmetic: for small problems only, where rounding would swallow the bounds.
             Otherwise one rounding of every difference is allowed for.
         lower: the lower bound of `dual` where it is known already.
     """
-    if len(svm) == 0:
+    if not svm.leads.any():
         return Certificate(0.0, 0.0)
     margin, binding, upper = -math.inf, -1, math.inf
     if np.isfinite(W).all() and W.any():
         power = rounding.exponent(W)
         unit = np.ldexp(W, -power)
-        sure = margins_down(svm, unit, exact)
+        sure, moved = leading_margins(svm, unit, exact)
         binding = int(sure.argmin())
         margin = float(sure[binding])
         if margin > 0.0:
-            upper = rounding.up(svm.norm.along(lambda: svm.adjoint(dual)).value_upper(unit) / margin)
+            size = svm.norm.along(lambda: svm.adjoint(dual)).value_upper(unit)
+            if moved > 0.0:
+                size = rounding.up(size + svm.norm.stretch(svm.shape) * moved, 2)
+            upper = rounding.up(size / margin)
         margin = _times_power(margin, power)
     return Certificate(_lower(svm, dual, exact) if lower is None else lower, upper, margin, binding)
 
@@ -131,29 +136,57 @@ def assess(svm: Svm, W: Floats, dual: Floats, tol: float) -> Certificate:
     return certificate
 
 
+def leading_margins(svm: Svm, W: Floats, exact: bool) -> tuple[Floats, float]:
+    """(C,) lower bounds of the margins of level 1, inf elsewhere, of weights that meet all the others exactly; and how
+    far these are from `W`, Frobenius, at most.
+    """
+    low = margins_down(svm, W, exact)
+    if svm.plain:
+        return low, 0.0
+    high, size, length = -margins_down(svm, -W, exact), float(np.linalg.norm(W)), lengths(svm)
+    chosen, moved = at_zero(svm, low, size, _AT_ZERO), 0.0
+    for _ in range(_ROUNDS):
+        moved = distance_up(svm, low, high, chosen)
+        left = low - np.nextafter(length * moved * (1.0 + _SPARE), math.inf) if moved < math.inf else low - moved
+        lacking = (svm.constraints.level == 0.0) & ~chosen & (left < 0.0) & ~zero_rows(svm.constraints, svm.diagonal)
+        if not lacking.any():
+            return np.where(svm.leads, left - np.abs(left) * (4 * rounding.U), math.inf), moved
+        if moved == math.inf:
+            break
+        chosen = chosen | lacking
+    return np.full(len(svm), -math.inf), math.inf
+
+
 def _lower(svm: Svm, dual: Floats, exact: bool) -> float:
-    """A lower bound of N* from `dual` (C,) >= 0."""
-    if not dual.any():
+    """A lower bound of N* from `dual` (C,), >= 0 but for equalities."""
+    if not dual[svm.leads].any():
         return 0.0
     dual = np.ldexp(dual, -rounding.exponent(dual))
-    dual[dual < _NEGLIGIBLE] = 0.0
+    dual[np.abs(dual) < _NEGLIGIBLE] = 0.0
     M, error = rational.dual_matrix(svm, dual) if exact else dual_matrix(svm, dual)
-    return rounding.down(rounding.sum_down(dual) / svm.norm.dual_upper(M, error))
+    total = rounding.sum_down(dual if svm.plain else dual[svm.leads])
+    return rounding.down(total / svm.norm.dual_upper(M, error))
 
 
 def _scaled_weights(svm: Svm, W: Floats, exact: bool) -> Floats:
-    """`W` over its least margin; times a power of two where that division costs digits of the margins."""
+    """`W` over its least margin; times a power of two where that division costs digits of the margins.
+
+    On equalities it is moved first, as near as float64 comes.
+    """
     if not np.isfinite(W).all() or not W.any():
         return np.zeros(svm.shape)
     W = np.ldexp(W, -rounding.exponent(W))
+    if not svm.plain:
+        W = onto(svm, W)
+        if not np.isfinite(W).all() or not W.any():
+            return np.zeros(svm.shape)
     if not exact:
-        least = float(svm.margins(W).min())
-        return _at(W, least)
-    least = float(margins_down(svm, W, True).min())
+        return _at(W, svm.least_margin(W))
+    least = float(leading_margins(svm, W, True)[0].min())
     if not least > 0.0:
         return W
     binary, divided = np.ldexp(W, 1 - math.frexp(least)[1]), _at(W, least)
-    worse = float(margins_down(svm, divided, True).min())
+    worse = float(leading_margins(svm, divided, True)[0].min())
     return divided if worse >= 1.0 - _UNSEEN else binary
 
 
@@ -168,11 +201,11 @@ def _at(W: Floats, size: float) -> Floats:
 
 def _scaled_dual(svm: Svm, dual: Floats, exact: bool) -> Floats:
     """`dual` without what is negative, negligible or not finite, over the dual norm of its matrix; likewise."""
-    dual = np.where(np.isfinite(dual) & (dual > 0.0), dual, 0.0)
+    dual = np.where(np.isfinite(dual) & ((dual > 0.0) | svm.constraints.equal), dual, 0.0)
     if not dual.any():
         return dual
     dual = np.ldexp(dual, -rounding.exponent(dual))
-    dual[dual < _NEGLIGIBLE] = 0.0
+    dual[np.abs(dual) < _NEGLIGIBLE] = 0.0
     M = rational.dual_matrix(svm, dual)[0] if exact else svm.adjoint(dual)
     size = svm.norm.dual_value(M) * (1.0 + _SPARE)
     divided = _at(dual, size)
@@ -232,10 +265,10 @@ def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     if svm.diagonal:
         rows = constraints.diagonal[support]
         M = weights[:, 0] @ rows
-        size = weights[:, 0] @ np.abs(rows)
+        size = np.abs(weights[:, 0]) @ np.abs(rows)
         return M, size * rounding.gamma(len(support) + 8) + rounding.TINY
     starts = np.flatnonzero(np.diff(sample, prepend=-1))
-    pulled = np.add.reduceat(weights * np.abs(constraints.a[support]), starts, axis=0)
+    pulled = np.add.reduceat(np.abs(weights * constraints.a[support]), starts, axis=0)
     size = pulled.T @ np.abs(constraints.z[sample[starts]])
     longest = int(np.bincount(constraints.sample).max())
     terms = min(len(support), longest) + len(starts)
@@ -248,6 +281,11 @@ def _slices(count: int) -> list[slice]:
 
 
 _SLICE: Final = 4096
+
+_AT_ZERO: Final = 1e-12
+"""Margins of level 0 below this share of what they could be are moved to 0 exactly."""
+
+_ROUNDS: Final = 4
 
 _UNSEEN: Final = 1e-13
 """A relative loss of a bound that is worth having the least margin, or the dual norm, at one."""
