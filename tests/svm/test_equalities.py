@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from itertools import product
 
 import cvxpy as cp
 import numpy as np
@@ -16,7 +17,7 @@ from marginflow.svm.proof.equalities import lengths
 from marginflow.svm.referee.verify import verify_saved
 
 
-NORMS = ("nuclear", "frobenius", "operator", "entry-l1", "entry-linf", "entry-lp:3", "entry-lp:1.5")
+NORMS = ("nuclear", "frobenius", "operator", "entry-l1", "entry-linf", "entry-lp:3", "entry-lp:1.5", "cut")
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -39,7 +40,14 @@ def test_the_fifty_have_every_answer():
 
 
 def reference(rows: mf.Constraints, norm: str) -> float:
-    W = cp.Variable(rows.shape)
+    signs = [np.array(list(product((1.0, -1.0), repeat=k))) for k in rows.shape]
+    pairs = np.einsum("si,tj->stij", *signs).reshape(-1, *rows.shape)
+    t = cp.Variable(len(pairs), nonneg=True)
+    W = (
+        cp.Variable(rows.shape)
+        if norm != "cut"
+        else cp.reshape(pairs.reshape(len(pairs), -1).T @ t, rows.shape, order="C")
+    )
     lines = np.einsum("ci,cj->cij", rows.a, rows.queries)
     margins = [cp.sum(cp.multiply(line, W)) for line in lines]
     kinds = zip(margins, rows.level, rows.equal)
@@ -48,6 +56,7 @@ def reference(rows: mf.Constraints, norm: str) -> float:
         "frobenius": lambda: cp.norm(W, "fro"),
         "nuclear": lambda: cp.normNuc(W),
         "operator": lambda: cp.sigma_max(W),
+        "cut": lambda: cp.sum(t),
         "entry-l1": lambda: cp.sum(cp.abs(W)),
         "entry-linf": lambda: cp.max(cp.abs(W)),
         "entry-lp:3": lambda: cp.pnorm(cp.vec(W, order="C"), 3),

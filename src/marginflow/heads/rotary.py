@@ -10,7 +10,7 @@ from marginflow.errors import InputError
 
 
 Pairing = Literal["halves", "neighbours"]
-PAIRINGS: Final = ("halves", "neighbours")
+PAIRINGS: Final[tuple[Pairing, ...]] = ("halves", "neighbours")
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from marginflow.diagnostics.spectrum import dual_spectrum
 from marginflow.errors import InputError
 from marginflow.flow.integrate import integrate_many
 from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.optim.descend import descend_many
 from marginflow.study.plan.cell import Cell, Unit
 from marginflow.study.plan.code_version import version
 from marginflow.study.results.record import MarkRow, RunRow, SvmRow, to_arrays
@@ -99,34 +100,48 @@ def _together(cell: Cell, seeds: Sequence[int]) -> list[RunRow]:
     settings = cell.settings
     problems = [cell.problem(seed) for seed in (seeds if cell.follows else seeds[:1])]
     model = cell.model(problems[0])
-    paths = integrate_many(
-        problems if cell.follows else problems[0],
-        model,
-        seeds=list(seeds),
-        scale=cell.scale,
-        until_margin=settings.until_margin,
-        until=settings.until,  # type: ignore[arg-type]
-        loss=settings.loss,
-        rtol=settings.rtol,
-    )
+    given = problems if cell.follows else problems[0]
+    if cell.steps is None:
+        paths = integrate_many(
+            given,
+            model,
+            seeds=list(seeds),
+            scale=cell.scale,
+            until_margin=settings.until_margin,
+            until=settings.until,  # type: ignore[arg-type]
+            loss=settings.loss,
+            rtol=settings.rtol,
+        )
+    else:
+        paths = descend_many(
+            problems if cell.follows else problems * len(seeds),
+            model,
+            cell.steps.optimizer,
+            seeds=list(seeds),
+            scale=cell.scale,
+            rate=cell.steps.rate,
+            decay=cell.steps.decay or None,
+            batch=cell.steps.samples or None,
+            iterations=settings.iterations,
+            loss=settings.loss,
+        )
     norms = [parse_norm(norm) for norm in cell.norms]
     solved = [solve_many(problems, norm, settings.tol) for norm in norms]
-    return [
-        _row(path, [batch[i if cell.follows else 0] for batch in solved], settings.margins)
-        for i, path in enumerate(paths)
-    ]
+    return [_row(path, [batch[i if cell.follows else 0] for batch in solved], cell) for i, path in enumerate(paths)]
 
 
-def _row(path: Trajectory, solutions: Sequence[Solution], targets: Sequence[float]) -> RunRow:
+def _row(path: Trajectory, solutions: Sequence[Solution], cell: Cell) -> RunRow:
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
     own = parse_norm(path.norm)
-    marks = [_mark(path, s.norm, target) for s in solutions for target in targets]
+    find = _at_margin if cell.steps is None else _at_iteration
+    marks = [_mark(path, s.norm, target, find(path, target)) for s in solutions for target in cell.targets]
     return RunRow(
         seed=path.seed,
         status=path.status.name,
         reason=path.reason,
         ended=path.ended.name,
+        predicted=path.method.norm or "",
         margin=float(path.margin[-1]),
         log_time=float(path.log_time[-1]),
         log_excess=float(path.log_excess[-1]),
@@ -177,11 +192,22 @@ def _rho(solution: Solution) -> float:
     return math.nan
 
 
-def _mark(path: Trajectory, norm: AbstractNorm, target: float) -> MarkRow:
+def _at_margin(path: Trajectory, target: float) -> int | None:
+    """The first snapshot at or beyond a margin."""
     reached = np.flatnonzero(path.margin >= target)
-    if len(reached) == 0:
+    return int(reached[0]) if len(reached) else None
+
+
+def _at_iteration(path: Trajectory, target: float) -> int | None:
+    """The snapshot nearest to an iteration; none where the run ended before or does not separate there."""
+    i = int(np.abs(path.iteration - target).argmin())
+    reached = path.iteration[-1] >= target and path.margin[i] > 0.0
+    return i if reached else None
+
+
+def _mark(path: Trajectory, norm: AbstractNorm, target: float, i: int | None) -> MarkRow:
+    if i is None:
         return MarkRow(norm.name, target)
-    i = int(reached[0])
     margin = float(path.margin[i])
     size = norm.value(weights_in(norm, path.W(i)))
     return MarkRow(norm.name, target, margin, float(path.log_time[i]), _ratio(path, norm, i), size / margin)

@@ -24,7 +24,7 @@ LONGEST: Final = 400
 def solve_cut(
     svm: Svm, tol: float, *, progress: Callable[[int, float], None] | None = None, start: Candidate | None = None
 ) -> Candidate:
-    """Minimise sum t_s subject to sum t_s x_s'A_c y_s >= 1 by column generation; none of the rows is zero.
+    """Minimise sum t_s subject to sum t_s x_s'A_c y_s >= level_c by column generation; none of the rows is zero.
 
     Raises:
         InputError: W with more than 20 rows and columns.
@@ -33,7 +33,7 @@ def solve_cut(
 
     require_small(svm.shape)
     rows = svm.rows
-    R, h, scale = svm.written_out(), rows.h, rows.scale
+    R, h, scale, same = svm.written_out(), rows.h, rows.scale, rows.equal
     # e_i e_j' has norm 1 as well: with these the program has a solution iff some W separates.
     unit = np.eye(rows.dimension)
     columns = np.concatenate([unit, -unit])
@@ -42,14 +42,19 @@ def solve_cut(
     for rounds in range(1, LONGEST + 1):
         found = linprog(
             np.ones(len(columns)),
-            A_ub=-(R @ columns.T),
-            b_ub=-h,
+            A_ub=-(R[~same] @ columns.T),
+            b_ub=-h[~same],
+            A_eq=R[same] @ columns.T if same.any() else None,
+            b_eq=h[same] if same.any() else None,
             method="highs-ds",
             options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
         )
         if found.x is None:
             return _inseparable(svm, tol)
-        W, value, dual = found.x @ columns, float(found.x.sum()), np.maximum(-found.ineqlin.marginals, 0.0)
+        W, value, dual = found.x @ columns, float(found.x.sum()), np.zeros(len(svm))
+        dual[~same] = np.maximum(-found.ineqlin.marginals, 0.0)
+        if same.any():
+            dual[same] = found.eqlin.marginals
         top, X, Y = largest((dual @ R).reshape(svm.shape), PRICED)
         if not top > 0.0:
             break

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from marginflow.arrays import Floats, as_floats
 from marginflow.errors import InputError
 from marginflow.heads.head import Head
+from marginflow.heads.law import Law
 from marginflow.heads.triangles import Triangles, triangles
 from marginflow.watch.clock import PER_DECADE, Clock
 from marginflow.watch.figures import ON_PROBE, Grams, on_probe, on_weights
@@ -54,22 +55,23 @@ class Recorder:
         self._singular: list[Floats] = []
         self._cores: list[Any] | None = []
         self._first: dict[str, Grams] = {}
-        self._heads: tuple[Head, ...] = ()
         self._names: tuple[str, ...] = ()
+        self._laws: tuple[Law, ...] = ()
+        self._components: list[int] = []
 
     def due(self, step: int) -> bool:
         """Whether the clock asks for a record after `step` updates: 0, then 12 a decade."""
         return self._clock.due(step)
 
     def record(
-        self, step: int, loss: float | None, heads: Sequence[Named], logits: Mapping[str, Any] | None = None
+        self, step: int, loss: float | None, heads: Iterable[Named], logits: Mapping[str, Any] | None = None
     ) -> None:
         """Measure `heads` now, keep the figures and rewrite the file.
 
         Args:
             step: updates made so far; larger at every record.
             loss: to be kept beside it; None for none.
-            heads: every head, the same ones in the same order at every record.
+            heads: every head, the same ones in the same order at every record; taken one at a time.
             logits: name -> (..., S, T), S queries by T tokens, on a probe that stays the same: as they go into the
                 softmax, with scale, positions, mask and all. Heads without are recorded by their weights.
 
@@ -77,27 +79,37 @@ class Recorder:
             InputError: steps that do not rise, other heads than before, shapes or numbers that cannot be used.
         """
         self._check_step(step)
-        named = [_named(item) for item in heads]
-        names = tuple(name for name, _ in named)
-        _check_names(names, self._names, logits or {})
-        reduced = [triangles(head) for _, head in named]
-        values, first = [], dict(self._first)
-        for (name, head), parts in zip(named, reduced, strict=True):
+        given = logits or {}
+        names: list[str] = []
+        laws: list[Law] = []
+        values, singular, first, reduced = [], [], dict(self._first), []
+        for item in heads:
+            name, head = _named(item)
+            parts = triangles(head)
             weights, now = on_weights(head, parts, first.get(name))
             first.setdefault(name, now)
-            given = (logits or {}).get(name)
-            probe = np.full(len(ON_PROBE), np.nan) if given is None else on_probe(name, given)
+            probe = on_probe(name, given[name]) if name in given else np.full(len(ON_PROBE), np.nan)
             values.append(np.concatenate([weights, probe]))
-        singular = _padded([head.scale * p.singular for (_, head), p in zip(named, reduced, strict=True)])
+            singular.append(head.scale * parts.singular)
+            names.append(name)
+            laws.append(head.law)
+            reduced.append(parts)
+        _check_names(names, self._names, given)
         # Only now, when nothing can fail any more: a record is kept whole or not at all.
         self._steps.append(int(step))
         self._losses.append(math.nan if loss is None else float(loss))
         self._values.append(np.array(values))
-        self._singular.append(singular)
-        self._first, self._names, self._heads = first, names, tuple(head for _, head in named)
+        self._singular.append(_padded(singular))
+        self._first, self._names, self._laws = first, tuple(names), tuple(laws)
+        self._components = [len(row) for row in singular]
         self._keep_cores(reduced)
         if self.to is not None:
             self.result.save(self.to)
+
+    def amend(self, loss: float | None) -> None:
+        """Give the last record a loss, if it has none: that of the start is known with the first update only."""
+        if self._losses and math.isnan(self._losses[-1]) and loss is not None:
+            self._losses[-1] = float(loss)
 
     @property
     def result(self) -> Record:
@@ -113,11 +125,11 @@ class Recorder:
             step=np.array(self._steps, dtype=np.intp),
             loss=np.array(self._losses),
             names=self._names,
-            laws=tuple(head.law.word for head in self._heads),
-            formulas=tuple(head.law.formula for head in self._heads),
+            laws=tuple(law.word for law in self._laws),
+            formulas=tuple(law.formula for law in self._laws),
             values=np.array(self._values),
             singular=np.array(self._singular),
-            components=np.array([min(head.K.shape[1], head.Q.shape[1], len(head.K)) for head in self._heads]),
+            components=np.array(self._components, dtype=np.intp),
             cores=None if self._cores is None else np.array(self._cores),
             model=self._model,
             note=note,
@@ -153,10 +165,10 @@ def _named(item: Named) -> tuple[str, Head]:
     raise InputError("heads: expected (name, K, Q) or (name, Head) for each")
 
 
-def _check_names(names: tuple[str, ...], before: tuple[str, ...], logits: Mapping[str, Any]) -> None:
+def _check_names(names: Sequence[str], before: Sequence[str], logits: Mapping[str, Any]) -> None:
     if not names or len(set(names)) != len(names) or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"heads: got names {list(names[:4])}; expected at least one head, each with a name of its own")
-    if before and names != before:
+    if before and tuple(names) != tuple(before):
         raise InputError(f"heads: got {list(names[:4])} after {list(before[:4])}; expected the same ones in one order")
     unknown = [name for name in logits if name not in names]
     if unknown:

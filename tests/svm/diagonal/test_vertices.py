@@ -77,7 +77,7 @@ def test_split_variables_are_adjoint_and_their_normal_matrix_is_solved():
     """<A x, y> = <x, A'y>, and normal(D) applies (A D A')^-1 for the A written out."""
     draw = np.random.default_rng(0)
     R = draw.standard_normal((5, 3))
-    program = L1(R, np.ones(5))
+    program = L1(R, np.ones(5), np.zeros(5, dtype=bool))
     x, y, D = draw.random(11), draw.standard_normal(5), draw.random(11) + 0.1
     assert program.product(x) @ y == pytest.approx(x @ program.adjoint(y))
     A = np.array([program.product(e) for e in np.eye(11)]).T
@@ -86,11 +86,25 @@ def test_split_variables_are_adjoint_and_their_normal_matrix_is_solved():
     assert (len(p), len(n), len(s)) == (3, 3, 5)
 
 
+@pytest.mark.parametrize("columns", [3, 6])
+def test_rows_that_are_equalities_have_no_slack(columns):
+    """The same with fewer variables, more rows than columns and fewer: both ways of factoring."""
+    draw = np.random.default_rng(1)
+    R, equal = draw.standard_normal((5, columns)), np.array([False, True, False, False, True])
+    program, count = L1(R, np.ones(5), equal), 2 * columns + 3
+    x, y, D = draw.random(count), draw.standard_normal(5), draw.random(count) + 0.1
+    assert program.product(x) @ y == pytest.approx(x @ program.adjoint(y))
+    A = np.array([program.product(e) for e in np.eye(count)]).T
+    np.testing.assert_allclose(program.normal(D)(y), np.linalg.solve((A * D) @ A.T, y), rtol=1e-9)
+
+
 def test_the_simplex_fallback_and_its_answer_to_an_infeasible_program():
     R, h = rows_of(3).diagonal, np.ones(7)
-    beta, y = L1(R, h).simplex()
+    free = np.zeros(7, dtype=bool)
+    beta, y = L1(R, h, free).simplex()
     assert np.abs(beta).sum() == pytest.approx(least(R, "l1")) == pytest.approx(y.sum())
-    none, no = highs(np.ones(2), np.array([[1.0, 0.0], [-1.0, 0.0]]), np.ones(2), lambda x: x, least=-np.inf)
+    G = np.array([[1.0, 0.0], [-1.0, 0.0]])
+    none, no = highs(np.ones(2), G, np.ones(2), lambda x: x, equal=free[:2], least=-np.inf)
     assert not none.any() and not no.any()
 
 

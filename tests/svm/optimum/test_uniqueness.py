@@ -1,5 +1,6 @@
 """Unique, not unique with two certified optima, or undecided."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +9,7 @@ from small_problems import extreme_optima, whole_numbers
 
 import bank
 import marginflow as mf
+from marginflow.norms import Lp
 from marginflow.problem import planted
 from marginflow.svm.optimum import linear, uniqueness
 from marginflow.svm.program import Svm
@@ -172,8 +174,9 @@ def test_optima_that_are_no_pair_are_not_rational_ones():
     """Feasible and simple, but longer than the multipliers show: (2, 2) where (1, 1)/2 is the optimum."""
     solution = mf.solve(mf.Constraints([[1.0, 1.0]], [0], [[1.0, 1.0]]), "l1")
     rows = [[Fraction(1), Fraction(1)]]
-    assert linear._checked(rows, [Fraction(2), Fraction(2)], [Fraction(1)], sparse=True) is None
-    assert linear._checked(rows, [Fraction(2), Fraction(2)], [Fraction(1, 2)], sparse=False) is None
+    largest = solution.svm.under(Lp(math.inf))
+    assert linear._checked(solution.svm, rows, [Fraction(2), Fraction(2)], [Fraction(1)]) is None
+    assert linear._checked(largest, rows, [Fraction(2), Fraction(2)], [Fraction(1, 2)]) is None
     assert linear.linear_optimum(solution.optimum) is not None
 
 

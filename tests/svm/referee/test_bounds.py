@@ -8,7 +8,7 @@ import pytest
 
 import bank
 import marginflow as mf
-from marginflow.svm.referee import contradiction, verify
+from marginflow.svm.referee import bounds, contradiction, verify
 from marginflow.svm.referee.exact import Exact
 
 
@@ -37,7 +37,7 @@ def test_the_verifiers_bound_holds_for_a_factorisation_as_bad_as_the_theorem_all
     operator, nuclear = _exact_norms(M)
     monkeypatch.setattr(np.linalg, "svd", small)
     monkeypatch.setattr(np.linalg, "cholesky", lenient)
-    bound = verify._spectral_up(Exact.of(M), kind)
+    bound = bounds._spectral_up(Exact.of(M), kind)
     true = operator if kind == "operator" else nuclear
     with mpmath.workdps(50):
         assert mpmath.mpf(bound.numerator) / bound.denominator >= true
@@ -87,7 +87,7 @@ def test_rational_numbers_are_rounded_to_their_side_and_no_farther():
     for _ in range(200):
         above, below, power = (int(draw.integers(low, high)) for low, high in ((1, 10**15), (1, 10**15), (-90, 90)))
         x = Fraction(above, below) * Fraction(2) ** power
-        up, down = verify._float_up(x), verify._float_down(x)
+        up, down = bounds.float_up(x), bounds.float_down(x)
         assert Fraction(np.nextafter(up, 0.0)) < x <= Fraction(up)
         assert Fraction(down) <= x < Fraction(np.nextafter(down, np.inf))
 

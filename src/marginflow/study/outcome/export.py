@@ -28,7 +28,7 @@ def table(plan: Plan, ledger: Ledger, *, costs: bool = False) -> tuple[dict[str,
         InputError: the ledger is damaged.
     """
     norms = list(dict.fromkeys(n for cell in plan.cells for n in cell.norms))
-    margins = plan.cells[0].settings.margins
+    targets = sorted({target for cell in plan.cells for target in cell.targets})
     columns: dict[str, type] = {
         "cell": str,
         "problem": str,
@@ -36,13 +36,15 @@ def table(plan: Plan, ledger: Ledger, *, costs: bool = False) -> tuple[dict[str,
         "width": int,
         "scale": float,
     }
+    if any(cell.steps for cell in plan.cells):
+        columns |= {"optimizer": str, "rate": str, "decay": str, "samples": int}
     columns |= {name: kind for name, kind in scalars(RunRow).items() if name != "reason"} | {"reason": str}
     for norm in norms:
         columns |= {f"{norm}_svm": str, f"{norm}_rank": int}
         columns |= {f"{norm}_{name}": float for name in ("lower", "upper", "rho", "power", "ratio")}
         columns |= {
             f"{norm}_{name}_at_{shown(margin)}": float
-            for margin in margins
+            for margin in targets
             for name in ("margin", "ratio", "norm_over_margin")
         }
     columns |= _COSTS if costs else {}

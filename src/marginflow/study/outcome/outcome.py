@@ -23,6 +23,7 @@ class MarkOutcome:
 
     Attributes:
         norm, target: which.
+        margin: reached there.
         ratio: of R.
         norm_over_margin: of N(W) / margin, divided by the lower bound of N* of the same run (1 at the SVM).
         power: of the measured power p in R - 1 ~ margin^-p between the mark before and this one.
@@ -31,6 +32,7 @@ class MarkOutcome:
 
     norm: str
     target: float
+    margin: Quantiles
     ratio: Quantiles
     norm_over_margin: Quantiles
     power: Quantiles
@@ -190,6 +192,7 @@ def _marks(marks: list[dict[str, Any]], svms: list[dict[str, Any]]) -> tuple[Mar
             MarkOutcome(
                 norm=norm,
                 target=target,
+                margin=quantiles([here[seed]["margin"] for seed in reached]),
                 ratio=quantiles([here[seed]["ratio"] for seed in reached]),
                 norm_over_margin=quantiles(
                     [_relative(here[seed]["norm_over_margin"], solved[norm, seed]["lower"]) for seed in reached]

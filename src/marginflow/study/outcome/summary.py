@@ -11,6 +11,10 @@ _FIRST: Final[dict[str, type]] = {
     "parameterization": str,
     "width": str,
     "scale": float,
+    "optimizer": str,
+    "rate": str,
+    "decay": str,
+    "samples": int,
     "constraints": int,
     "runs": int,
     "failed": int,
@@ -23,7 +27,8 @@ def summary_table(found: Outcome) -> tuple[dict[str, type], list[list[Any]]]:
     It depends on the results alone, so that equal studies give equal files.
     """
     rows = [_row(c) for c in found.cells]
-    columns = dict(_FIRST)
+    stepped = any(c.cell.steps for c in found.cells)
+    columns = {name: kind for name, kind in _FIRST.items() if stepped or name not in _STEPS}
     for row in rows:
         columns |= {name: float for name in row if name not in columns}
     return columns, [[_number(row.get(name)) for name in columns] for row in rows]
@@ -35,6 +40,7 @@ def _row(c: CellOutcome) -> dict[str, Any]:
         "parameterization": c.cell.parameterization,
         "width": c.cell.width_label.partition("=")[2],
         "scale": c.cell.scale,
+        **_steps(c),
         "constraints": c.constraints,
         "runs": c.runs,
         "failed": c.failed,
@@ -58,6 +64,13 @@ def _row(c: CellOutcome) -> dict[str, Any]:
             row |= {f"{name}_{at}_{part}": getattr(q, part) for part in ("low", "median", "high")}
         row[f"reached_{at}"] = m.ratio.total
     return row
+
+
+_STEPS: Final = ("optimizer", "rate", "decay", "samples")
+
+
+def _steps(c: CellOutcome) -> dict[str, Any]:
+    return {} if c.cell.steps is None else {name: getattr(c.cell.steps, name) for name in _STEPS}
 
 
 def _number(value: Any) -> Any:

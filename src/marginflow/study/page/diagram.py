@@ -69,7 +69,7 @@ def interval(share: Share) -> str:
 
 
 def _model(c: CellOutcome) -> str:
-    return f"{c.cell.parameterization}{c.cell.width_label}"
+    return c.cell.how_label
 
 
 def _field(found: tuple[int, CellOutcome] | None) -> str:

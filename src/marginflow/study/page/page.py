@@ -8,7 +8,7 @@ from typing import Any, Final
 from marginflow.diagnostics.late_law import POWER_SENTENCE
 from marginflow.study.outcome.outcome import CellOutcome, Outcome
 from marginflow.study.outcome.shares import Quantiles
-from marginflow.study.page.curves import curves
+from marginflow.study.page.curves import curves, gap_curves
 from marginflow.study.page.diagram import by_problem, interval, phase_diagrams, separability
 
 
@@ -38,7 +38,7 @@ are in no share. A click on a field lists its seeds; a click on a seed copies th
 {phase_diagrams(found.cells)}
 <h2>Constraints over dimensions, separable or not</h2>
 {separability(found.cells)}
-<h2>How fast does R fall?</h2>
+<h2>How fast do R and the gap fall?</h2>
 <p>R ≥ 1 bounds how far weights are from the SVM solution of a norm. {POWER_SENTENCE}</p>
 {_ratios(found)}
 <h2>Ends and costs</h2>
@@ -72,15 +72,16 @@ def _ratios(found: Outcome) -> str:
     norms = list(dict.fromkeys(m.norm for c in found.cells for m in c.marks))
     out = []
     for name, group in by_problem(found.cells).items():
-        figures = "".join(curves([c for _, c in group], norm) for norm in norms)
+        members = [c for _, c in group]
+        figures = "".join(curves(members, norm) + gap_curves(members, norm) for norm in norms)
         rows = "".join(_ratio_rows(c) for _, c in group)
         if rows:
             out.append(
                 f"<h3>{escape(name)}</h3>{figures}<details><summary>numbers</summary>"
                 '<div class="scroll"><table><caption>Median [10 %, 90 %] over runs. Norm over margin is '
                 "relative to the certified SVM value of each run's own problem. "
-                "The power is that from the margin before.</caption><thead><tr>"
-                "<th>cell</th><th>norm</th><th>margin</th><th>runs</th><th>R − 1</th>"
+                "The power is that from the mark before; marks of an optimiser are steps.</caption><thead><tr>"
+                "<th>cell</th><th>norm</th><th>margin or step</th><th>runs</th><th>R − 1</th>"
                 "<th>norm/margin over SVM</th><th>measured power</th><th>predicted power</th></tr></thead>"
                 f"<tbody>{rows}</tbody></table></div></details>"
             )

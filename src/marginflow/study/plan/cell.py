@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from marginflow.study.plan.code_version import version
+from marginflow.study.plan.steps import Steps
 
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from marginflow.problem.problem import Problem
 
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the batch files; raised when what they hold, or how it is computed, changes its meaning."""
 
 
@@ -27,6 +28,8 @@ class Settings:
         margins: R and norm over margin are recorded at the first snapshot at or beyond each of these.
         norms: SVMs solved for each problem; "own" is the parameterisation's.
         tol: certified relative gap asked of the SVMs.
+        iterations: of cells with an optimiser.
+        at: what `margins` is to them: iterations.
     """
 
     until_margin: float
@@ -36,6 +39,8 @@ class Settings:
     margins: tuple[float, ...]
     norms: tuple[str, ...]
     tol: float
+    iterations: int = 10_000
+    at: tuple[int, ...] = (10_000,)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Cell:
         width: of K and Q; None for the full width min(d, d_z), and where there is none.
         scale: standard deviation of the start.
         settings: common to the study.
+        steps: the optimiser; None for the flow.
+        measured: norms in place of those of the study; empty for these.
     """
 
     family: str
@@ -59,6 +66,8 @@ class Cell:
     width: int | None
     scale: float
     settings: Settings
+    steps: Steps | None = None
+    measured: tuple[str, ...] = ()
 
     def source(self, seed: int) -> str:
         """The name that `problem.named.load` understands, of the problem of run `seed`."""
@@ -92,7 +101,12 @@ class Cell:
     def norms(self) -> tuple[str, ...]:
         """The norms whose SVMs are solved, in the plan's order, none twice."""
         own = self.own_norm
-        return tuple(dict.fromkeys(own if norm == "own" else norm for norm in self.settings.norms))
+        return tuple(dict.fromkeys(own if norm == "own" else norm for norm in self.measured or self.settings.norms))
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """Where R and norm over margin are recorded: margins, or iterations of an optimiser."""
+        return self.settings.margins if self.steps is None else tuple(map(float, self.settings.at))
 
     @cached_property
     def identity(self) -> str:
@@ -107,7 +121,12 @@ class Cell:
     @property
     def label(self) -> str:
         """The cell for people, on one line."""
-        return f"{self.data_label} | {self.parameterization}{self.width_label} scale={self.scale:g}"
+        return f"{self.data_label} | {self.how_label} scale={self.scale:g}"
+
+    @property
+    def how_label(self) -> str:
+        """Model and optimiser for people."""
+        return f"{self.parameterization}{self.width_label}" + (f", {self.steps.label}" if self.steps else "")
 
     @property
     def data_label(self) -> str:
@@ -125,6 +144,10 @@ class Cell:
     def command(self, seed: int) -> str:
         """The command that reruns one seed and shows it in full."""
         s = self.settings
+        if self.steps is not None:
+            width = "" if self.width is None else f" --width {self.width}"
+            start = f"{self.source(seed)} --parameterization {self.parameterization}{width} --seed {seed}"
+            return f"marginflow descend {start} --scale {self.scale!r} {self.steps.words(s.iterations)} --loss {s.loss}"
         words = [f"marginflow flow {self.source(seed)} --parameterization {self.parameterization}"]
         if self.width is not None:
             words.append(f"--width {self.width}")

@@ -17,6 +17,7 @@ from marginflow.problem.problem import Problem
 from marginflow.study.plan.cell import Cell, Settings, Unit
 from marginflow.study.plan.code_version import version
 from marginflow.study.plan.schema import Section, is_number, is_whole, parse, whole_numbers
+from marginflow.study.plan.steps import LARGEST_STEPS, read_steps
 
 
 LARGEST_RUNS: Final = 2_000_000
@@ -101,14 +102,18 @@ def check_plan(text: str, source: str = "plan") -> Plan:
         for data in choices.options()
         for others in models
         for model in others.options()
+        if not choices.only or model["parameterization"] in choices.only
     )
+    if not cells:
+        raise InputError(f"{source}: problem.only: got parameterisations of no [[model]]; expected some of the plan's")
     _refuse_twice(source, cells)
     _refuse_impossible(source, cells, first)
     return Plan(name, text, cells, first, seeds, batch)
 
 
 def _settings(top: Section) -> Settings:
-    flow, svm = top.table("flow"), top.table("svm")
+    flow, svm, descend = top.table("flow"), top.table("svm"), top.table("descend")
+    iterations = descend.whole("iterations", 10_000, 1, LARGEST_STEPS)
     until_margin = flow.number("until_margin", 1e6, 1.0, LARGEST_MARGIN)
     settings = Settings(
         until_margin=until_margin,
@@ -126,15 +131,30 @@ def _settings(top: Section) -> Settings:
                 )
             )
         ),
-        norms=svm.several("norms", ("own",), _is_norm, f"{', '.join(_NORMS)}, lp:P or entry-lp:P with P > 1"),
+        norms=svm.several("norms", ("own",), _is_norm, _NORM_WORDS),
         tol=svm.number("tol", 1e-9, 1e-13, 1e-1),
+        iterations=iterations,
+        at=tuple(
+            sorted(
+                descend.several(
+                    "at",
+                    (iterations,),
+                    lambda v: is_whole(v, 1, iterations),
+                    whole_numbers(1, iterations) + " (iterations)",
+                )
+            )
+        ),
     )
     flow.done()
+    descend.done()
     svm.done()
     return settings
 
 
 _NORMS: Final = ("own", "nuclear", "frobenius", "operator", "l1", "l2", "linf", "entry-l1", "entry-linf", "cut")
+
+
+_NORM_WORDS: Final = f"{', '.join(_NORMS)}, lp:P or entry-lp:P with P > 1"
 
 
 def _is_norm(value: Any) -> bool:
@@ -148,12 +168,16 @@ def _is_norm(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class _Choices:
-    """What one table [[problem]] or [[model]] stands for: some fixed fields and lists to be crossed."""
+    """What one table [[problem]] or [[model]] stands for: some fixed fields and lists to be crossed.
+
+    A problem with `only` is crossed with models of these parameterisations alone.
+    """
 
     section: Section
     fixed: dict[str, Any]
     lists: dict[str, tuple[Any, ...]]
     parameters: bool = False
+    only: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return prod(len(values) for values in self.lists.values())
@@ -187,8 +211,9 @@ def _family(section: Section) -> _Choices:
         else:
             good, expected = lambda v: is_number(v, -1e100, 1e100), "a finite number"
         lists[key] = tuple(kind(value) for value in section.several(key, None, good, expected))
+    only = section.several("only", (), _is_model, "parameterisations of this plan") if section.has("only") else ()
     section.done()
-    return _Choices(section, {"family": family, "follows": follows}, lists, parameters=True)
+    return _Choices(section, {"family": family, "follows": follows}, lists, parameters=True, only=only)
 
 
 def _is_model(word: Any) -> bool:
@@ -213,10 +238,13 @@ def _model(section: Section) -> _Choices:
             lambda v: v == "full" or is_whole(v, 1, 10_000),
             whole_numbers(1, 10_000) + ', or "full"',
         )
+    steps = read_steps(section)
+    measured = section.several("norms", (), _is_norm, _NORM_WORDS) if section.has("norms") else ()
     section.done()
     widths = tuple(None if value == "full" else int(value) for value in width)
     scales = tuple(float(value) for value in scale)
-    return _Choices(section, {}, {"parameterization": words, "width": widths, "scale": scales})
+    lists = {"parameterization": words, "width": widths, "scale": scales, "steps": steps}
+    return _Choices(section, {"measured": measured}, lists)
 
 
 def _refuse_too_many(top: Section, seeds: int, choices: list[_Choices]) -> None:

@@ -122,6 +122,10 @@ class Ledger:
             "parameterization": cell.parameterization,
             "width": cell.width,
             "scale": cell.scale,
+            "optimizer": cell.steps.optimizer if cell.steps else "",
+            "rate": cell.steps.rate if cell.steps else "",
+            "decay": cell.steps.decay if cell.steps else "",
+            "samples": cell.steps.samples if cell.steps else 0,
         }
         runs = [about | {"problem": cell.source(r.seed)} | _values(r) for r in rows]
         svms = [{"batch": unit.key, "seed": r.seed} | _values(s) for r in rows for s in r.svms]
@@ -247,7 +251,8 @@ def _layout() -> Iterator[str]:
     )
     yield f"CREATE TABLE batches ({batch})"
     before = {
-        "runs": "batch TEXT, cell TEXT, problem TEXT, parameterization TEXT, width INTEGER, scale REAL, ",
+        "runs": "batch TEXT, cell TEXT, problem TEXT, parameterization TEXT, width INTEGER, scale REAL, "
+        "optimizer TEXT, rate TEXT, decay TEXT, samples INTEGER, ",
         "svms": "batch TEXT, seed INTEGER, ",
         "marks": "batch TEXT, seed INTEGER, ",
     }

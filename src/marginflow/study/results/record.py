@@ -47,13 +47,13 @@ class SvmRow:
 
 @dataclass(frozen=True)
 class MarkRow:
-    """A run at the first snapshot at or beyond a margin of the plan, in one norm.
+    """A run at the first snapshot at or beyond a margin of the plan, or nearest to an iteration, in one norm.
 
     Attributes:
         norm: its name.
-        target: the margin of the plan.
+        target: the margin of the plan, or the iteration.
         margin: the least margin there; nan when the run ended before.
-        log_time: log t there.
+        log_time: log t there; nan for steps, which have no time.
         ratio: R there.
         norm_over_margin: N(W) / margin there.
     """
@@ -74,7 +74,8 @@ class RunRow:
         seed: which.
         status: minimal_loss, trapped or undecided; failed when it raised an error.
         reason: the verdict's, or the error.
-        ended: why the integration stopped.
+        ended: why the run stopped.
+        predicted: the norm that the run is expected to minimise; "" for none.
         margin, log_time, log_excess: at the last snapshot.
         ratio: R there in the parameterisation's own norm.
         nuclear, frobenius: norms of W there.
@@ -90,6 +91,7 @@ class RunRow:
     status: str
     reason: str
     ended: str = ""
+    predicted: str = ""
     margin: float = NAN
     log_time: float = NAN
     log_excess: float = NAN

@@ -106,7 +106,7 @@ def _rational(svm: Svm, support: Ints, weights: Floats) -> Floats | None:
     return np.array([float(value) for value in exact.multipliers])
 
 
-def _near(factors: list[Floats], weights: Floats, free: Bools) -> bool:
+def _near(factors: list[Floats], weights: Floats, free: Bools | bool = False) -> bool:
     """Whether M lambda = 0 has a solution within `weights` of `weights`, shown with all rounding bounded.
 
     Where `free`, multipliers may be anything.

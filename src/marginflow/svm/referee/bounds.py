@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marginflow.arrays import Floats
+from marginflow.svm.referee.cut import cut_dual_up, cut_up
 from marginflow.svm.referee.exact import Exact, norm_up, root_up
 from marginflow.svm.referee.move import distance_up, length_up
 from marginflow.svm.referee.rows import Row
@@ -18,10 +19,11 @@ Kind = str | Fraction | float
 """A norm: its name, or the exponent exactly for those of single weights."""
 
 
-def upper(rows: Sequence[Row], z: Floats, W: Floats, diagonal: bool, kind: Kind) -> float:
+def upper(rows: Sequence[Row], z: Floats, W: Floats, diagonal: bool, kind: Kind, M: Exact | None) -> float:
     """N(W) over the least margin of level 1, the margins exact, rounded up; inf when W does not separate.
 
     Where equalities, or rows of level 0, are met up to rounding only, both are those of weights that meet them exactly.
+    `M` is the dual matrix, which guides the bound of the cut norm.
     """
     exact = Exact.of(W.diagonal() if diagonal else W)
     margins = [_margin(row, weights) for row, weights in zip(rows, _pulled(rows, z, exact, diagonal), strict=True)]
@@ -39,7 +41,8 @@ def upper(rows: Sequence[Row], z: Floats, W: Floats, diagonal: bool, kind: Kind)
         moved, least = found
         if least <= 0:
             return math.inf
-    return float_up((_norm_up(exact, kind) + _stretch(exact.whole.shape, kind) * moved) / least)
+    size = cut_dual_up(exact, M) if kind == "cut" else _norm_up(exact, kind)
+    return float_up((size + _stretch(exact.whole.shape, kind) * moved) / least)
 
 
 def _moved(
@@ -84,17 +87,27 @@ def _stretch(shape: tuple[int, ...], kind: Kind) -> Fraction:
     """What N(W) / |W|_F does not exceed."""
     if kind == "nuclear":
         return root_up(Fraction(min(shape)))
-    if isinstance(kind, Fraction) and kind < 2:
-        # |x|_p <= D^(1/p - 1/2) |x|_2, and D^(1/p - 1/2) <= D^(1/2) for p >= 1
+    if kind == "cut" or (isinstance(kind, Fraction) and kind < 2):
+        # |x|_p <= |x|_1 <= D^(1/2) |x|_2 for p >= 1, and a cut norm is no more than the sum of its entries' sizes
         return root_up(Fraction(math.prod(shape)))
     return Fraction(1)
 
 
-def lower(rows: Sequence[Row], z: Floats, dual: Floats, d: int, diagonal: bool, kind: Kind) -> float:
-    """sum(dual) over level 1 / N_d(exact dual matrix), rounded down; inf where that is exactly zero (Farkas)."""
+def lower(rows: Sequence[Row], dual: Floats, kind: Kind, M: Exact | None) -> float:
+    """sum(dual) over level 1 / N_d(exact dual matrix M), rounded down; inf where that is exactly zero (Farkas)."""
     if not any(x for x, row in zip(dual.tolist(), rows, strict=True) if row.level):
         return 0.0
-    multipliers = Exact.of(dual)
+    if M is None:
+        return math.inf
+    total = Exact.of(dual)[np.array([row.level == 1 for row in rows])].total()
+    return float_down(total / (cut_up(M) if kind == "cut" else _norm_up(M, _dual_kind(kind))))
+
+
+def dual_matrix(rows: Sequence[Row], z: Floats, dual: Floats, diagonal: bool) -> Exact | None:
+    """The sum of all constraints times their multipliers, exactly; None where it is exactly zero."""
+    if not dual.any():
+        return None
+    multipliers, d = Exact.of(dual), len(rows[0].a.whole)
     # Every difference on one scale, so that the sums over a sample are integer sums.
     power = min(row.a.power for row in rows)
     sums: dict[int, npt.NDArray[np.object_]] = {}
@@ -111,10 +124,7 @@ def lower(rows: Sequence[Row], z: Floats, dual: Floats, d: int, diagonal: bool, 
     else:
         product_ = stacked.T @ queries
         M = Exact(product_.whole, product_.power + multipliers.power)
-    if M.is_zero():
-        return math.inf
-    total = multipliers[np.array([row.level == 1 for row in rows])].total()
-    return float_down(total / _norm_up(M, _dual_kind(kind)))
+    return None if M.is_zero() else M
 
 
 def together(values: Sequence[float], kind: Kind, *, down: bool) -> float:

@@ -92,9 +92,11 @@ def _times(M: Whole, weights: Whole) -> list[Any]:
     return product
 
 
-def _solved(M: Whole, weights: Sequence[Fraction], rows: Sequence[Row]) -> bool:
+def _solved(M: Whole, weights: Sequence[Fraction], rows: Sequence[Row] | None = None) -> bool:
     """Whether the multipliers of some columns, solved for with the others as they are, are as they should be."""
-    order = sorted(range(len(weights)), key=lambda c: (not rows[c].equal, -abs(weights[c])))
+    free = [row.equal for row in rows or ()] or [False] * len(weights)
+    leads = [row.level == 1 for row in rows or ()] or [True] * len(weights)
+    order = sorted(range(len(weights)), key=lambda c: (not free[c], -abs(weights[c])))
     heads: list[tuple[int, list[int]]] = []  # pivot column and its row, integers
     for row in M.tolist():
         for pivot, head in heads:
@@ -115,9 +117,9 @@ def _solved(M: Whole, weights: Sequence[Fraction], rows: Sequence[Row]) -> bool:
     for pivot, head in heads:
         rest = sum((head[c] * values[c] for c in range(len(values)) if head[c] and c not in solved), Fraction(0))
         values[pivot] = -rest / head[pivot]
-    if any(value < 0 and not row.equal for value, row in zip(values, rows, strict=True)):
+    if any(value < 0 for value, any_sign in zip(values, free, strict=True) if not any_sign):
         return False
-    if not any(value for value, row in zip(values, rows, strict=True) if row.level):
+    if not any(value for value, lead in zip(values, leads, strict=True) if lead):
         return False
     return not any(sum((x * v for x, v in zip(row, values, strict=True)), Fraction(0)) for row in M.tolist())
 
@@ -131,7 +133,7 @@ def _reduced(row: list[int]) -> list[int]:
     return [x // divisor for x in row] if divisor else row
 
 
-def _nearby(M: Whole, weights: Sequence[Fraction], kinds: Sequence[Row]) -> bool:
+def _nearby(M: Whole, weights: Sequence[Fraction], kinds: Sequence[Row] | None = None) -> bool:
     """Whether M (lambda + d) = 0 has a solution with |d_c| < lambda_c but for equalities, in exact arithmetic.
 
     For any X with alpha = |I - M X|_inf < 1, d = -X (M X)^-1 M lambda solves it, and
@@ -165,7 +167,8 @@ def _nearby(M: Whole, weights: Sequence[Fraction], kinds: Sequence[Row]) -> bool
     residual = max((abs(int(v)) for v in _times(whole, lam)), default=0) * Fraction(1, common << bits)
     reach = np.abs(guess.whole).sum(axis=1)
     factor = Fraction(2) ** guess.power * residual / (1 - alpha)
-    return all(row.equal or int(r) * factor < value for r, value, row in zip(reach, values, kinds, strict=True))
+    free = [row.equal for row in kinds or ()] or [False] * len(weights)
+    return all(any_sign or int(r) * factor < value for r, value, any_sign in zip(reach, values, free, strict=True))
 
 
 _COLUMNS: Final = 64

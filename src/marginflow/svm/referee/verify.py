@@ -85,8 +85,9 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
     for h, weights in enumerate(W):
         inside = [c for c, row in enumerate(rows) if row.head == h]
         part, multipliers = [rows[c] for c in inside], dual[inside]
-        above = bounds.upper(part, arrays["z"], weights, diagonal, kind)
-        below = bounds.lower(part, arrays["z"], multipliers, weights.shape[0], diagonal, kind) if above > 0.0 else 0.0
+        M = bounds.dual_matrix(part, arrays["z"], multipliers, diagonal)
+        above = bounds.upper(part, arrays["z"], weights, diagonal, kind, M)
+        below = bounds.lower(part, multipliers, kind, M) if above > 0.0 else 0.0
         own.append((below, above))
         if above == math.inf and shown is None:
             shown = contradiction(part, arrays["z"], multipliers, diagonal)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from marginflow.errors import InputError
 from marginflow.heads.layouts import LAYOUTS, Layout, layout_of
 from marginflow.npz import write_npz
+from marginflow.torch.untouched import torch_or_error, untouched
 
 
 def capture(
@@ -22,8 +23,8 @@ def capture(
 ) -> dict[str, npt.NDArray[Any]]:
     """Run `model` once on `batch`, without gradients and in eval mode, and keep what its attention layers are given.
 
-    The model is left as it was: training flags, hooks and the state of the random generators are put back, also
-    when its forward raises.
+    The model is left as it was: training flags, hooks, buffers and the state of the random generators are put back,
+    also when its forward raises.
 
     Args:
         model: a torch.nn.Module. With a transformers configuration of a family that `audit` reads, its query
@@ -39,10 +40,7 @@ def capture(
     Raises:
         InputError: PyTorch is missing, the modules cannot be found, or one was not called with (n, T, D).
     """
-    try:
-        import torch
-    except ImportError:
-        raise InputError("capture: PyTorch is missing; pip install 'marginflow[torch]'") from None
+    torch_or_error("capture")
     names = list(modules) if modules is not None else _query_modules(model)
     known = dict(model.named_modules())
     unknown = [name for name in names if name not in known]
@@ -58,17 +56,15 @@ def capture(
 
         return keep
 
-    flags = {module: module.training for module in model.modules()}
-    hooks = [known[name].register_forward_pre_hook(keeper(name), with_kwargs=True) for name in dict.fromkeys(names)]
+    hooks = []
     try:
-        with torch.no_grad(), torch.random.fork_rng():
-            model.eval()
+        for name in dict.fromkeys(names):
+            hooks.append(known[name].register_forward_pre_hook(keeper(name), with_kwargs=True))
+        with untouched(model):
             model(**batch) if isinstance(batch, Mapping) else model(batch)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in flags.items():
-            module.training = training
     arrays = {f"layer{i}": _array(name, found.get(name)) for i, name in enumerate(names)}
     if isinstance(batch, Mapping):
         for key, name in (("attention_mask", "mask"), ("input_ids", "tokens")):
