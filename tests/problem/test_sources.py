@@ -13,9 +13,10 @@ def test_every_family_is_a_problem_that_its_name_makes_again(family):
     first = named.load(family)
     again = named.load(first.name)
     assert again.name == first.name
-    for key in ("X", "z", "scores", "mask"):
+    for key in ("X", "z", "scores", "mask", "output", "head", "values", "labels"):
         np.testing.assert_array_equal(getattr(first, key), getattr(again, key))
-    assert len(first.constraints()) >= 1
+    faces = mf.faces(first, "cross-entropy" if first.values is not None else None)
+    assert len(first.constraints(faces)) >= 1
 
 
 @pytest.mark.parametrize("make", [random.sphere, random.gaussian, random.equal])
@@ -24,6 +25,20 @@ def test_random_families_are_seeded_and_shaped(make):
     np.testing.assert_array_equal(one.X, two.X)
     assert (one.n, one.T, one.d, one.d_z) == (3, 4, 5, 2)
     assert not np.array_equal(one.X, make(n=3, T=4, d=5, seed=8, dz=2).X)
+
+
+def test_heads_see_the_same_tokens_with_scores_of_their_own():
+    problem = random.heads(n=3, T=4, d=5, H=2, seed=1)
+    assert problem.counts == (3, 2) and problem.n == 6
+    np.testing.assert_array_equal(problem.X[0::2], problem.X[1::2])
+    assert not np.array_equal(problem.scores[0::2], problem.scores[1::2])
+
+
+def test_next_token_sets_hold_their_labels():
+    problem = named.load("next-token:number=3")
+    assert problem.token_names[0].tolist() == ["2", "4", "3", "0"]
+    assert problem.token_names[np.arange(6), problem.optimal].tolist() == ["2", "4", "5", "5", "0", "1"]
+    np.testing.assert_array_equal(problem.z, problem.X[:, -1])
 
 
 def test_sphere_is_on_the_sphere():
@@ -81,6 +96,10 @@ def test_file_round_trip_is_exact(tmp_path, ragged, head):
         ("angle:k=1", "expected some of: c=0.5"),
         ("angle:c=.1,c=.2", "twice"),
         ("sphere:n=0", "n >= 1"),
+        ("heads:H=0", "at least 1"),
+        ("classes:k=1", "k >= 2"),
+        ("classes:scale=0", "0 < scale"),
+        ("next-token:number=10", "0..9"),
         ("sphere:n=2.5", "whole number"),
         ("sphere:seed=-1", "seed >= 0"),
         ("sphere:n=100000,T=1000,d=1000", "entries"),

@@ -34,9 +34,9 @@ def known(name: str) -> dict[str, float]:
 
 
 @cache
-def solution(name: str, norm: str) -> Solution:
-    """The certified SVM solution of a named problem."""
-    return solve(problem(name), norm, 1e-10)
+def solution(name: str, norm: str, loss: str | None = None) -> Solution:
+    """The certified SVM solution of a named problem; of the faces of `loss` where one is named."""
+    return solve(problem(name), norm, 1e-10, loss=loss)
 
 
 @cache
@@ -50,6 +50,7 @@ def run(
     width: int = 0,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
+    loss: str | None = None,
 ) -> Trajectory:
     """A run of the named problem from a random start; `width` 0 means min(d, d_z)."""
     data = problem(name)
@@ -61,6 +62,7 @@ def run(
         until_margin=margin,
         rtol=rtol,
         max_steps=max_steps,
+        loss=loss,
     )
 
 

@@ -19,8 +19,8 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object an
 DATA_HELP = (
     "A file.npz (X, z and either scores, or y and v, or values and labels, or labels_token; or sequences and "
     "embedding; optional mask, output, head), a saved run or solution, or a named problem: digits, sentences, "
-    "next-token, sphere:n=6,T=8,d=10,seed=0, gaussian, equal, single, angle:c=0.5, spiked:n=8,c=0.25, sign-orbit, "
-    "hadamard, orthogonal:n=2, rank-infeasible, trap:finite, trap:infinity, nearly-infeasible."
+    "next-token, sphere:n=6,T=8,d=10,seed=0, gaussian, equal, heads, classes, single, angle:c=0.5, spiked:n=8,c=0.25, "
+    "sign-orbit, hadamard, orthogonal:n=2, rank-infeasible, trap:finite, trap:infinity, nearly-infeasible."
 )
 LOSS_HELP = (
     "exponential, logistic, log, linear; of values cross-entropy, cross-entropy:smoothing=0.1, squared. "

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, output_path, print_json, progress
+from marginflow.cli.output import LOSS_HELP, JsonFlag, output_path, print_json, progress
 from marginflow.errors import InputError
 
 
@@ -23,6 +23,7 @@ def svm(
         str | None,
         typer.Option(help="Tokens to select, one per sample (0,3,1,...); default: the optimal ones."),
     ] = None,
+    loss: Annotated[str | None, typer.Option(help=LOSS_HELP)] = None,
     save: Annotated[Path | None, typer.Option(help="Write the solution to this .npz file.")] = None,
     verify: Annotated[
         Path | None, typer.Option(help="Recheck a saved solution with independent code instead of solving.")
@@ -33,6 +34,8 @@ def svm(
 
     Example: marginflow svm angle:c=0.5 --norm nuclear
     """
+    if loss is not None and select is not None:
+        raise InputError("--loss: got it with --select; a loss has its own faces; give one of them")
     if verify is not None:
         if data is not None or save is not None:
             raise InputError("svm: got --verify with DATA or --save; --verify takes only the saved file")
@@ -55,6 +58,7 @@ def svm(
             norm,
             tol,
             selection=selection,
+            loss=loss,
             progress=lambda iteration, gap: show(f"iteration {iteration}, gap {gap:.1e}"),
         )
     if save is not None:
@@ -71,6 +75,10 @@ def svm(
         "rank": solution.rank,
         "unique": solution.unique,
         "constraints": len(solution.constraints),
+        "equalities": int(solution.constraints.equal.sum()),
+        "loss": loss,
+        "minimal_loss": None if solution.faces is None else solution.faces.minimal_loss,
+        "finite_decrement": solution.finite_decrement,
         "infeasibility": solution.infeasibility,
         "reason": solution.reason,
         "iterations": solution.iterations,
@@ -78,7 +86,11 @@ def svm(
     if json:
         print_json(found)
     else:
-        print(f"{problem.name}: {len(solution.constraints)} constraints, W is {problem.d} x {problem.d_z}")
+        equal = f" ({found['equalities']} equalities)" if found["equalities"] else ""
+        heads = f"{problem.counts[1]} x " if problem.counts[1] > 1 else ""
+        print(
+            f"{problem.name}: {len(solution.constraints)} constraints{equal}, W is {heads}{problem.d} x {problem.d_z}"
+        )
         print(solution.status.value)
         if solution.status.name == "infeasible":
             print(solution.reason)
@@ -89,6 +101,11 @@ def svm(
                 print(f"reason       {solution.reason}")
             print(f"rank         {'undecided' if solution.rank is None else solution.rank}")
             print(f"unique       {_word(solution.unique)}")
+            if solution.faces is not None:
+                print(f"least loss   {solution.faces.minimal_loss:.12g} ({loss}), within {solution.faces.gap:.1e}")
+            if solution.finite is not None:
+                size = float((solution.finite**2).sum()) ** 0.5
+                print(f"finite part  of Frobenius norm {size:.6g}, decrement {solution.finite_decrement:.1e}")
         if save is not None:
             print(f"saved        {save}")
     return 1 if solution.status.name == "inaccurate" else 0

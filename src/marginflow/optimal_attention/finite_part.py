@@ -41,3 +41,15 @@ class Span:
         """The y whose margins are nearest to `margins` (E,), and the largest distance left."""
         y = self.V.T @ margins
         return y, float(np.abs(self.B @ y - margins).max(initial=0.0))
+
+
+def part_in_span(W: Floats, rows: Constraints) -> Floats:
+    """The part of W (d, d_z), or (H, d, d_z), along the equalities among `rows`: what stays finite in training.
+
+    W less this part keeps every equality, and is what the SVM of the faces speaks of.
+    """
+    equal = rows.restrict(rows.equal)
+    if not len(equal):
+        return np.zeros_like(W)
+    span = Span.of(equal)
+    return span.weights(equal, span.coordinates(equal.margins(W))[0])

@@ -76,8 +76,7 @@ def _centre(f: Programme) -> tuple[Floats, Bools]:
     p = (1.0 / np.bincount(row))[row]
     g = f.V @ f.gradient(p @ f.V)
     slack = g - np.minimum.reduceat(g, starts)[row] + max(float(np.ptp(g)), 1e-300)
-    mu = float((p * slack).mean())
-    size = float((np.abs(f.V) @ f.terms(p @ f.V)).max())
+    mu, size = float((p * slack).mean()), _rounding(f, p)
     onto = (row == np.arange(len(starts))[:, None]).astype(float)
     for _ in range(400):
         u = p @ f.V
@@ -88,20 +87,28 @@ def _centre(f: Programme) -> tuple[Floats, Bools]:
         K[np.diag_indices_from(K)] += D
         scale = 1.0 / np.sqrt(np.diag(K))
         right = np.column_stack([mu / p - g + nu[row], onto.T])
-        solved = np.linalg.solve(K * scale[:, None] * scale, right * scale[:, None]) * scale[:, None]
-        dnu = np.linalg.solve(onto @ solved[:, 1:], 1.0 - np.add.reduceat(p, starts) - onto @ solved[:, 0])
+        try:
+            solved = np.linalg.solve(K * scale[:, None] * scale, right * scale[:, None]) * scale[:, None]
+            dnu = np.linalg.solve(onto @ solved[:, 1:], 1.0 - np.add.reduceat(p, starts) - onto @ solved[:, 0])
+        except np.linalg.LinAlgError:
+            break  # every direction along a face of several optima is as good as rounding can tell
         dp = solved[:, 0] + solved[:, 1:] @ dnu
         ds = mu / p - slack - D * dp
         # Beyond a bend of 2 the quadratic model of the loss says nothing.
         bend = (f.bend if f.bend < math.inf else 1.0) * float(np.linalg.norm(dp @ f.V))
         step = min(1.0, 0.995 * _room(p, dp), 0.995 * _room(slack, ds), 2.0 / bend if bend > 2.0 else 1.0)
         p, slack = p + step * dp, slack + step * ds
-        now = float((p * slack).mean())
-        size = float((np.abs(f.V) @ f.terms(u)).max())
+        now, size = float((p * slack).mean()), _rounding(f, p)
         if now <= CENTRED * size and step > 0.5:
             break
         mu = now * (0.1 if step > 0.9 else 0.5 if step > 0.3 else 1.0)
     return p, np.asarray(p > slack / size)
+
+
+def _rounding(f: Programme, p: Floats) -> float:
+    """The size of which the costs have rounding errors: of the gradient's terms, and of the outputs in it."""
+    u, V = p @ f.V, np.abs(f.V)
+    return float((V @ (f.terms(u) + np.abs(f.hessian(u)) @ (p @ V))).max()) + 1e-300
 
 
 def _room(x: Floats, dx: Floats) -> float:

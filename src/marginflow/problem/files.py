@@ -91,7 +91,8 @@ def stored_problem(data: Mapping[str, Any], name: str) -> Problem:
     Raises:
         InputError: arrays that are no problem.
     """
-    options: dict[str, Any] = {key: data.get(key) for key in (*NAMES, *SHAPE)}
+    options: dict[str, Any] = {key: data.get(key) for key in (*NAMES, "values", "labels")}
+    options |= {key: data.get(f"row_{key}") for key in ("output", "head")}
     scores = None if "values" in data else data["scores"]
     problem = Problem(data["X"], data["z"], scores, mask=data["mask"], name=name, **options)
     if "problem_y" in data and "problem_v" in data:
@@ -128,6 +129,12 @@ def optional_arrays(problem: Problem) -> dict[str, Any]:
     found |= {"head": problem.head if problem.counts[1] > 1 else None}
     found |= {"output": None if np.array_equal(problem.output, np.arange(problem.n)) else problem.output}
     return {key: array for key, array in found.items() if array is not None}
+
+
+def inside_arrays(problem: Problem) -> dict[str, Any]:
+    """The same for a run or a solution, where `head` is that of a constraint: row_output and row_head."""
+    own = optional_arrays(problem)
+    return {f"row_{key}" if key in ("output", "head") else key: array for key, array in own.items()}
 
 
 def write_problem(path: Path, problem: Problem) -> None:

@@ -18,6 +18,8 @@ FAMILIES: dict[str, Callable[..., Problem | Planted]] = {
     "sphere": random.sphere,
     "gaussian": random.gaussian,
     "equal": random.equal,
+    "heads": random.heads,
+    "classes": random.classes,
     "single": planted.single,
     "angle": planted.angle,
     "spiked": planted.spiked,

@@ -35,6 +35,36 @@ def equal(n: int = 6, T: int = 8, d: int = 10, seed: int = 0, dz: int = 0, *, na
     return Problem(X, z, scores, name=name or _name("equal", n, T, d, seed, dz))
 
 
+def heads(n: int = 5, T: int = 5, d: int = 8, H: int = 2, seed: int = 0) -> Problem:
+    """Unit-sphere tokens and queries seen by H heads that add up, each with a head vector of its own (theory 10.1)."""
+    draw = _draw("heads", n, T, d, seed, 0)
+    if H < 1:
+        raise InputError(f"heads: got H={H}; expected at least 1")
+    X, z, v = (_unit(draw.standard_normal(shape)) for shape in ((n, T, d), (n, d), (H, d)))
+    y = draw.choice([-1.0, 1.0], size=n)
+    scores = y[:, None, None] * np.einsum("ntd,hd->nht", X, v)
+    return Problem(
+        X.repeat(H, axis=0),
+        z.repeat(H, axis=0),
+        scores.reshape(n * H, T),
+        output=np.arange(n).repeat(H),
+        head=np.tile(np.arange(H), n),
+        name=f"heads:n={n},T={T},d={d},H={H},seed={seed}",
+    )
+
+
+def classes(n: int = 4, T: int = 5, d: int = 8, k: int = 4, seed: int = 0, scale: float = 3.0) -> Problem:
+    """Unit-sphere tokens and queries, k classes: the logits of a token are a random classifier's (theory 10.2)."""
+    draw = _draw("classes", n, T, d, seed, 0)
+    if k < 2 or not 0.0 < scale < 1e6:
+        raise InputError(f"classes: got k={k}, scale={scale:g}; expected k >= 2 and 0 < scale < 1e6")
+    X, z = (_unit(draw.standard_normal(shape)) for shape in ((n, T, d), (n, d)))
+    values = X @ (scale * draw.standard_normal((d, k)))
+    more = f",scale={scale!r}" if scale != 3.0 else ""
+    name = f"classes:n={n},T={T},d={d},k={k},seed={seed}{more}"
+    return Problem(X, z, values=values, labels=draw.integers(k, size=n), name=name)
+
+
 def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.linalg.norm(rows, axis=-1, keepdims=True))
 

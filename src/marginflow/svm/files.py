@@ -12,8 +12,9 @@ from marginflow.arrays import frozen
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.npz import read_npz, require, write_npz
+from marginflow.optimal_attention.find import faces
 from marginflow.problem.constraints import Constraints
-from marginflow.problem.files import optional_arrays, stored_problem
+from marginflow.problem.files import inside_arrays, stored_problem
 from marginflow.svm.heads import stated
 from marginflow.svm.proof.certificate import Certificate
 from marginflow.svm.proof.svm_status import SvmStatus
@@ -60,13 +61,16 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
     if solution.problem is not None:
         arrays |= {
             "X": solution.problem.X,
-            "scores": solution.problem.scores,
+            "scores": np.nan_to_num(solution.problem.scores),  # nan where tokens have values, which say more
             "mask": solution.problem.mask,
             "selection": solution.selection,
             "against": solution.against,
             "name": solution.problem.name,
-            **optional_arrays(solution.problem),
+            **inside_arrays(solution.problem),
         }
+    if solution.faces is not None:
+        arrays |= {"loss": solution.faces.loss}
+        arrays |= {} if solution.constraints.plain else {"members": solution.faces.members}
     from marginflow.svm.referee.verify import digest
 
     write_npz(path, **arrays, digest=digest(arrays))
@@ -132,13 +136,20 @@ def _source(path: Any, arrays: dict[str, Any], constraints: Constraints) -> dict
     require(path, arrays, "scores", "mask", "selection", "against")
     problem = stored_problem(arrays, str(arrays.get("name", "")))
     against: Any = str(arrays["against"])
-    rebuilt = problem.constraints(arrays["selection"], against=against)
+    found = faces(problem, str(arrays["loss"])) if "loss" in arrays else None
+    selection = arrays["selection"] if found is None else found.reference
+    if not np.array_equal(selection, arrays["selection"]):
+        raise InputError(f"{path}: its selection is not that of the loss {arrays['loss']}; solve and save it again")
+    if found is not None and not np.array_equal(arrays.get("members", found.members), found.members):
+        raise InputError(f"{path}: its members are not those of the loss {arrays['loss']}; solve and save it again")
+    rebuilt = problem.constraints(selection if found is None else found, against=against)
     for name in ("a", "sample", "token", "z", "level", "equal", "head"):
         if not np.array_equal(getattr(rebuilt, name), getattr(constraints, name)):
             raise InputError(
                 f"{path}: {name} is not what its tokens, queries, scores and selection give; solve and save it again"
             )
-    return {"problem": problem, "selection": frozen(problem.selection(arrays["selection"])), "against": against}
+    selected = frozen(problem.selection(arrays["selection"]))
+    return {"problem": problem, "selection": selected, "against": against, "faces": found}
 
 
 def _check_claims(path: Any, arrays: dict[str, Any], found: Solution) -> None:

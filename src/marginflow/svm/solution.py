@@ -12,6 +12,7 @@ from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm
 from marginflow.notebook import card
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.faces import Faces
 from marginflow.problem.problem import Against, Problem
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
@@ -46,6 +47,7 @@ class Solution:
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
         parts: the solution of every head where there are several, from W[h] and the multipliers of its constraints;
             what is said of all of them rests on these. W is then (H, d, d_z), its norm that of block-diagonal weights.
+        faces: those of the loss that `solve` was given, whose reference tokens are then the selection; else None.
     """
 
     constraints: Constraints
@@ -62,6 +64,20 @@ class Solution:
     selection: Ints | None = None
     against: Against = "all"
     parts: tuple["Solution", ...] = ()
+    faces: Faces | None = None
+
+    @property
+    def finite(self) -> Floats | None:
+        """(d, d_z), of several heads (H, d, d_z): the part of W that stays finite, W = finite + margin x this W.
+
+        None without faces, or where their shares are not attained by any W.
+        """
+        return None if self.faces is None else self.faces.finite
+
+    @property
+    def finite_decrement(self) -> float | None:
+        """What one more step of Newton's would take off the loss at `finite`."""
+        return None if self.finite is None or self.faces is None else self.faces.finite_decrement
 
     @property
     def beta(self) -> Floats:

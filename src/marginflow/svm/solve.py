@@ -10,8 +10,11 @@ import numpy as np
 from marginflow.arrays import frozen
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
+from marginflow.losses import AbstractOutputLoss
 from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.optimal_attention.find import faces
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.faces import Faces
 from marginflow.problem.named import load
 from marginflow.problem.problem import Against, Problem
 from marginflow.svm import opposed
@@ -58,6 +61,7 @@ def solve(
     tol: float = 1e-9,
     selection: Any = None,
     *,
+    loss: str | AbstractOutputLoss | None = None,
     against: Against = "all",
     start: Solution | None = None,
     progress: Progress | None = None,
@@ -69,7 +73,9 @@ def solve(
         norm: "nuclear", "frobenius", "operator"; of all entries "entry-linf", "entry-l1", "entry-lp:3"; for W =
             diag(beta) "l1", "l2", "lp:1.75", "linf".
         tol: certified relative gap asked for.
-        selection: (n,) token selected in each sample; the optimal ones when None.
+        selection: (n,) token selected in each sample; the optimal ones when None. Or `Faces`.
+        loss: the faces of this loss in place of a selection: the margins between their members are 0, of all other
+            tokens at least 1. `solution.finite` is then the part of W that stays finite (theory 10.4).
         against: which tokens constrain: "all" others, only "worse" or only "better" ones.
         start: a solution of a similar problem with as many constraints, under this norm or another, to set out
             from: neighbours on a path of selections or of scaled data.
@@ -79,13 +85,20 @@ def solve(
         Weights, multipliers and two bounds of the value that hold in exact arithmetic.
 
     Raises:
-        InputError: an unknown norm, a tolerance outside (0, 1), a selection that does not fit, or a norm of
-            entries with more than 20 million numbers in constraints times entries (entry-linf: 4472 entries of W).
+        InputError: an unknown norm, a tolerance outside (0, 1), a selection that does not fit, a loss beside a
+            selection or whose faces are not one point, or a norm of entries with more than 20 million numbers in
+            constraints times entries (entry-linf: 4472 entries of W).
         UndefinedError: a diagonal norm where tokens and queries differ in dimension.
     """
     chosen = parse_norm(norm)
     problem = load(problem) if isinstance(problem, str) else problem
     warm = None if start is None else Candidate(start.beta if chosen.diagonal else start.W, start.dual)
+    if loss is not None:
+        if selection is not None or not isinstance(problem, Problem):
+            raise InputError(
+                "loss: got it with a selection or with constraints; expected a Problem, of which it has faces"
+            )
+        selection = faces(problem, loss)
     return _solved(problem, chosen, tol, selection, against, warm, progress)
 
 
@@ -127,7 +140,9 @@ def _solved(
     source: dict[str, Any] = {}
     if isinstance(problem, Problem):
         constraints = problem.constraints(selection, against=against)
-        source = {"problem": problem, "selection": problem.selection(selection), "against": against}
+        found = selection if isinstance(selection, Faces) else None
+        selected = problem.selection(selection if found is None else found.reference)
+        source = {"problem": problem, "selection": selected, "against": against, "faces": found}
     elif isinstance(problem, Constraints):
         constraints = problem
         if selection is not None or against != "all":

@@ -12,7 +12,7 @@ from marginflow.losses import AbstractLoss, parse_loss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import read_npz, write_npz
-from marginflow.problem.files import optional_arrays, stored_problem
+from marginflow.problem.files import inside_arrays, stored_problem
 from marginflow.problem.problem import Problem
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import Method, flow_method
@@ -51,7 +51,7 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
         log_excess=trajectory.log_excess,
         **{f"snapshot_{key}": value for key, value in vars(s).items()},
         **({} if trajectory.restart is None else {f"restart_{key}": v for key, v in vars(trajectory.restart).items()}),
-        **optional_arrays(p),
+        **inside_arrays(p),
         **named,
         **head,
     )

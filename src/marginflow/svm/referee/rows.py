@@ -36,7 +36,8 @@ def rebuilt(arrays: Arrays) -> list[Row]:
     """Every constraint of the problem in the file, from its tokens if saved.
 
     Every other token constrains (or only worse, or only better ones), except one that equals the selected token in
-    features and score (theory 3.7). In a face of several tokens the others of it are equalities.
+    features and score (theory 3.7). In a face of several tokens the others of it are equalities, but for those whose
+    two tokens equalities before have made level under the same query and head.
     """
     head = arrays.get("row_head")
     if "X" not in arrays:
@@ -49,6 +50,7 @@ def rebuilt(arrays: Arrays) -> list[Row]:
         return [Row(i, t, Exact.of(row), int(kind[0]), bool(kind[1]), int(kind[2])) for i, t, row, kind in names]
     out = []
     against, members = str(arrays["against"]), arrays.get("members")
+    level: dict[tuple[Any, ...], int] = {}
     for i, own in enumerate(arrays["selection"].tolist()):
         tokens, scores = arrays["X"][i], arrays["scores"][i]
         h = 0 if head is None else int(head[i])
@@ -58,8 +60,10 @@ def rebuilt(arrays: Arrays) -> list[Row]:
             a = Exact.of(tokens[own]) - Exact.of(tokens[t])
             if members is not None:
                 same = bool(members[i, t])
-                if not (same and np.array_equal(tokens[t], tokens[own])):
-                    out.append(Row(i, t, a, 0 if same else 1, same, h))
+                if not same:
+                    out.append(Row(i, t, a, head=h))
+                elif _parts(level, [(*arrays["z"][i], h, *tokens[k]) for k in (own, t)]):
+                    out.append(Row(i, t, a, 0, True, h))
                 continue
             worse, better = scores[t] < scores[own], scores[t] > scores[own]
             if (against == "worse" and not worse) or (against == "better" and not better):
@@ -68,6 +72,15 @@ def rebuilt(arrays: Arrays) -> list[Row]:
                 continue
             out.append(Row(i, t, a, head=h))
     return out
+
+
+def _parts(level: dict[tuple[Any, ...], int], two: list[tuple[Any, ...]]) -> bool:
+    """Whether `two` tokens (query, head, features) were not level before; from now on they are."""
+    one, other = (level.setdefault(token, len(level)) for token in two)
+    if one == other:
+        return False
+    level.update({token: one for token, group in level.items() if group == other})
+    return True
 
 
 def check_list(arrays: Arrays, rows: list[Row]) -> Check:
