@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.flow.integrate import integrate, integrate_many
+from marginflow.flow.integrate import integrate_many
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict, decide
@@ -124,20 +124,22 @@ def leave_rejected(problem: Problem, word: str, count: int, until_margin: float 
     had come there by itself.
     """
     model = parse_parameterization(word, None).sized(problem.d, problem.d_z)
-    left, tried = 0, 0
+    rejected: list[Ints] = []
+    starts: list[Floats] = []
     for tokens in product(*(np.flatnonzero(exists).tolist() for exists in problem.mask)):
-        if tried == count:
+        if len(rejected) == count:
             break
         selected = np.array(tokens, dtype=np.intp)
         decision = decide(problem, model.flow_norm, selected)
         if decision.verdict is not Verdict.left or decision.solution is None or decision.turns is None:
             continue
-        tried += 1
-        solution = decision.solution
-        start = _DEEP * (solution.beta if model.diagonal else solution.W)
-        path = integrate(problem, model, init=start, until_margin=until_margin)
-        left += bool((path.selected(-1) != selected).any())
-    return left, tried
+        rejected.append(selected)
+        starts.append(_DEEP * (decision.solution.beta if model.diagonal else decision.solution.W))
+    if not rejected:
+        return 0, 0
+    paths = integrate_many(problem, model, inits=starts, until_margin=until_margin)
+    left = sum(bool((path.selected(-1) != own).any()) for path, own in zip(paths, rejected, strict=True))
+    return left, len(rejected)
 
 
 def _impurity(problem: Problem, W: Floats, selected: Ints) -> float:
