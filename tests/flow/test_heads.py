@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.attractors.find import attractors
 from marginflow.errors import InputError
 from marginflow.flow.integrate import resume
 from several_heads import lifted, of_one_head, several_heads
@@ -110,7 +111,7 @@ def test_files_and_going_on_keep_the_bits(tmp_path):
 
 def test_the_list_of_ends_refuses_several_heads():
     with pytest.raises(InputError, match="all combinations of the ends of each"):
-        mf.attractors(several_heads(0), "w")
+        attractors(several_heads(0), "w")
 
 
 def test_steps_of_optimisers_refuse_several_heads_and_take_several_rows_an_output():

@@ -288,7 +288,7 @@ def _groups(
     problems: Sequence[Problem], models: Sequence[AbstractParameterization], loss: AbstractLoss
 ) -> list[list[int]]:
     """The runs that step together: of one shape, and on one problem where its loss has faces of several tokens."""
-    out = []
+    out: list[list[int]] = []
     for group in runs_of_one_shape(problems, models):
         apart: dict[int, list[int]] = {}
         for i in group:

@@ -91,5 +91,5 @@ def _late_state(limit: FaceLimit, objective: Objective, records: list[Record]) -
         np.array([row[5] for row in last]),
         np.array([row[4] for row in kept]),
         np.array([row[5] for row in kept]),
-        np.stack([record.start for record in records]),
+        np.stack([np.asarray(record.start) for record in records]),
     )

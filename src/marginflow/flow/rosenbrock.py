@@ -211,9 +211,7 @@ class _Solver:
         solved = np.empty_like(right)
         for b, lu in enumerate(self.factors):
             solved[b] = dgetrs(*lu, right[b], trans=1)[0]
-        multipliers = None
-        if self.held is not None:
-            solved, multipliers = solved[:, : -len(self.held)], solved[:, -len(self.held) :]
+        solved, multipliers = np.split(solved, [right.shape[1] - len(self.held or ())], axis=1)
         if self.places is None:
             u = solved.reshape(r.shape)
         else:
@@ -224,7 +222,7 @@ class _Solver:
                 u.reshape(-1)[self.places[self.real]] = solved[self.real]
         pulled = tokens.adjoint(u)
         if self.held is not None:
-            pulled = pulled + self.held.pull(multipliers)
+            pulled = np.asarray(pulled + self.held.pull(multipliers))
         extra = self.resolvent.solve(self.map.vjp(at.theta, pulled))
         return free + extra, r + tokens.logits(self.resolvent.predicted_jvp(extra))
 

@@ -107,7 +107,7 @@ class FaceLimit:
         """(n, T) log kappa of the tokens outside, -inf elsewhere."""
         problem, found = self.problem, self.faces
         gbar = (found.shares * problem.scores).sum(axis=1)
-        u = np.bincount(problem.output, gbar)[problem.output]
+        u = np.asarray(np.bincount(problem.output, gbar), dtype=np.float64)[problem.output]
         own = found.shares[np.arange(problem.n), found.reference]
         kappa = np.exp(self.loss.log_slope(u)) * own / problem.counts[0]
         out = np.full(problem.mask.shape, -np.inf)
@@ -188,9 +188,9 @@ class FaceLimit:
         for out, v in ((high, s.high), (low, s.low)):
             out[:, at] = (v - np.take_along_axis(v, top, axis=2))[:, outside]
         force[:, self.rows] = f
-        i, token = equal.sample, equal.token
-        np.add.at(force, (slice(None), i, self.faces.reference[i]), multipliers)
-        np.add.at(force, (slice(None), i, token), -multipliers)
+        for e, (i, token) in enumerate(zip(equal.sample, equal.token, strict=True)):
+            force[:, i, self.faces.reference[i]] += multipliers[:, e]
+            force[:, i, token] -= multipliers[:, e]
         return Logits(high, low).rebased(), force
 
 
