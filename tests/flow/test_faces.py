@@ -154,6 +154,16 @@ def test_an_acyclic_problem_has_no_limit_and_goes_to_its_own_tokens():
     assert path.status is mf.FlowStatus.minimal_loss and (path.selected() == problem.optimal).all()
 
 
+def test_rows_that_keep_all_their_tokens_have_no_margin_to_grow():
+    """Two rows of one query that want the two tokens: the weights stay finite, which is said."""
+    E = np.eye(3)
+    rows = np.array([[0, 1], [0, 1]])
+    problem = mf.Problem(E[rows], E[[2, 2]], [[1.0, 0.0], [0.0, 1.0]])
+    assert mf.faces(problem, "log").members.all() and face_limit(problem, parse_loss("log")) is None
+    path = mf.integrate(problem, "w", loss="log", until_margin=10.0)
+    assert path.status is mf.FlowStatus.undecided and path.ended.name == "balanced"
+
+
 def test_what_is_not_there_is_refused_in_a_sentence(far, tmp_path):
     path = far[0][0]
     path.save(tmp_path / "run.npz")

@@ -31,7 +31,7 @@ CLOSE: Final = 15.0
 
 @lru_cache(maxsize=64)
 def face_limit(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit | None":
-    """The limit of a loss that keeps several tokens of some row; None where each row ends on one.
+    """The limit of a loss that keeps several tokens of some row; None where each row ends on one, or keeps all.
 
     Only functions of log u do that among decreasing losses of scores (theory 10).
 
@@ -41,7 +41,10 @@ def face_limit(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit | None"
     if not isinstance(loss, AbstractLoss) or not loss.of_log or problem.values is not None:
         return None
     found = faces(problem, loss)
-    if not found.unique.all() or not problem.constraints(found).equal.any():
+    if not found.unique.all():
+        return None
+    rows = problem.constraints(found)
+    if not rows.equal.any() or rows.equal.all():
         return None
     if problem.counts[1] > 1:
         raise InputError(
