@@ -211,7 +211,8 @@ class _Solver:
         solved = np.empty_like(right)
         for b, lu in enumerate(self.factors):
             solved[b] = dgetrs(*lu, right[b], trans=1)[0]
-        solved, multipliers = np.split(solved, [right.shape[1] - len(self.held or ())], axis=1)
+        tokens_only = right.shape[1] - (0 if self.held is None else len(self.held))
+        solved, multipliers = solved[:, :tokens_only], solved[:, tokens_only:]
         if self.places is None:
             u = solved.reshape(r.shape)
         else:
