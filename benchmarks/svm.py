@@ -3,7 +3,7 @@
 Every run is a fresh process, so that memory is its own; every gap is certified by marginflow from the weights
 and multipliers that the solver returned, whatever it said about them. Prints a Markdown table.
 
-    python benchmarks/svm.py [--quick] [--cap SECONDS] [--only NORM] | --ranks [--torch]
+    python benchmarks/svm.py [--quick] [--cap SECONDS] [--only NORM] [--kind KIND] | --ranks [--torch]
 """
 
 import argparse
@@ -31,11 +31,12 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a norm, a size and who tries it."""
+    """One line of the table: a norm, a size, who tries it, and the kind of constraints."""
 
     norm: str
     size: tuple[int, int, int]
     solvers: tuple[str, ...]
+    kind: str = "tokens"
 
 
 QUICK = (
@@ -47,6 +48,8 @@ QUICK = (
     Row("linf", (20, 8, 200), ("marginflow", "highs", "clarabel")),
     Row("l2", (20, 8, 200), ("marginflow", "clarabel", "osqp", "nnls")),
     Row("lp:1.75", (20, 8, 200), ("marginflow", "clarabel")),
+    Row("nuclear", (6, 8, 10), ("marginflow", "scs"), "faces"),
+    Row("nuclear", (20, 10, 10), ("marginflow", "scs"), "contexts"),
 )
 
 FULL = (
@@ -65,6 +68,12 @@ FULL = (
     Row("l1", (100, 10, 1200), ("marginflow", "highs", "clarabel")),
     Row("linf", (100, 10, 1200), ("marginflow", "highs")),
     Row("lp:1.75", (50, 10, 600), ("marginflow", "clarabel")),
+    Row("nuclear", (60, 10, 40), ("marginflow", "scs"), "faces"),
+    Row("frobenius", (60, 10, 40), ("marginflow", "scs"), "faces"),
+    Row("nuclear", (150, 10, 64), ("marginflow", "scs"), "faces"),
+    Row("nuclear", (20, 50, 50), ("marginflow", "scs"), "contexts"),
+    Row("nuclear", (100, 50, 50), ("marginflow", "scs"), "contexts"),
+    Row("nuclear", (404, 104, 104), ("marginflow",), "contexts"),
 )
 
 
@@ -78,6 +87,35 @@ def instance(size: tuple[int, int, int]) -> mf.Constraints:
     scores = np.zeros((n, T))
     scores[np.arange(n), rng.integers(0, T, n)] = 1.0
     return mf.Problem(X, z, scores).constraints()
+
+
+def faces(size: tuple[int, int, int]) -> mf.Constraints:
+    """The same tokens and queries; every sample has a face of two tokens, the others are at least 1 behind."""
+    rows = instance(size)
+    first = np.flatnonzero(np.diff(rows.sample, prepend=-1))
+    equal = np.zeros(len(rows), dtype=bool)
+    equal[first] = True
+    return mf.Constraints(rows.a, rows.sample, rows.z, rows.token, equal=equal)
+
+
+def contexts(size: tuple[int, int, int]) -> mf.Constraints:
+    """m contexts by a vocabulary of V, both one-hot: logits equal on the support of a context, 1 below elsewhere.
+
+    The shape of the programme in 2408.15417; supports of 1 to V/3 words are drawn, not taken from text.
+    """
+    m, V, _ = size
+    rng, unit = np.random.default_rng(0), np.eye(V)
+    a, sample, equal = [], [], []
+    for j in range(m):
+        support = np.sort(rng.choice(V, int(rng.integers(1, max(2, V // 3))), replace=False))
+        others = [v for v in range(V) if v != support[0]]
+        a += [unit[support[0]] - unit[v] for v in others]
+        sample += [j] * len(others)
+        equal += [v in support for v in others]
+    return mf.Constraints(a, sample, np.eye(m), equal=equal)
+
+
+KINDS = {"tokens": instance, "faces": faces, "contexts": contexts}
 
 
 def written_out(constraints: mf.Constraints, norm: str) -> np.ndarray:
@@ -107,13 +145,20 @@ def run_cvxpy(constraints: mf.Constraints, norm: str, solver: str) -> Pair:
         W = cp.Variable(R.shape[1])
         p = {"l1": 1, "linf": np.inf}.get(norm) or float(norm.removeprefix("lp:"))
         margins, objective = R @ W, cp.pnorm(W, p)
-    problem = cp.Problem(cp.Minimize(objective), [margins >= 1])
+    same = np.flatnonzero(constraints.equal)
+    some = np.flatnonzero(~constraints.equal)
+    limits = [margins[some] >= 1] + ([margins[same] == 0] if len(same) else [])
+    problem = cp.Problem(cp.Minimize(objective), limits)
     options = {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 200_000} if solver == "SCS" else {}
     problem.solve(solver=solver, **options)
     weights = np.asarray(W.value)
     if norm == "frobenius":
         weights = weights.reshape(constraints.shape)
-    return weights, np.asarray(problem.constraints[0].dual_value)
+    dual = np.zeros(len(constraints))
+    dual[some] = problem.constraints[0].dual_value
+    if len(same):
+        dual[same] = -np.asarray(problem.constraints[1].dual_value)
+    return weights, dual
 
 
 def run_osqp(constraints: mf.Constraints, norm: str) -> Pair:
@@ -214,21 +259,22 @@ SOLVERS: dict[str, Callable[[mf.Constraints, str], Pair]] = {
 }
 
 
-def one(solver: str, norm: str, size: tuple[int, int, int]) -> dict[str, float]:
+def one(solver: str, norm: str, kind: str, size: tuple[int, int, int]) -> dict[str, float]:
     """Run one solver in this process; a tiny problem first loads its libraries outside the clock."""
     SOLVERS[solver](instance((2, 2, 3)), norm)
-    constraints = instance(size)
+    constraints = KINDS[kind](size)
     start = time.process_time()
     W, dual = SOLVERS[solver](constraints, norm)
     cpu = time.process_time() - start
     certificate = certify(Svm(constraints, parse_norm(norm)), W, dual).certificate
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    return {"cpu": cpu, "mb": memory, "gap": certificate.gap, "upper": certificate.upper}
+    rows = {"constraints": len(constraints), "equalities": int(constraints.equal.sum())}
+    return {"cpu": cpu, "mb": memory, "gap": certificate.gap, "upper": certificate.upper, **rows}
 
 
 def fresh(solver: str, row: Row, cap: float) -> dict[str, float] | str:
     """The same in a process of its own, one BLAS thread, stopped after `cap` seconds."""
-    command = [sys.executable, __file__, "--one", solver, row.norm, *map(str, row.size)]
+    command = [sys.executable, __file__, "--one", solver, row.norm, row.kind, *map(str, row.size)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=cap, env=environment)
@@ -289,11 +335,12 @@ def main() -> None:
     parser.add_argument("--ranks", action="store_true", help="the rank table instead of the timings")
     parser.add_argument("--torch", action="store_true", help="ranks on the very data of the published figure")
     parser.add_argument("--save", metavar="FILE", help="marginflow's rows as JSON, for history.py; no peers are run")
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--kind", help="tokens, faces or contexts alone")
+    parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        solver, norm, *size = arguments.one
-        print(json.dumps(one(solver, norm, tuple(map(int, size)))))
+        solver, norm, kind, *size = arguments.one
+        print(json.dumps(one(solver, norm, kind, tuple(map(int, size)))))
         return
     if arguments.ranks:
         ranks(_published_problem if arguments.torch else _head_problem)
@@ -306,19 +353,21 @@ def main() -> None:
             entry = {"cpu": arguments.cap, "optimal": False}
             if not isinstance(found, str):
                 entry = {"cpu": found["cpu"], "optimal": found["gap"] <= 1e-9}
-            saved.append({"name": f"{row.norm} {size}"} | entry)
+            kind = "" if row.kind == "tokens" else f"{row.kind} "
+            saved.append({"name": f"{kind}{row.norm} {size}"} | entry)
         save(arguments.save, "svm", saved)
         return
     print("| norm | n, T, d | constraints | solver | CPU s | ratio | memory MB | certified gap |")
     print("|---|---|---|---|---|---|---|---|")
     for row in QUICK if arguments.quick else FULL:
-        if arguments.only and row.norm != arguments.only:
+        if (arguments.only and row.norm != arguments.only) or (arguments.kind and row.kind != arguments.kind):
             continue
         n, T, d = row.size
         ours: float | None = None
         for solver in row.solvers:
             found = fresh(solver, row, arguments.cap)
-            head = f"| {row.norm} | {n}, {T}, {d} | {n * (T - 1)} | {solver} |"
+            kind = "" if row.kind == "tokens" else f", {row.kind}"
+            head = f"| {row.norm}{kind} | {n}, {T}, {d} | {n * (T - 1)} | {solver} |"
             if isinstance(found, str):
                 print(f"{head} {found} | | | |", flush=True)
                 continue

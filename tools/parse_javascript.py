@@ -12,10 +12,10 @@ from pathlib import Path
 
 import quickjs
 
-from marginflow.report import audit_page, page
+from marginflow.report import audit_page, page, watch_page
 
 
-PAGES = {"run report": page.SCRIPTS, "audit page": audit_page.SCRIPTS}
+PAGES = {"run report": page.SCRIPTS, "audit page": audit_page.SCRIPTS, "record page": watch_page.SCRIPTS}
 """Which scripts share a page, in order."""
 
 ROOT = Path(__file__).parents[1] / "src" / "marginflow"

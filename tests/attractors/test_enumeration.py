@@ -94,6 +94,12 @@ def test_euclidean_lists_equal_brute_force(word, norm):
     assert max(ends) > 1
 
 
+@pytest.mark.parametrize("spec", ["sphere:n=3,T=3,d=3,seed=13", "sphere:n=3,T=4,d=3,seed=2"])
+def test_selections_that_only_later_samples_hold_up_are_not_pruned(spec):
+    """Ends whose first samples alone are none: what the open samples can add decides whether they are looked at."""
+    assert check(spec, "w", "frobenius") > 1
+
+
 def test_l1_lists_equal_brute_force():
     assert max(check(spec, "diag-kq", "l1") for spec in cases(6)) > 1
 

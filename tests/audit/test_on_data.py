@@ -1,16 +1,20 @@
 """Heads on inputs: against the long way, against the model's own logits, and what a bad inputs file says."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from own_logits import write_stored
 from stored_families import stored
 
 import marginflow as mf
+from marginflow.audit import least
 from marginflow.audit.inputs import read_inputs
 from marginflow.audit.least import TOL
-from marginflow.audit.on_data import DATA_FIGURES
+from marginflow.audit.on_data import DATA_FIGURES, HeadOnData, data_sentences
 from marginflow.cli.main import main
 from marginflow.errors import InputError
+from marginflow.svm.proof.certificate import Certificate
 
 
 def given(name, folder, repeat=1, **change):
@@ -150,3 +154,37 @@ def test_bad_inputs_are_one_line(kind, tmp_path, capsys):
     assert main(["audit", str(path), "--inputs", str(inputs), "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
+
+
+def test_thrift_is_over_what_is_least_for_certain(monkeypatch):
+    """A W that is the least for its own margins, and a solver that stops within 1 % of it: still not below one."""
+
+    def stopping(constraints, norm, tol):
+        value = mf.solve(constraints, norm, 1e-10).value
+        return SimpleNamespace(certificate=Certificate(lower=0.99 * value, upper=1.01 * value))
+
+    monkeypatch.setattr(least, "solve", stopping)
+    random = np.random.default_rng(0)
+    X = random.standard_normal((4, 5, 8))
+    sees = np.zeros((4, 5, 5), dtype=bool)
+    sees[:, 0] = True
+    # The SVM's W is the least for the margins that it makes, slack ones included.
+    W = mf.solve(mf.Problem(X, X[:, 0], random.standard_normal((4, 5))), "frobenius", 1e-11).W
+    found = least.thrift(mf.Head(np.eye(8), W, 1.0), X, sees, 4, random)
+    assert found.queries == 4 and found.frobenius == pytest.approx(1.0 / 0.99, rel=1e-6)
+
+
+def test_nothing_is_said_of_thrift_that_may_be_chance():
+    def heads(ratios):
+        flat = np.ones(len(DATA_FIGURES))
+        draws = np.ones((4, len(DATA_FIGURES)))
+        other = least.Thrift(2.0, 2.0, 9, 3)
+        return [
+            HeadOnData(0, k, flat, flat, flat, draws, draws, least.Thrift(2.0 * r, 2.0 * r, 9, 3), other)
+            for k, r in enumerate(ratios)
+        ]
+
+    draw = np.random.default_rng(0)
+    assert data_sentences(heads(np.exp(0.5 * draw.standard_normal(12))), 0) == []
+    said = data_sentences(heads(np.full(12, 0.5)), 0)
+    assert [s.split(" norm")[0].split()[-1] for s in said] == ["nuclear", "frobenius"]

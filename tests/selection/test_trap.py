@@ -1,5 +1,7 @@
 """Trapped: what a run can still do is bounded where it is, not at the SVM; every part of the bound counts."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 
@@ -105,13 +107,17 @@ def test_samples_weigh_by_the_slope_of_the_loss_and_copies_by_their_share():
     assert within.reach == pytest.approx(size / (3000.0 - np.log(shares.sum() / shares.min())), rel=3e-6)
 
 
-def test_unbalanced_factors_reach_farther_than_their_product():
-    problem = on_the_line([1.0, 0.0])
-    W = np.array([[2000.0]])
-    wide = by_hand(problem, W, model=mf.KeyQuery(1), arrays={"K": np.array([[2000.0]]), "Q": np.array([[1.0]])})
-    tight = by_hand(problem, W, model=mf.KeyQuery(1), arrays={"K": np.sqrt(W), "Q": np.sqrt(W)})
-    assert tight.reach == pytest.approx(1.0, rel=3e-6)
-    assert wide.reach == pytest.approx((2000.0**2 + 1.0) / 2.0 / 2000.0, rel=3e-6)
+def test_factors_reach_as_far_as_what_they_hold_beside_their_product():
+    """sqrt(|theta|^4 - |K'K - Q'Q|_*^2) / 2: imbalance of the columns in use is free, another column of K is not."""
+    problem = mf.Problem([[[1.0, 0.0], [0.0, 0.0]]], [[1.0]], [[1.0, 0.0]])
+    W = np.array([[2000.0], [0.0]])
+
+    def reach(K, Q):
+        return by_hand(problem, W, model=mf.KeyQuery(len(Q)), arrays={"K": np.array(K), "Q": np.array([Q])}).reach
+
+    assert reach([[2000.0], [0.0]], [1.0]) == pytest.approx(1.0, rel=3e-6)
+    root = np.sqrt(2000.0)
+    assert reach([[root, 0.0], [0.0, root * np.sqrt(3.0)]], [root, 0.0]) == pytest.approx(2.0, rel=3e-6)
 
 
 def test_better_tokens_must_be_twenty_units_behind_and_more_where_they_pull_harder():
@@ -219,3 +225,18 @@ def test_under_a_rank_cap_the_same_bound_decides_and_a_kkt_point_does_not():
 def test_the_room_left_for_better_tokens_is_what_they_can_add():
     """Their pull over the least of the others, integrated over the growth of the norm, is below the room kept."""
     assert np.exp(-trap.BEHIND) / trap.BEHIND < trap._SPARE / 100.0
+
+
+@pytest.mark.parametrize("energy, word", [(1.0, "trapped"), (None, "undecided"), (4.0, "undecided")])
+def test_a_parameterisation_that_does_not_say_what_its_norm_costs_is_not_called_trapped(energy, word):
+    """None says nothing; 4 says that |W| <= |theta| / 2, which the weights themselves contradict."""
+
+    @dataclass(frozen=True)
+    class Own(mf.Combined):
+        word: str = field(default="own", init=False)
+        least_energy: float | None = field(default=energy, init=False)
+
+    start = np.array([[5.0], [0.0]])
+    path = mf.integrate(named.load("trap:infinity"), Own(), init=start, until_margin=2e3)
+    assert path.status.name == word, path.reason
+    assert ("least_energy" in path.reason) is (energy is None)

@@ -13,7 +13,7 @@ import marginflow as mf
 from marginflow.norms import parse_norm
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import evaluate, leading_margins
-from marginflow.svm.proof.equalities import lengths
+from marginflow.svm.proof.equalities import alike, lengths
 from marginflow.svm.referee.verify import verify_saved
 
 
@@ -152,6 +152,20 @@ def test_equalities_that_contradict_a_level_are_proved_to(norm, tmp_path):
     assert mf.Solution.load(tmp_path / "a.npz").status.name == "infeasible"
 
 
+@pytest.mark.parametrize("norm", ["nuclear", "frobenius"])
+def test_a_contradiction_hidden_among_many_rows_is_found(norm):
+    """Frobenius and nuclear solvers see different rays; whether anything separates is one question."""
+    draw = np.random.default_rng(0)
+    x, z = np.round(256 * draw.standard_normal((40, 30))) / 256, draw.standard_normal((40, 30))
+    pairs = [(i, (i + 5 * k) % 40, i, k == 1 and i % 7 == 0) for i in range(40) for k in range(1, 4)]
+    pairs += [(31, 32, 0, True), (32, 33, 0, True), (31, 33, 0, False)]
+    a = [x[p] - x[q] for p, q, _, _ in pairs]
+    rows = mf.Constraints(a, [i for *_, i, _ in pairs], z, equal=[equal for *_, equal in pairs])
+    assert mf.solve(rows.restrict(np.arange(len(a)) != 5), norm).status.name == "optimal"
+    solution = mf.solve(rows, norm)
+    assert solution.status.name == "infeasible" and "exactly" in solution.reason
+
+
 def test_multipliers_of_equalities_alone_contradict_nothing():
     rows = mf.Constraints([[1.0, 2.0], [-1.0, -2.0], [0.5, 0.1]], [0, 0, 0], [[1.0]], equal=[True, True, False])
     solution = mf.solve(rows, "frobenius")
@@ -220,6 +234,23 @@ def test_optima_not_unique_are_all_on_the_equalities():
             assert np.abs(margins[rows.equal]).max(initial=0.0) < 1e-9 * np.linalg.norm(W)
             assert (margins - rows.level)[~rows.equal].min() > -1e-8
     assert seen >= 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_differ_by_an_equality_share_a_multiplier(seed):
+    """Two tokens level with each other against the same third: only the sum of the two multipliers is determined."""
+    draw = np.random.default_rng(seed)
+    x = draw.integers(-8, 9, (4, 3)) / 4.0
+    a = [x[0] - x[1], x[0] - x[2], x[1] - x[2], x[0] - x[3]]
+    rows = mf.Constraints(a, [0, 0, 1, 2], draw.standard_normal((3, 3))[[0, 0, 1]], equal=[True, False, False, False])
+    solution = mf.solve(rows, "nuclear")
+    assert solution.status.name == "optimal" and solution.unique
+    assert solution.rank == int((np.linalg.svd(solution.W, compute_uv=False) > 1e-6).sum())
+    assert alike(solution.svm, np.array([1, 2, 3]), np.array([0])).tolist() == [1, 1, 3]
+    near = np.array(rows.a)
+    near[2, 0] += 2.0**-40
+    svm = Svm(mf.Constraints(near, rows.sample, rows.z, equal=rows.equal), parse_norm("nuclear"))
+    assert alike(svm, np.array([1, 2, 3]), np.array([0])).tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("norm", ["nuclear", "frobenius"])

@@ -10,7 +10,7 @@ from marginflow.errors import InputError
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN.npz ...", help="Runs saved by `flow --save`, or audits.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN.npz ...", help="Saved runs, audits or records.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
     json: JsonFlag = False,
 ) -> int:
@@ -18,16 +18,19 @@ def report(
 
     Example: marginflow report kq.npz w.npz -o report.html
     """
-    from marginflow.audit.files import is_audit
+    from marginflow.npz import read_npz
     from marginflow.report.build import build_report
     from marginflow.trajectory.trajectory import Trajectory
 
     output_path(output, *runs)
-    kinds = {is_audit(file) for file in runs}
+    words = [str(read_npz(file).get("kind", "")) for file in runs]
+    kinds = {word if word in ("audit", "watch") else "run" for word in words}
     if len(kinds) > 1:
-        raise InputError("report: got runs and audits together; expected one kind: make a page of each")
-    if kinds == {True}:
+        raise InputError("report: got runs, audits or records together; expected one kind: make a page of each")
+    if kinds == {"audit"}:
         return _audits(runs, output, json)
+    if kinds == {"watch"}:
+        return _records(runs, output, json)
     with progress("report", f"{output} is not written") as show:
         paths = []
         for file in runs:
@@ -51,4 +54,17 @@ def _audits(files: list[Path], output: Path, json: bool) -> int:
         print_json({"report": str(output), "audits": len(audits), "bytes": size})
     else:
         print(f"wrote {output} ({size / 1e6:.1f} MB, {len(audits)} audits)")
+    return 0
+
+
+def _records(files: list[Path], output: Path, json: bool) -> int:
+    from marginflow.report.watch_page import build_watch_report
+    from marginflow.watch.record import Record
+
+    records = [Record.load(file) for file in files]
+    size = build_watch_report(records, [str(file) for file in files], output)
+    if json:
+        print_json({"report": str(output), "records": len(records), "bytes": size})
+    else:
+        print(f"wrote {output} ({size / 1e6:.1f} MB, {len(records)} records)")
     return 0

@@ -32,21 +32,22 @@ def attention_rows(logits: Floats, sees: Bools) -> Rows:
     """The rows of `logits` (q, T), of which a query sees `sees` (q, T)."""
     shown = np.where(sees, logits, -np.inf)
     seen = sees.sum(axis=-1)
-    top = shown.max(axis=-1, initial=-np.inf)
+    winner = shown.argmax(axis=-1)
+    place = np.arange(len(shown))
+    top = shown[place, winner]
     # A query that sees nothing has no logit to subtract.
-    below = np.where(sees, shown - np.where(seen > 0, top, 0.0)[:, None], -np.inf)
-    weight = np.exp(below)
+    below = np.where(sees, shown - np.where(seen > 0, top, 0.0)[:, None], 0.0)
+    weight = np.where(sees, np.exp(below), 0.0)
     total = np.where(seen > 0, weight.sum(axis=-1), 1.0)
+    moment = (weight * below).sum(axis=-1)
+    shown[place, winner] = -np.inf
     with np.errstate(invalid="ignore"):
-        moment = np.where(weight > 0.0, weight * below, 0.0).sum(axis=-1)
-    second = np.partition(shown, -2, axis=-1)[:, -2] if logits.shape[-1] > 1 else np.full(len(logits), -np.inf)
-    with np.errstate(invalid="ignore"):
-        lead = np.where(seen >= 2, top - second, np.nan)
+        lead = np.where(seen >= 2, top - shown.max(axis=-1), np.nan)
     return Rows(
         entropy=np.where(seen >= 2, np.log(total) - moment / total, 0.0),
         top1=np.where(seen > 0, 1.0 / total, 0.0),
         lead=lead,
         top=top,
-        winner=np.asarray(shown.argmax(axis=-1), dtype=np.intp),
+        winner=np.asarray(winner, dtype=np.intp),
         seen=np.asarray(seen, dtype=np.intp),
     )

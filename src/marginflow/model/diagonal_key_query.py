@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Floats
+from marginflow.model.energy import between_factors, imbalance_of_coordinates
 from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
@@ -37,6 +38,10 @@ class DiagonalKeyQuery(AbstractParameterization):
     def map(self, d: int, d_z: int) -> AbstractParameterMap:
         """beta = k o q."""
         return _Product()
+
+    def norm_bound(self, arrays: Arrays) -> float | None:
+        """sqrt(|theta|^4 - (sum |k_j^2 - q_j^2|)^2) / 2."""
+        return between_factors(arrays, imbalance_of_coordinates(arrays["k"], arrays["q"]))
 
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """k and q in the coordinates that U and V select, 0 elsewhere."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
+from marginflow.model.energy import between_factors, imbalance_of_matrices
 from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
@@ -65,6 +66,10 @@ class KeyQuery(AbstractParameterization):
     def rank_cap(self, d: int, d_z: int) -> int:
         """The width, where it is the smallest."""
         return min(d, d_z, self.columns(d, d_z))
+
+    def norm_bound(self, arrays: Arrays) -> float | None:
+        """sqrt(|theta|^4 - |K'K - Q'Q|_*^2) / 2."""
+        return between_factors(arrays, imbalance_of_matrices(arrays["K"], arrays["Q"]))
 
     def aligned(self, U: Any, V: Any, k: Any, q: Any) -> Arrays:
         """K = [U diag(k), 0], Q = [V diag(q), 0]."""

@@ -9,8 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, as_floats
 from marginflow.errors import InputError, UndefinedError
+from marginflow.model.energy import squares
 
 
 Arrays = dict[str, Floats]
@@ -132,6 +134,17 @@ class AbstractParameterization(ABC):
         It sets the constant of the late law (theory 5.1). None where that is not known: no law is then predicted.
         """
         return None
+
+    def norm_bound(self, arrays: Arrays) -> float | None:
+        """What N(W) does not exceed, and what over the margin the flow never raises (docs/attractors.md 2), rounded up.
+
+        By default (|theta|^2 / c)^(degree / 2), c the `least_energy`. None where that is not known: no run is then
+        called trapped.
+        """
+        energy = self.least_energy
+        if energy is None:
+            return None
+        return rounding.up(float((squares(arrays) / energy) ** (self.degree / 2.0)), 32)
 
     @abstractmethod
     def shapes(self, d: int, d_z: int) -> dict[str, tuple[int, ...]]:

@@ -17,6 +17,7 @@ from marginflow.optim.prediction import Prediction
 from marginflow.optim.rate import Constant, Speed
 from marginflow.optim.scaled import LARGEST, Scaled, spread
 from marginflow.optim.setting import Setting
+from marginflow.optim.threshold import Threshold
 
 
 class _State(NamedTuple):
@@ -88,6 +89,15 @@ class Adam(AbstractOptimiser):
                 f"({setting.parameterization.flow_norm})"
             )
         return with_decay_and_batch(self._fast_enough(expected, setting), setting, linear=False)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Its speed limit, and the margin at which the gradient is as small as eps."""
+        out = (Threshold("speed", self.speed_limit, f"log(1/b2)/2 of Adam, b2 {self.betas[1]:g}"),)
+        if not 0.0 < self.eps < 1.0:
+            return out if self.betas[1] else ()
+        reached = Threshold("margin", math.log(1.0 / self.eps), f"eps {self.eps:g} of Adam")
+        return (*out, reached) if self.betas[1] else (reached,)
 
     @property
     def speed_limit(self) -> float:

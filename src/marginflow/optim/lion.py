@@ -1,5 +1,6 @@
 """Lion: the sign of a mean of the gradient and a slower buffer (Chen et al., arXiv 2302.06675, algorithm 2)."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from marginflow.optim.optimiser import AbstractOptimiser
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import Scaled
 from marginflow.optim.setting import Setting
+from marginflow.optim.threshold import Threshold
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Lion(AbstractOptimiser):
         mixed = state.plus(pull, b1, 1.0 - b1)
         direction = Scaled(self.ball.direction(mixed.arrays), np.zeros(len(pull.log)))
         return direction, state.plus(pull, b2, 1.0 - b2)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The speed above which its buffer never forgets."""
+        b2 = self.betas[1]
+        return (Threshold("speed", math.log(1.0 / b2), f"log(1/b2) of Lion, b2 {b2:g}"),) if b2 else ()
 
     def log_size(self, direction: Scaled) -> Floats:
         return np.zeros(len(direction.log))

@@ -8,6 +8,7 @@ from marginflow.errors import InputError
 from marginflow.model.parameterization import Arrays
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import Scaled
+from marginflow.optim.threshold import Threshold
 
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ class Momentum:
         if not self.beta or expected.norm is None:
             return expected
         return forgetting(expected, setting, joint, self.beta)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The speed above which it never forgets."""
+        if not self.beta:
+            return ()
+        return (Threshold("speed", math.log(1.0 / self.beta), f"log(1/beta) of momentum {self.beta:g}"),)
 
 
 def forgetting(expected: Prediction, setting: "Setting", joint: bool, beta: float, name: str = "beta") -> Prediction:

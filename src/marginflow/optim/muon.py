@@ -10,17 +10,21 @@ from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.model.parameterization import Arrays
 from marginflow.optim.geometry import GEOMETRIES, AbstractGeometry
-from marginflow.optim.momentum import check_beta
+from marginflow.optim.momentum import Momentum, check_beta
 from marginflow.optim.optimiser import AbstractOptimiser
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import Scaled, safe_log
 from marginflow.optim.setting import Setting
+from marginflow.optim.threshold import Threshold
 
 
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 """K. Jordan's, the default of torch.optim.Muon: singular values end between .68 and 1.14, and not at 1."""
 
 STEPS: Final = 5
+
+LOW, HIGH = 0.6818, 1.1344
+"""Where five steps leave singular values from .02 to 1 (theory 7.7)."""
 
 TINY: Final = 200.0
 """Below e^-200 the odd powers of Newton-Schulz beyond the first are 0 in float64: it is linear, and scales out."""
@@ -76,6 +80,15 @@ class Muon(AbstractOptimiser):
             n: x * np.exp(log - counted)[:, None, None] for (n, x), log in zip(steps.items(), logs, strict=True)
         }
         return Scaled(direction, top), buffer
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Where its momentum freezes, where eps is reached, and what its gap on one W cannot exceed (theory 7.7)."""
+        out = Momentum(self.momentum, self.nesterov).thresholds
+        out += (Threshold("gap", HIGH / LOW - 1.0, f"Newton-Schulz: at most {HIGH / LOW - 1.0:.3f}", "operator"),)
+        if 0.0 < self.eps < 1.0:
+            out += (Threshold("margin", -math.log(self.eps), f"eps {self.eps:g} of Muon"),)
+        return out
 
     def norm(self, setting: Setting) -> Prediction:
         """None: what five steps of Newton-Schulz leave of the operator norm is no norm."""

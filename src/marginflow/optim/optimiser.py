@@ -8,6 +8,7 @@ from marginflow.model.parameterization import Arrays
 from marginflow.optim.geometry import GEOMETRIES, AbstractGeometry
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import Scaled, safe_log
+from marginflow.optim.threshold import Threshold
 
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class AbstractOptimiser(ABC):
     def label(self) -> str:
         """In a few words, for people."""
         return self.word
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """Where that stops to hold, for pictures."""
+        return ()
 
     def log_size(self, direction: Scaled) -> Floats:
         """(B,) log of the size of a direction in `ball`."""

@@ -16,6 +16,7 @@ from marginflow.optim.prediction import Prediction
 from marginflow.optim.rate import Speed
 from marginflow.optim.scaled import Scaled
 from marginflow.optim.setting import Setting
+from marginflow.optim.threshold import Threshold
 
 
 class _State(NamedTuple):
@@ -61,6 +62,13 @@ class Shampoo(AbstractOptimiser):
         right = state.right.plus(new_right, self.beta, 1.0 - self.beta)
         out = {n: inverse_fourth_root(left.arrays[n]) @ x @ inverse_fourth_root(right.arrays[n]) for n, x in g.items()}
         return Scaled(out, pull.log - left.log / 4.0 - right.log / 4.0), _State(left, right)
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """The speed above which its averages of squares never forget."""
+        if not self.beta:
+            return ()
+        return (Threshold("speed", math.log(1.0 / self.beta) / 2.0, f"log(1/beta)/2 of Shampoo, beta {self.beta:g}"),)
 
     def norm(self, setting: Setting) -> Prediction:
         """That of exact Muon, at speeds that the averages of squares can follow: below log(1/beta)/2."""

@@ -15,6 +15,7 @@ from marginflow.optim.optimiser import AbstractOptimiser
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import Scaled
 from marginflow.optim.setting import Setting
+from marginflow.optim.threshold import Threshold
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class Steepest(AbstractOptimiser):
     def matrices(self) -> bool:  # type: ignore[override]
         """Whether its norm is one of matrices."""
         return self.ball.matrices
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        """That of its momentum."""
+        return self._momentum.thresholds
 
     @property
     def _momentum(self) -> Momentum:

@@ -23,7 +23,7 @@ from marginflow.report.page import asset, embed, script_hash
 from marginflow.report.wording import number, plural
 
 
-SCRIPTS: Final = ("format.js", "audit.js")
+SCRIPTS: Final = ("format.js", "theme.js", "audit.js")
 
 DATA_LABELS: Final = {
     "rank90_on_data": "components for 90 % on data",

@@ -31,6 +31,7 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     rows = [_row(path.at(int(i)), names, first) for i in at]
     done = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     done["log10_time"] = path.log_time[at] / LN10
+    done["iteration"] = path.iteration[at].astype(float)
     done["margin"] = path.margin[at]
     done["log10_excess"] = path.log_excess[at] / LN10
     if law is not None:

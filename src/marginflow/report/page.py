@@ -18,11 +18,13 @@ from marginflow.report.wording import number, plural
 SCRIPTS: Final = (
     "data.js",
     "format.js",
+    "theme.js",
     "scale.js",
     "panel.js",
     "card.js",
     "figures/time.js",
     "figures/norms.js",
+    "figures/gap.js",
     "figures/ratio.js",
     "figures/spectrum.js",
     "figures/attention.js",

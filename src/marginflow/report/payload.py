@@ -20,6 +20,7 @@ from marginflow.report.detail import Budget, detail_of, plane_of
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
 from marginflow.report.subject import Subject
+from marginflow.report.thresholds import thresholds_of
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
@@ -140,6 +141,10 @@ def run_data(
         "problem": problem,
         "label": label_of(path, subject),
         "word": path.parameterization.word,
+        "steps": not path.method.is_flow,
+        "rule": str(path.method.options.get("optimizer", "")),
+        "method": path.method.label,
+        "thresholds": thresholds_of(path),
         "norm": path.norm,
         "norms": subject.norms_of(path),
         "seed": path.seed if path.seed >= 0 else None,

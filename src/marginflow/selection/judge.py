@@ -160,7 +160,9 @@ class Judge:
             if decision.verdict is not stability.Verdict.attractor:
                 return seen.undecided(decision.reason)
         certain = (
-            "the run is too near its start for any bound on where it can still go"
+            _UNKNOWN.format(self.parameterization.word)
+            if self.parameterization.norm_bound(arrays) is None
+            else "the run is too near its start for any bound on where it can still go"
             if found is None
             else f"all that is certain is that norm over margin stays within a factor {seen.closeness:.4g} of their "
             f"SVM, and {found.sentence}"
@@ -273,3 +275,6 @@ def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:
 def _samples(wrong: tuple[tuple[int, int], ...]) -> str:
     shown = ", ".join(f"{i} (token {t})" for i, t in wrong[:6])
     return shown + (f" and {len(wrong) - 6} more" if len(wrong) > 6 else "")
+
+
+_UNKNOWN: Final = "{} does not say what its parameters need for a norm of W (`least_energy`), so nothing bounds it"

@@ -15,6 +15,7 @@ import numpy as np
 from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
+from marginflow.selection.multipliers import multipliers
 from marginflow.svm.solution import Solution
 
 
@@ -46,6 +47,31 @@ class OptimalMargins:
         """A number that the margin of constraint `b` is not above at any W of the set."""
         return -self._bound(b, -1.0)
 
+    def least_above(self, b: int, needed: float) -> float:
+        """`least`, with multipliers sought until it exceeds `needed` or weights of the set show that none do so."""
+        return self._sought(b, 1.0, needed)
+
+    def most_below(self, b: int, needed: float) -> float:
+        """`most`, with multipliers sought until it is below `needed` or weights of the set show that none do so."""
+        return -self._sought(b, -1.0, -needed)
+
+    def _sought(self, b: int, sign: float, needed: float) -> float:
+        bound = self._bound(b, sign)
+        if bound > needed:
+            return bound
+        solution = self.solution
+        rows = np.argsort(solution.svm.margins(solution.svm.weights(solution.W)), kind="stable")[:_ROWS]
+        if np.count_nonzero(solution.dual) > _ROWS:
+            return bound
+        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
+        # A set that is flat but for rounding has no inside to follow a path in.
+        reach = max(self._upper, solution.certificate.lower * (1.0 + _FLAT_SET))
+        start = self._best_length(np.zeros(len(solution.dual)), pull) * solution.dual
+        dual = multipliers(solution.svm, rows, self.others, b, sign=sign, reach=reach, start=start, needed=needed)
+        if dual is None:
+            return bound
+        return max(bound, self._certified(dual, pull, rounded))
+
     def _bound(self, b: int, sign: float) -> float:
         pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
         a, i = sign * self.others.a[b], int(self.others.sample[b])
@@ -53,11 +79,12 @@ class OptimalMargins:
         shift = self._shift(*((pull[None],) if self.solution.norm.diagonal else (a[None], z[None])))
         if self.reach is None:
             start = self._start(pull, self.solution.certificate.gap)
-            return max(self._certified(t, shift, pull, rounded) for t in (start, start / 30.0, start * 30.0))
+            lengths = (start, start / 30.0, start * 30.0)
+            return max(self._certified(self._moved(t, shift), pull, rounded) for t in lengths)
         # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
         best = -math.inf
         for moved in (shift, np.zeros_like(shift)) if shift.any() else (shift,):
-            best = max(best, self._certified(self._best_length(moved, pull), moved, pull, rounded))
+            best = max(best, self._certified(self._moved(self._best_length(moved, pull), moved), pull, rounded))
         return best
 
     def _start(self, pull: Floats, slack: float) -> float:
@@ -86,13 +113,15 @@ class OptimalMargins:
         return self.solution.certificate.upper if self.reach is None else self.reach
 
     def _value(self, t: float, shift: Floats, pull: Floats) -> float:
-        dual = np.maximum(t * self.solution.dual + shift, 0.0)
+        dual = self._moved(t, shift)
         return float(dual.sum()) - self._upper * self.solution.norm.dual_value(self._adjoint(dual) - pull)
 
-    def _certified(self, t: float, shift: Floats, pull: Floats, rounded: Floats) -> float:
-        """sum lambda - reach N_d(sum lambda A - A_b) for lambda = t lambda* + shift, rounded down."""
+    def _moved(self, t: float, shift: Floats) -> Floats:
+        return np.maximum(t * self.solution.dual + shift, 0.0)
+
+    def _certified(self, dual: Floats, pull: Floats, rounded: Floats) -> float:
+        """sum lambda - reach N_d(sum lambda A - A_b) for lambda = `dual` >= 0, rounded down."""
         norm, terms = self.solution.norm, rounding.gamma(len(self.solution.constraints) + 8)
-        dual = np.maximum(t * self.solution.dual + shift, 0.0)
         M = self._adjoint(dual) - pull
         error = terms * (self._adjoint(dual, absolute=True) + np.abs(M)) + rounded
         cost = rounding.up(self._upper * norm.dual_upper(M, error), 2)
@@ -139,6 +168,12 @@ _FLOOR: Final = 1e-15
 
 _GOLDEN: Final = (math.sqrt(5.0) - 1.0) / 2.0
 _SECTIONS: Final = 8
+
+_ROWS: Final = 400
+"""How many constraints get multipliers of their own, those of least margin; where more act none do, for its cost."""
+
+_FLAT_SET: Final = 1e-10
+"""The least relative room between the norms of the optimum and of the set in which multipliers are sought."""
 
 _FLAT: Final = 1e-6
 """Distance from 1 below which a dual singular value counts as 1."""

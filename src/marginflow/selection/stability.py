@@ -78,12 +78,12 @@ def _better(problem: Problem, selected: Ints, solution: Solution) -> Decision:
     b = int(values.argmin())
     least = float(values[b])
     name = f"token {better.token[b]} of sample {better.sample[b]}"
-    if least < 1.0 and margins.most(b) < 1.0:
+    if least < 1.0 and margins.most_below(b, 1.0) < 1.0:
         reason, turns = f"better {name} has margin {least:.6g} < 1", (int(better.sample[b]), int(better.token[b]))
         return Decision(selected, Verdict.left, reason, solution, least, -np.inf, turns=turns)
-    lower = min(margins.least(int(c)) for c in np.flatnonzero(values <= least + _NEAR * abs(least)))
+    lower = min(margins.least_above(int(c), 1.0) for c in np.flatnonzero(values <= least + _NEAR * abs(least)))
     far = np.flatnonzero(values > least + _NEAR * abs(least))
-    lower = min([lower, *(margins.least(int(c)) for c in far)]) if lower > 1.0 else lower
+    lower = min([lower, *(margins.least_above(int(c), 1.0) for c in far)]) if lower > 1.0 else lower
     if lower > 1.0:
         reason = f"every better margin exceeds {lower:.6g}"
         return Decision(selected, Verdict.attractor, reason, solution, least, lower)
@@ -100,9 +100,9 @@ def _tied(problem: Problem, decision: Decision) -> Decision:
     margins = OptimalMargins(decision.solution, tied)
     for c in np.argsort(margins.values):
         name = f"tied token {tied.token[c]} of sample {tied.sample[c]}"
-        if margins.least(int(c)) > 0.0:
+        if margins.least_above(int(c), 0.0) > 0.0:
             continue
-        if margins.most(int(c)) < 0.0:
+        if margins.most_below(int(c), 0.0) < 0.0:
             turns = (int(tied.sample[c]), int(tied.token[c]))
             return replace(decision, verdict=Verdict.left, reason=f"{name} leads the selected one", turns=turns)
         return replace(decision, verdict=Verdict.undecided, reason=f"{name} stays level with the selected one")

@@ -9,6 +9,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
+from marginflow.model.energy import squares
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
@@ -85,23 +86,25 @@ def confine(
 
 
 def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
-    """The bounds for each head of a run; None where its margins are too small for any.
+    """The bounds for each head of a run; None where its margins are too small for any, or where the parameterisation
+    has no `norm_bound` (several heads: no `least_energy`), or one that its own weights contradict.
 
     Heads are one W with blocks, and the theorem is about that one: the least margin, the excess and the energy are
     those of all heads. Of the joint norm a head can have what the least norms of the others leave it.
     """
-    r = parameterization.degree
     shift = max(float(head.log_slope.max()) for head in heads)
     pulls = [_pulls(head.problem, head.selected, head.log_slope - shift) for head in heads]
-    weights = [_weights(parameterization, head.arrays, head.problem) for head in heads]
-    squares = sum(size for _, size in weights)
-    squares = squares if len(heads) == 1 else rounding.up(squares, len(heads))
-    size = rounding.up(float(squares ** (r / 2.0)) / r, 64)
+    weights = [_weights(parameterization, head) for head in heads]
+    r, bound = parameterization.degree, _bound(parameterization, heads)
+    norm = _joint([head.solution.norm.value_upper(W) for head, W in zip(heads, weights, strict=True)], r)
+    if bound is None or not norm <= bound * (1.0 + _SPARE):
+        return None
     acting = carried = math.inf
-    for head, (W, _) in zip(heads, weights, strict=True):
+    for head, W in zip(heads, weights, strict=True):
         worse = head.solution.constraints
-        # W is a product of the parameters, rounded: at most `size` times this in every margin.
+        # W is a product of the parameters, rounded: at most |theta|^degree times this in every margin.
         terms = rounding.gamma(sum(array.size for array in head.arrays.values()) + 8)
+        size = squares(head.arrays) ** (r / 2.0)
         longest = float((np.linalg.norm(worse.a, axis=1) * np.linalg.norm(worse.queries, axis=1)).max())
         own = float(margins_down(head.solution.svm, W).min()) - terms * size * longest
         carried = min(carried, float(head.margins.min()))
@@ -116,8 +119,7 @@ def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Pa
     held = -excess - (math.log(2.0) if ties else 0.0)
     if not held > 0.0:
         return None
-    norms = [head.solution.norm.value_upper(W) for head, (W, _) in zip(heads, weights, strict=True)]
-    joint = rounding.up(max(size, _joint(norms, r)) / min(held, acting), 8) * (1.0 + _SPARE)
+    joint = rounding.up(max(bound, norm) / min(held, acting), 8) * (1.0 + _SPARE)
     better = sum(float(pull.better.sum()) for pull in pulls) / least
     needed = 1.0 + (BEHIND + max(0.0, math.log(better) if better > 0.0 else 0.0)) / acting
     tied = math.log(2.0 * ties) / acting if ties else 0.0
@@ -125,19 +127,31 @@ def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Pa
     return [Confinement(acting, _left(joint, lower[:h] + lower[h + 1 :], r), needed, tied) for h in range(len(heads))]
 
 
+def _bound(parameterization: AbstractParameterization, heads: Sequence[Part]) -> float | None:
+    """What the joint norm does not exceed: `norm_bound` of one head; of several that of |theta|^2 alone, which adds up."""
+    if len(heads) == 1:
+        return parameterization.norm_bound(heads[0].arrays)
+    energy = parameterization.least_energy
+    if energy is None:
+        return None
+    whole = rounding.up(sum(squares(head.arrays) for head in heads), len(heads))
+    return rounding.up(float((whole / energy) ** (parameterization.degree / 2.0)), 32)
+
+
 def _joint(norms: Sequence[float], r: int) -> float:
-    """The joint norm of blocks with these norms: (r N)^(2/r) adds up, as |theta|^2 does; rounded up."""
+    """The joint norm of blocks with these norms: N^(2/r) adds up, as |theta|^2 does; rounded up."""
     if len(norms) == 1:
         return norms[0]
-    return rounding.up(float(sum((r * value) ** (2.0 / r) for value in norms) ** (r / 2.0)) / r, 64)
+    return rounding.up(float(sum(value ** (2.0 / r) for value in norms) ** (r / 2.0)), 64)
 
 
 def _left(joint: float, others: Sequence[float], r: int) -> float:
     """What a joint norm of at most `joint` leaves to one block where the others are at least these; rounded up."""
     if not others:
         return joint
-    rest = (r * joint) ** (2.0 / r) - sum((r * value) ** (2.0 / r) for value in others) * (1.0 - 1e-14)
-    return rounding.up(float(max(rest * (1.0 + 1e-14) + 1e-14 * (r * joint) ** (2.0 / r), 0.0) ** (r / 2.0)) / r, 64)
+    whole = joint ** (2.0 / r)
+    rest = whole - sum(value ** (2.0 / r) for value in others) * (1.0 - 1e-14)
+    return rounding.up(float(max(rest * (1.0 + 1e-14) + 1e-14 * whole, 0.0) ** (r / 2.0)), 64)
 
 
 def hold(problem: Problem, solution: Solution, selected: Ints, within: Confinement) -> Hold:
@@ -152,7 +166,7 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
             continue
         margins = OptimalMargins(solution, rows, within.reach)
         for c in np.argsort(margins.values):
-            bound = margins.least(int(c))
+            bound = margins.least_above(int(c), needed)
             if kind == "better":
                 least = min(least, bound)
             if not bound > needed:
@@ -187,13 +201,9 @@ def _pulls(problem: Problem, selected: Ints, log_slope: Floats) -> _Pulls:
     return _Pulls(gap * weight[:, None], ties)
 
 
-def _weights(
-    parameterization: AbstractParameterization, arrays: dict[str, Floats], problem: Problem
-) -> tuple[Floats, float]:
-    """W, and |theta|^2: the norm of W is at most |theta|^r / r, r the degree (theory 3.4)."""
-    lift = parameterization.map(problem.d, problem.d_z)
-    W = lift.weights(lift.pack(arrays)[None])[0]
-    return W, rounding.up(sum(float((array * array).sum()) for array in arrays.values()), 64)
+def _weights(parameterization: AbstractParameterization, head: Part) -> Floats:
+    lift = parameterization.map(head.problem.d, head.problem.d_z)
+    return lift.weights(lift.pack(head.arrays)[None])[0]
 
 
 BEHIND: Final = 20.0

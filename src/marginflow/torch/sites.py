@@ -19,6 +19,10 @@ _PLACES = 512
 """Queries or tokens looked at to recognise a head; of samples, as many as hold so many."""
 
 
+_CHECKED = 64
+"""As many at every record."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Rows of a parameter: one side of one head.
@@ -130,7 +134,7 @@ def check_site(site: Site, event: Attended) -> None:
     for rows, used, word in ((site.queries, event.queries, "queries"), (site.keys, event.keys, "keys")):
         for h, own in enumerate(rows):
             source = next((p for p in event.given if p.weight is own.weight), None)
-            shaped = None if source is None else _shaped(source, used)
+            shaped = None if source is None else _shaped(source, used, _CHECKED)
             if shaped is None:
                 raise _unseen(event.module, "the model took another path than before")
             given, sides = shaped
@@ -171,7 +175,7 @@ def _side(event: Attended, used: Any, word: str) -> tuple[Rows, ...]:
     candidates, blocks = [], []
     sides: Floats | None = None
     for projection in event.given:
-        shaped = _shaped(projection, used) if projection.output.shape[-1] % m == 0 else None
+        shaped = _shaped(projection, used, _PLACES) if projection.output.shape[-1] % m == 0 else None
         if shaped is not None:
             given, sides = shaped
             for first in range(0, given.shape[-1], m):
@@ -195,7 +199,7 @@ def _side(event: Attended, used: Any, word: str) -> tuple[Rows, ...]:
     return tuple(found)
 
 
-def _shaped(projection: Projection, used: Any) -> tuple[Floats, Floats] | None:
+def _shaped(projection: Projection, used: Any, places: int) -> tuple[Floats, Floats] | None:
     """(n, T, N) of the projection and (H, n, T, m) of what the dot product receives, of the first samples."""
     T, m = used.shape[-2:]
     out = projection.output.detach()
@@ -206,7 +210,7 @@ def _shaped(projection: Projection, used: Any) -> tuple[Floats, Floats] | None:
         out = out.transpose(0, 1)
     if used.numel() % (n * T * m):
         return None
-    kept = max(1, min(n, _PLACES // T))
+    kept = max(1, min(n, places // T))
     given = out.reshape(n, T, out.shape[-1])[:kept]
     sides = used.detach().reshape(n, -1, T, m)[:kept]
     return _numpy(given), _numpy(sides.transpose(0, 1))

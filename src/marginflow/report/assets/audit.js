@@ -159,11 +159,7 @@ function open(place) {
   choose(0);
 }
 
-find("theme").addEventListener("click", () => {
-  const { dataset } = document.documentElement;
-  const dark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  dataset.theme = dark ? "light" : "dark";
-});
+wireTheme();
 options(find("checkpoint"), audits.map((audit) => audit.source));
 find("checkpoint-field").hidden = audits.length === 1;
 find("checkpoint").addEventListener("change", (event) => open(Number(event.target.value)));

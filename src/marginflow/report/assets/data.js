@@ -31,6 +31,17 @@ function column(run, name) {
   return run.columns[name] ? unpack(run.columns[name]) : null;
 }
 
+// Steps have iterations where a flow has log t.
+function clockOf(run) {
+  return run.steps ? { name: "iteration", label: "steps", kind: "log" } : { name: "log10_time", label: "log₁₀ t", kind: "stretch" };
+}
+
+function whenText(run, snapshot) {
+  const { name } = clockOf(run);
+  const value = column(run, name)[snapshot];
+  return run.steps ? `step ${value}` : `log₁₀ t ${number(value, 4)}`;
+}
+
 // The runs of one problem, in the order given on the command line.
 function runsOf(problem) {
   return DATA.runs.filter((run) => run.problem === problem);

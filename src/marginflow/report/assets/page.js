@@ -1,7 +1,7 @@
 "use strict";
 // The page: one state (problem, run, snapshot, norm, sample), controls that change it, figures that follow it.
 
-const FIGURES = [timeFigure, normsFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
+const FIGURES = [timeFigure, normsFigure, gapFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
 
 const page = { state: null, cards: [], pending: null };
 
@@ -45,10 +45,11 @@ function later(work) {
   });
 }
 
-// The snapshot of `to` nearest in log t to snapshot `k` of `from`.
+// The snapshot of `to` nearest in log t to snapshot `k` of `from`; in steps, or, of a flow and steps, in margin.
 function sameTime(from, k, to) {
-  const target = column(from, "log10_time")[k];
-  const times = column(to, "log10_time");
+  const name = from.steps === to.steps ? clockOf(to).name : "margin";
+  const target = column(from, name)[k];
+  const times = column(to, name);
   let best = 0;
   times.forEach((t, j) => {
     if (Math.abs(clock(t) - clock(target)) < Math.abs(clock(times[best]) - clock(target))) best = j;
@@ -109,12 +110,7 @@ function wireControls() {
   find("norm").addEventListener("change", (event) => update({ norm: event.target.value }));
   find("snapshot").addEventListener("input", (event) => update({ snapshot: Number(event.target.value) }));
   find("time-axis").addEventListener("change", (event) => update({ timeAxis: event.target.value }));
-  find("theme").addEventListener("click", () => {
-    const { dataset } = document.documentElement;
-    const dark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    dataset.theme = dark ? "light" : "dark";
-    redraw();
-  });
+  wireTheme(redraw);
   // Paper is white and narrow: canvases hold pixels and panels are drawn for a width, so all are drawn again, and back.
   let screen = null;
   addEventListener("beforeprint", () => {
@@ -174,10 +170,11 @@ function showControls() {
     find("norm").replaceChildren(...names.map((name) => h("option", { value: name }, DATA.norms[name].label)));
   }
   find("norm").value = state.norm;
+  find("time-axis").closest(".field").hidden = runs.every((r) => r.steps);
   const slider = find("snapshot");
   slider.max = run.snapshots - 1;
   slider.value = state.snapshot;
-  const text = `log₁₀ t ${number(column(run, "log10_time")[state.snapshot], 4)}, least margin ${number(column(run, "margin")[state.snapshot], 4)}`;
+  const text = `${whenText(run, state.snapshot)}, least margin ${number(column(run, "margin")[state.snapshot], 4)}`;
   slider.setAttribute("aria-valuetext", `snapshot ${state.snapshot + 1} of ${run.snapshots}: ${text}`);
   find("now").textContent = `${state.snapshot + 1}/${run.snapshots} · ${text}`;
   for (const line of document.querySelectorAll("tr[data-run]")) {

@@ -7,6 +7,7 @@ const PAD = { left: 52, right: 62, top: 26, bottom: 38 };
 //   curves: [{run, word, name, xs, ys, style}]  one value per snapshot
 //   rules:  [{y, y2, name, style}]              horizontal lines (or bands) with a name
 //   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
+//   marks:  [{x, name}]                         vertical lines with a name
 //   norm: the norm that a click on the title chooses
 // on: {hover(run, snapshot), pick(run, snapshot), set(patch)}
 function drawPanel(host, spec, on) {
@@ -48,6 +49,7 @@ function drawPanel(host, spec, on) {
     plot.append(s("path", { class: "guide", d: pathOf(zip(guide.xs, guide.ys, x, y), x, y) }));
   }
   for (const rule of rules) drawRule(plot, rule, x, y);
+  (spec.marks || []).forEach((mark, k) => drawMark(plot, mark, k, x, y));
   drawCurves(plot, labels, visible, x, y);
   for (const rule of rules) nameRule(plot, rule, x, y);
   nameGuides(plot, spec.guides || [], x, y);
@@ -124,10 +126,21 @@ function drawRule(plot, rule, x, y) {
   plot.append(s("line", { class: `rule ${rule.style || ""}`, x1: x.range[0], x2: x.range[1], y1: py, y2: py }));
 }
 
+function drawMark(plot, mark, k, x, y) {
+  const px = x(mark.x);
+  if (px < x.range[0] || px > x.range[1]) return;
+  const [bottom, top] = y.range;
+  plot.append(s("line", { class: "rule elsewhere", x1: px, x2: px, y1: top, y2: bottom }));
+  const left = px > (x.range[0] + x.range[1]) / 2;
+  plot.append(s("text", { class: "rule-label", x: px + (left ? -5 : 5), y: bottom - 6 - 14 * k, "text-anchor": left ? "end" : "start" }, mark.name));
+}
+
 // Named at the left, where curves are still far above: the right end belongs to the curves' own names.
 function nameRule(plot, rule, x, y) {
   if (!rule.name || !y.defined(rule.y)) return;
-  plot.append(s("text", { class: "rule-label", x: x.range[0] + 6, y: y(rule.y) - 5 }, rule.name));
+  // Below the line where there is no room above it.
+  const at = y(rule.y) - 5 < y.range[1] + 10 ? y(rule.y) + 13 : y(rule.y) - 5;
+  plot.append(s("text", { class: "rule-label", x: x.range[0] + 6, y: at }, rule.name));
 }
 
 // One word for all of them, beside the middle of the first that can be seen: right above or left below, since all fall.
@@ -141,7 +154,7 @@ function nameGuides(plot, guides, x, y) {
       : points.reduce((best, p) => (Math.abs(p[0] - middle) < Math.abs(best[0] - middle) ? p : best));
     const room = x.range[1] - at[0] > 70;
     const [dx, dy, anchor] = room ? [9, -9, "start"] : [-7, 15, "end"];
-    plot.append(s("text", { class: "guide-label", x: at[0] + dx, y: Math.min(at[1] + dy, y.range[0] - 4), "text-anchor": anchor }, "predicted"));
+    plot.append(s("text", { class: "guide-label", x: at[0] + dx, y: Math.min(at[1] + dy, y.range[0] - 4), "text-anchor": anchor }, guide.name || "predicted"));
     return;
   }
 }

@@ -13,7 +13,7 @@ from marginflow.norm_faces import AbstractFace
 from marginflow.svm.optimum.singular import least_singular_down
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import Certificate, dual_matrix, leading_margins, margins_down
-from marginflow.svm.proof.equalities import spanning
+from marginflow.svm.proof.equalities import alike, spanning
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,10 @@ class Optimum:
         some = spanning(svm, svm.constraints.equal)
         if some is None:
             return None
-        kept = self._distinct(np.union1d(np.flatnonzero(near & ~svm.constraints.equal), some))
+        others = np.flatnonzero(near & ~svm.constraints.equal)
+        # Rows that differ by equalities only share a multiplier as copies do.
+        first = alike(svm, others, some)
+        kept = self._distinct(np.union1d(first, some))
         lost = face.error(slack, 1.0) + face.skew + self._rounding
         factors = self.factors(kept)
         if len(kept) * math.prod(self.svm.shape) > _ENTRIES or not math.isfinite(lost):
@@ -159,6 +162,8 @@ class Optimum:
         rows[near] = moved
         for c, bound in own.items():
             rows[c] = min(moved, bound * (1.0 + 1e-9))
+        if len(some):
+            rows[others] = rows[first] * (self.lengths[others] / self.lengths[first]) * (1.0 + 1e-12)
         return DualSpread(rows, rounding.up(self.stretch(kept) * moved + away, 64))
 
     @cached_property
@@ -225,7 +230,8 @@ class DualSpread:
     """Every optimal dual is within this of the one found.
 
     Attributes:
-        rows: (C,) for each multiplier, times the length of its row; for copies of a row, for their sum.
+        rows: (C,) for each multiplier, times the length of its row; for copies of a row, and for rows that differ by
+            equalities only, for their sum.
         matrix: for the dual matrix, Frobenius.
     """
 

@@ -75,6 +75,57 @@ def spanning(svm: Svm, chosen: Bools) -> Ints | None:
     return np.sort(np.concatenate([span.rows for span in spans])) if spans else np.zeros(0, dtype=np.intp)
 
 
+def tied(svm: Svm) -> list[Floats]:
+    """Candidate proofs that nothing separates, (C,) each: a row of level 1 that float64 takes for a combination of
+    equalities, which the margin of 1 and theirs of 0 contradict.
+    """
+    length, _ = _factors(svm)
+    equal = np.flatnonzero(svm.constraints.equal & ~zero_rows(svm.constraints, svm.diagonal))
+    found: list[Floats] = []
+    leads = np.flatnonzero(svm.leads)
+    if len(leads) * len(equal) > _PAIRS:
+        return found
+    for span in _spans(svm, tuple(equal.tolist())):
+        e = len(span.rows)
+        both = _gram(svm, np.concatenate((span.rows, leads)))[:e, e:]
+        inside = cho_solve(span.factor, both, check_finite=False)
+        for k in np.flatnonzero(1.0 - (both * inside).sum(axis=0) <= _DEPENDENT)[:_TRIED]:
+            ray = np.zeros(len(svm))
+            ray[leads[k]] = 1.0 / length[leads[k]]
+            ray[span.rows] = -inside[:, k] / length[span.rows]
+            ray[np.abs(ray) <= _NOTHING * np.abs(ray).max()] = 0.0
+            found.append(ray)
+    return found
+
+
+def alike(svm: Svm, chosen: Ints, basis: Ints) -> Ints:
+    """For each of the rows `chosen` the first of them that differs from it, exactly, by a combination of the equalities
+    `basis` only: weights that meet these give both the same margin.
+    """
+    out = np.array(chosen)
+    if not len(basis) or not len(chosen):
+        return out
+    length, _ = _factors(svm)
+    both = np.concatenate((basis, chosen))
+    G, e = _gram(svm, both), len(basis)
+    inside = np.linalg.solve(G[:e, :e], G[:e, e:])
+    left = (G[e:, e:] - G[e:, :e] @ inside) * np.outer(length[chosen], length[chosen])
+    size = left.diagonal()
+    raw = inside * length[chosen] / length[basis][:, None]
+    for c in range(1, len(chosen)):
+        apart = size[c] + size[:c] - 2.0 * left[c, :c]
+        for k in np.flatnonzero(apart <= _DEPENDENT * length[chosen[c]] ** 2):
+            if out[k] != chosen[k]:
+                continue
+            change = raw[:, c] - raw[:, k]
+            used = np.abs(change) > _NOTHING * np.abs(change).max(initial=0.0)
+            simple = [Fraction(1), *(Fraction(x).limit_denominator(_SIMPLE) for x in change[used].tolist())]
+            if _combines(svm, int(chosen[c]), np.concatenate(([chosen[k]], basis[used])), simple):
+                out[c] = chosen[k]
+                break
+    return out
+
+
 def lengths(svm: Svm) -> Floats:
     """(C,) |a_c||z_c|, or |a_c o z_c|, to a few roundings; 1 for zero rows."""
     return _factors(svm)[0]
@@ -211,6 +262,10 @@ def _dot(x: Sequence[Fraction], y: Sequence[Fraction]) -> Fraction:
 
 
 _ROUNDS: Final = 3
+
+_TRIED: Final = 3
+_PAIRS: Final = 2_000_000
+"""Most rows of level 1 tried as combinations of equalities, and most inner products for it."""
 
 _NEAR: Final = 1e-9
 """Margins of level 0 below this share of what they could be are moved to 0."""

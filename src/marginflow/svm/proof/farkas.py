@@ -13,6 +13,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.svm import sentences
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import simplex
 
@@ -42,10 +43,10 @@ def prove(svm: Svm, ray: Floats) -> Farkas | None:
         weights = ray[support] / np.abs(ray[support]).sum()
         # Few constraints: rational arithmetic is quick. Many: the cheap proof first.
         if len(support) > _QUICK and _near(M, weights, svm.constraints.equal[support]):
-            return _farkas(svm, support, weights, "up to rounding, and exactly for multipliers next to these")
+            return _farkas(svm, support, weights, sentences.NEARBY)
         exact = _rational(svm, support, weights)
         if exact is not None:
-            return _farkas(svm, support, exact, "exactly, in rational arithmetic")
+            return _farkas(svm, support, exact, sentences.EXACTLY)
     return None
 
 
@@ -53,19 +54,16 @@ def _zero(svm: Svm, row: int) -> Farkas:
     sample, token = int(svm.constraints.sample[row]), int(svm.constraints.token[row])
     multipliers = np.zeros(len(svm))
     multipliers[row] = 1.0
-    return Farkas(multipliers, f"token {token} of sample {sample} has the selected token's logit whatever the weights")
+    return Farkas(multipliers, sentences.LEVEL.format(token=token, sample=sample))
 
 
 def _farkas(svm: Svm, support: Ints, weights: Floats, how: str) -> Farkas:
     multipliers = np.zeros(len(svm))
     multipliers[support] = weights / np.abs(weights).sum()
     count = int((multipliers != 0.0).sum())
-    multiples = (
-        "multiples of them, positive but for equalities,"
-        if svm.constraints.equal[support].any()
-        else ("positive multiples of them")
-    )
-    return Farkas(multipliers, f"{count} constraints contradict each other: {multiples} add up to zero {how}")
+    equal = svm.constraints.equal[support].any()
+    multiples = sentences.FREE_ON_EQUALITIES if equal else sentences.POSITIVE
+    return Farkas(multipliers, sentences.CONTRADICTION.format(count=count, multiples=multiples, how=how))
 
 
 def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:

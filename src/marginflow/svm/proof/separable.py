@@ -13,6 +13,7 @@ from marginflow.svm.euclidean.solve_euclidean import solve_euclidean
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational, simplex
 from marginflow.svm.proof.certificate import certify
+from marginflow.svm.proof.equalities import tied
 from marginflow.svm.proof.farkas import prove
 from marginflow.svm.scaling.unit_rows import unit_columns, zero_rows
 
@@ -63,6 +64,10 @@ def separability_of(svm: Svm) -> Separability:
     seen = ~zero_rows(svm.constraints, svm.diagonal)
     if not seen.all():
         return _spread(separability_of(svm.restrict(seen)), seen)
+    for sure in tied(svm) if svm.constraints.equal.any() else ():
+        found = _proved(svm, sure)
+        if found is not None:
+            return found
     candidate = solve_euclidean(svm, 1e-3)
     found = _positive(svm, candidate.W)
     if found is not None:

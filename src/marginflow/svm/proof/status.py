@@ -11,6 +11,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, frozen
+from marginflow.svm import sentences
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
@@ -104,23 +105,20 @@ def _lifted(svm: Svm, certified: Certified, *, exact: bool = False) -> Certified
 def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
     certificate = certified.certificate
     if certificate.upper == math.inf:
-        below = f"none has norm below {rounding.text_down(certificate.lower, 6)}"
+        sentence = sentences.OPEN
         if separability_of(svm).separable:
-            return f"weights in rational numbers separate, but none in float64 were found; {below}"
-        if svm.constraints.equal.any():
-            return f"no weights on the equalities that separate were found and none is excluded; {below}"
-        return f"no separating W was found and none is excluded; {below}"
+            sentence = sentences.ONLY_RATIONAL
+        elif svm.constraints.equal.any():
+            sentence = sentences.OPEN_ON_EQUALITIES
+        return sentence.format(below=rounding.text_down(certificate.lower, 6))
     if certificate.lower == 0.0:
-        return "weights that separate were found, but no multipliers that bound the value from below"
+        return sentences.UNBOUNDED
     gap = certificate.gap
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
     total = float(certified.dual[svm.leads].sum())
     plain = svm.norm.value(certified.W) * size / (total * certificate.margin) - 1.0 if total else math.inf
     if plain <= max(tol, 1e-14):
-        return (
-            f"the bounds meet to {max(plain, 0.0):.1e} before rounding and to {gap:.1e} with it: "
-            "this is what float64 can prove about constraints so nearly contradicting each other"
-            if gap > 1e-12
-            else f"the bounds meet to {gap:.1e}, which is as near as float64 brings them"
-        )
-    return f"the solver stopped at a certified gap of {gap:.1e} where {tol:.1e} was asked"
+        if gap > 1e-12:
+            return sentences.NEARLY_CONTRADICTING.format(plain=max(plain, 0.0), gap=gap)
+        return sentences.NEAREST.format(gap=gap)
+    return sentences.STOPPED.format(gap=gap, tol=tol)

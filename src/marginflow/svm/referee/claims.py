@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
+from marginflow.svm import sentences
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Claims:
             return Check("reason", not self.reason, self.reason or "none, as it should be")
         if self.status == "infeasible":
             many = re.fullmatch(_HEAD + _CONTRADICTION, self.reason)
-            said = int(many[2]) == int((dual != 0.0).sum()) if many else self.reason == shown
+            said = many["count"] == str(int((dual != 0.0).sum())) if many else self.reason == shown
             return Check("reason", said, self.reason)
         named = re.fullmatch(_HEAD + "(.*)", self.reason)
         own = self
@@ -153,25 +155,21 @@ _FLOAT: Final = r"[0-9.]+(?:e[+-]?[0-9]+)?"
 
 _HEAD: Final = r"(?:head ([0-9]+): )?"
 
-_CONTRADICTION: Final = (
-    r"([0-9]+) constraints contradict each other: (?:positive multiples of them|multiples of them, positive but for "
-    r"equalities,) add up to zero "
-    r"(?:exactly, in rational arithmetic|up to rounding, and exactly for multipliers next to these)"
+
+def _pattern(sentence: str, **fields: tuple[str, ...]) -> str:
+    """A regular expression for `sentence` whose format fields are groups: a number, or one of the words given."""
+    out = ""
+    for text, field, _, _ in string.Formatter().parse(sentence):
+        out += re.escape(text)
+        if field:
+            out += f"(?P<{field}>{'|'.join(map(re.escape, fields[field])) if field in fields else _FLOAT})"
+    return out
+
+
+_CONTRADICTION: Final = _pattern(
+    sentences.CONTRADICTION,
+    multiples=(sentences.POSITIVE, sentences.FREE_ON_EQUALITIES),
+    how=(sentences.EXACTLY, sentences.NEARBY),
 )
 
-_REASONS: Final = tuple(
-    pattern.replace("GAP", f"(?P<gap>{_FLOAT})")
-    .replace("PLAIN", f"(?P<plain>{_FLOAT})")
-    .replace("TOL", f"(?P<tol>{_FLOAT})")
-    .replace("BELOW", f"(?P<below>{_FLOAT})")
-    for pattern in (
-        "weights that separate were found, but no multipliers that bound the value from below",
-        "the solver stopped at a certified gap of GAP where TOL was asked",
-        "the bounds meet to GAP, which is as near as float64 brings them",
-        "the bounds meet to PLAIN before rounding and to GAP with it: "
-        "this is what float64 can prove about constraints so nearly contradicting each other",
-        "no separating W was found and none is excluded; none has norm below BELOW",
-        "no weights on the equalities that separate were found and none is excluded; none has norm below BELOW",
-        "weights in rational numbers separate, but none in float64 were found; none has norm below BELOW",
-    )
-)
+_REASONS: Final = tuple(map(_pattern, sentences.INACCURATE))

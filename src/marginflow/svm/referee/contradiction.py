@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marginflow.arrays import Floats
+from marginflow.svm import sentences
 from marginflow.svm.referee.exact import Exact
 from marginflow.svm.referee.rows import Row
 
@@ -39,7 +40,7 @@ def contradiction(constraints: Sequence[Row], z: Floats, dual: Floats, diagonal:
         return None
     for row in rows:
         if _is_zero(row, z, diagonal):
-            return f"token {row.token} of sample {row.sample} has the selected token's logit whatever the weights"
+            return sentences.LEVEL.format(token=row.token, sample=row.sample)
     one = not diagonal and len({row.sample for row in rows}) == 1
     M, weights = _scaled(rows, z, diagonal, one), dual[used]
     exact = [Fraction(w) / Fraction(2) ** power for w, power in zip(weights.tolist(), M.powers, strict=True)]

@@ -63,7 +63,7 @@ function drawAttention(view, state) {
   const maps = problem.samples.map((_, i) => attention(problem, i, detail.margins));
   const right = maps.filter(({ p }, i) => p[problem.optimal[i]] > 0.5).length;
   view.pick.value = state.sample;
-  const where = `snapshot ${detail.snapshot + 1}, log₁₀ t ${number(column(run, "log10_time")[detail.snapshot], 4)}`;
+  const where = `snapshot ${detail.snapshot + 1}, ${whenText(run, detail.snapshot)}`;
   view.readout.textContent = `${where}: ${right} of ${problem.kept} samples give more than half of their attention to the optimal token.`;
   view.map.setAttribute("aria-label", `Attention map of ${run.label}. ${view.readout.textContent}`);
   paintMap(view, maps, state);

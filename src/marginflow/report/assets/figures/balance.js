@@ -12,13 +12,18 @@ const balanceFigure = {
   id: "balance",
   title: "Conservation, alignment and KKT residuals",
   wide: (state) => DATA.problems[state.problem].plane !== null,
-  columns: ["snapshot", "log10 t", "drift", "misalignment", "epsilon", "delta"],
+  columns: ["snapshot", "log10 t", "step", "drift", "misalignment", "epsilon", "delta"],
   lede: () =>
     "ε and δ (Lyu and Li's approximate KKT point) going to 0 do not prove the least norm: they vanish at bad KKT points too. " +
     "Only R tells the two apart.",
-  panels: (state) => BALANCE.map(([name, title, describe]) => ({
-    title, describe, floor: 1e-17, xLabel: "log₁₀ t", x: "stretch", y: "log", curves: runCurves(state, "log10_time", name),
-    empty: name === "drift" ? "No drift here." : "Not defined here.",
-  })),
-  rows: (run) => snapshotRows(run, ["log10_time", "drift", "alignment", "epsilon", "delta"]),
+  // Runs with a time and runs of steps have no axis in common: those like the chosen one are drawn.
+  panels: (state) => BALANCE.map(([name, title, describe]) => {
+    const clock = clockOf(DATA.runs[state.run]);
+    return {
+      title, describe, floor: 1e-17, xLabel: clock.label, x: clock.kind, y: "log",
+      curves: runCurves(state, clock.name, name, (run) => run.steps === DATA.runs[state.run].steps),
+      empty: name === "drift" ? "No drift here." : "Not defined here.",
+    };
+  }),
+  rows: (run) => snapshotRows(run, ["log10_time", "iteration", "drift", "alignment", "epsilon", "delta"]),
 };

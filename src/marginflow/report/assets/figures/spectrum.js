@@ -15,10 +15,10 @@ const spectrumFigure = {
   },
   panels: (state) => oneRunPerWord(state).filter((run) => run.singular).map((run) => {
     const reached = run.final.margin > 0;
-    const scale = reached ? column(run, "margin") : column(run, "log10_time");
+    const scale = reached ? column(run, "margin") : column(run, clockOf(run).name);
     return {
       title: `${run.label}: singular value${reached ? " ⁄ margin" : ""}`, yName: `singular value${reached ? " ⁄ margin" : ""}`,
-      xLabel: reached ? "least margin" : "log₁₀ t", x: reached ? "log" : "stretch", y: "log", height: 260, dot: 2.4,
+      xLabel: reached ? "least margin" : clockOf(run).label, x: reached ? "log" : clockOf(run).kind, y: "log", height: 260, dot: 2.4,
       curves: spectrumCurves(run, scale, state), guides: reached ? spectrumGuides(run) : [],
       describe: "One curve per singular value.",
     };

@@ -67,7 +67,7 @@ function drawSupport(body, state, actions) {
     : makeScale("stretch", extent([xs], "stretch"), [46, width - 14]);
   const top = Math.max(...shown.map((p) => p.y), 1e-9);
   const y = makeScale("linear", [-0.06 * top, 1.08 * top], [height - 38, 26]);
-  const where = `log₁₀ t ${number(column(run, "log10_time")[detail.snapshot], 4)}`;
+  const where = whenText(run, detail.snapshot);
   const svg = s("svg", { class: "panel", viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": `Share of force against margin for ${own.length} constraints of ${run.label} at ${where}` });
   svg.append(s("text", { class: "panel-title", x: 2, y: 14 }, `share of the force, ${where}`));

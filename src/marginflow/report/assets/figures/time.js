@@ -1,41 +1,63 @@
 "use strict";
-// Excess and least margin against log10 t, with the predicted law beside them.
+// Excess and least margin against log10 t, with the predicted law beside them; of runs of steps, against the steps.
 
 const timeFigure = {
   id: "time",
   title: "Loss and margin over time",
   wide: true,
-  columns: ["snapshot", "log10 t", "least margin", "log10 excess", "predicted log10 excess", "excess / predicted"],
+  columns: ["snapshot", "log10 t", "step", "least margin", "log10 excess", "predicted log10 excess", "excess / predicted"],
   lede: (state) => {
+    const runs = runsOf(state.problem);
+    if (runs.every((run) => run.steps)) return "Steps have no time: the axis counts them. No law of the flow is drawn beside them.";
     const law = DATA.runs[state.run].law;
     const axis = "The axis is log₁₀ t, never t: t itself leaves the range of floating point at log₁₀ t = 308.";
-    return law ? `${axis} Grey: the predicted law ${law}, from the certified SVM value alone; nothing is fitted.`
-      : `${axis} No law is drawn for the chosen run: it did not reach the minimal loss, its SVM has no certified value, or K and Q are narrower than the SVM's solution.`;
+    const steps = runs.some((run) => run.steps) ? " Runs of steps have no time and are drawn against their steps, below." : "";
+    return (law ? `${axis} Grey: the predicted law ${law}, from the certified SVM value alone; nothing is fitted.`
+      : `${axis} No law is drawn for the chosen run: it did not reach the minimal loss, its SVM has no certified value, or K and Q are narrower than the SVM's solution.`) + steps;
   },
   panels: (state) => {
-    const guides = (name) => oneRunPerWord(state).filter((run) => column(run, name))
-      .map((run) => ({ xs: column(run, "log10_time"), ys: column(run, name) }));
-    const common = { xLabel: "log₁₀ t", x: state.timeAxis, height: 250 };
-    return [
-      {
-        ...common, title: "log₁₀ (loss − minimal loss)", y: state.timeAxis,
-        curves: runCurves(state, "log10_time", "log10_excess"), guides: guides("law"),
-        describe: "Measured excess, with the predicted law in grey.",
-      },
-      {
-        ...common, title: "least margin of the optimal tokens", y: state.timeAxis,
-        curves: runCurves(state, "log10_time", "margin"),
-        describe: "Negative while some sample prefers another token.",
-      },
-      {
-        ...common, title: "excess ÷ predicted law", y: "linear", domainY: [0, 2],
-        curves: runCurves(state, "log10_time", "law_ratio"), rules: [{ y: 1 }],
-        describe: "Tends to 1 where the law holds.", empty: "No run reached the minimal loss.",
-      },
-    ];
+    const runs = runsOf(state.problem);
+    return [...(runs.some((run) => !run.steps) ? timePanels(state) : []), ...(runs.some((run) => run.steps) ? stepPanels(state) : [])];
   },
-  rows: (run) => snapshotRows(run, ["log10_time", "margin", "log10_excess", "law", "law_ratio"]),
+  rows: (run) => snapshotRows(run, ["log10_time", "iteration", "margin", "log10_excess", "law", "law_ratio"]),
 };
+
+function timePanels(state) {
+  const timed = (run) => !run.steps;
+  const guides = (name) => oneRunPerWord(state).filter((run) => timed(run) && column(run, name))
+    .map((run) => ({ xs: column(run, "log10_time"), ys: column(run, name) }));
+  const common = { xLabel: "log₁₀ t", x: state.timeAxis, height: 250 };
+  return [
+    {
+      ...common, title: "log₁₀ (loss − minimal loss)", y: state.timeAxis,
+      curves: runCurves(state, "log10_time", "log10_excess", timed), guides: guides("law"),
+      describe: "Measured excess, with the predicted law in grey.",
+    },
+    {
+      ...common, title: "least margin of the optimal tokens", y: state.timeAxis,
+      curves: runCurves(state, "log10_time", "margin", timed),
+      describe: "Negative while some sample prefers another token.",
+    },
+    {
+      ...common, title: "excess ÷ predicted law", y: "linear", domainY: [0, 2],
+      curves: runCurves(state, "log10_time", "law_ratio", timed), rules: [{ y: 1 }],
+      describe: "Tends to 1 where the law holds.", empty: "No run reached the minimal loss.",
+    },
+  ];
+}
+
+function stepPanels(state) {
+  const common = { xLabel: "steps", x: "log", y: "stretch", height: 250 };
+  const curves = (name) => ruleCurves(state, (run) => (run.steps ? column(run, name) : null))
+    .map((curve) => ({ ...curve, xs: column(DATA.runs[curve.run], "iteration") }));
+  return [
+    { ...common, title: "log₁₀ (loss − minimal loss)", curves: curves("log10_excess"), describe: "Measured excess." },
+    {
+      ...common, title: "least margin of the optimal tokens", curves: curves("margin"),
+      describe: "Negative while some sample prefers another token.",
+    },
+  ];
+}
 
 function snapshotRows(run, names) {
   const columns = names.map((name) => column(run, name));
