@@ -128,7 +128,7 @@ def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Pa
 
 
 def _bound(parameterization: AbstractParameterization, heads: Sequence[Part]) -> float | None:
-    """What the joint norm does not exceed: `norm_bound` of one head; of several that of |theta|^2 alone, which adds up."""
+    """What the joint norm does not exceed: `norm_bound` of one head, of several what |theta|^2 says, which adds up."""
     if len(heads) == 1:
         return parameterization.norm_bound(heads[0].arrays)
     energy = parameterization.least_energy
