@@ -149,3 +149,27 @@ def test_files_that_do_not_say_one_thing_are_refused(tmp_path, arrays, words):
     np.savez(tmp_path / "p.npz", X=X, z=Z, **arrays)
     with pytest.raises(mf.InputError, match=words):
         mf.load(tmp_path / "p.npz")
+
+
+def test_a_head_by_itself_has_its_rows_as_outputs():
+    problem = mf.Problem(X, Z, S, output=[0, 0, 1, 1], head=[0, 1, 0, 1], name="two")
+    one = problem.of_head(1)
+    assert one.plain and one.n == 2 and one.name == "two head 1"
+    np.testing.assert_array_equal(one.X, X[[1, 3]])
+    np.testing.assert_array_equal(one.scores, S[[1, 3]])
+    for ask, words in ((lambda: problem.of_head(2), r"expected 0\.\.1"), (lambda: problem.of_head(-1), "got -1")):
+        with pytest.raises(mf.InputError, match=words):
+            ask()
+    with pytest.raises(mf.InputError, match="values"):
+        mf.Problem(X, Z, values=V, labels=[0] * 4).of_head(0)
+
+
+def test_ends_are_listed_head_by_head():
+    from marginflow.attractors.find import attractors
+    from marginflow.attractors.sentence import known_ends
+
+    problem = mf.Problem(X, Z, S, output=[0, 0, 1, 1], head=[0, 1, 0, 1])
+    with pytest.raises(mf.InputError, match=r"all combinations of the ends of each: list those of problem\.of_head"):
+        attractors(problem, "w")
+    assert known_ends(problem, "w") is None
+    assert attractors(problem.of_head(0), "w").complete

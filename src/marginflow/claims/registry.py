@@ -24,8 +24,6 @@ _FILES: Final = (
     "memory",
     "muon",
     "decay",
-    "heads",
-    "faces",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
 
