@@ -12,6 +12,7 @@ from equality_problems import exact_square, faces_of, opposed
 import marginflow as mf
 from marginflow.norms import parse_norm
 from marginflow.svm.program import Svm
+from marginflow.svm.proof import farkas
 from marginflow.svm.proof.certificate import evaluate, leading_margins
 from marginflow.svm.proof.equalities import alike, lengths
 from marginflow.svm.referee.verify import verify_saved
@@ -173,6 +174,13 @@ def test_multipliers_of_equalities_alone_contradict_nothing():
     assert abs(rows.margins(solution.W)[0]) < 1e-15 and rows.margins(solution.W)[2] > 1 - 1e-12
 
 
+def test_a_proof_needs_a_multiplier_at_level_1():
+    rows = mf.Constraints([[1.0, 2.0], [-1.0, -2.0], [0.5, 0.1]], [0, 0, 0], [[1.0]], equal=[True, True, False])
+    svm = Svm(rows, parse_norm("frobenius"))
+    assert farkas.prove(svm, np.array([1.0, 1.0, 0.0])) is None
+    assert farkas.prove(svm, np.array([1.0, 1.0, 0.1])) is None
+
+
 def test_dependent_equalities_need_an_exact_reason():
     x = np.array([[1.0, 0.25], [0.5, -1.0], [0.0, 2.0]])
     a = np.array([x[0] - x[1], x[1] - x[2], x[0] - x[2], [1.0, 1.0]])
@@ -199,6 +207,18 @@ def test_bounds_are_those_of_weights_on_the_equalities():
         assert np.linalg.norm(off) < solution.certificate.lower
         assert evaluate(svm, off, solution.dual).upper >= solution.certificate.lower
         assert leading_margins(svm, off, False)[1] > 0.01 * size
+
+
+def test_the_way_onto_the_equalities_costs_norm_as_well_as_margin():
+    """W_11 >= 1, W_22 = W_33 = k W_11, nothing else: the value is 1 + 2k, and e_1 e_1' is off by sqrt(2) k."""
+    e, k = np.eye(3), 1e-3
+    pairs = [(e[0], e[0])]
+    for j in (1, 2):
+        pairs += [(e[j], e[0]), (e[0], e[j]), (e[j] - k * e[0], e[0] + e[j])]
+    a, z = (np.array(x) for x in zip(*pairs))
+    rows = mf.Constraints(a, np.arange(7), z, equal=np.arange(7) > 0)
+    assert abs(mf.solve(rows, "nuclear").value - (1.0 + 2.0 * k)) < 1e-9
+    assert evaluate(Svm(rows, parse_norm("nuclear")), np.outer(e[0], e[0]), np.zeros(7)).upper > 1.0 + 2.0 * k
 
 
 def test_rows_that_see_nothing_hold_at_level_0():

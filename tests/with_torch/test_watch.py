@@ -9,6 +9,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+import transformers
 from small_models import MODELS, REFUSED, build, inputs
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -444,6 +446,35 @@ def test_where_the_flow_goes_from_here(tmp_path):
         watched.head("other")
 
 
+def test_drift_by_the_law_falls_with_the_rate_and_the_textbooks_does_not():
+    ids = batches(1, 6)[0]
+    drifts = []
+    for rate, steps in ((0.2, 100), (0.05, 400)):
+        model = net(("rope", "fused"), groups=2).double()
+        with torch.no_grad():
+            for p in (model.layers[0].q.weight, model.layers[0].k.weight):
+                p.mul_(3.0)
+        watched = watch(model, probe=ids)
+        opt = torch.optim.SGD(model.parameters(), lr=rate)
+        model.eval()
+        for _ in range(steps):
+            loss = F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            watched.step(loss)
+        record = watched.now()
+        (K0, Q0), (K, Q) = (
+            (record.core("layers.0.0", k).key_gram, sum(record.core(f"layers.0.{h}", k).query_gram for h in (0, 1)))
+            for k in (0, -1)
+        )
+        textbook = np.linalg.norm(K - Q - K0 + Q0) / (np.linalg.norm(K0) + np.linalg.norm(Q0))
+        drifts.append((record.figure("drift")[-1, 0], textbook))
+    (law, other), (law_4, other_4) = drifts
+    assert law / law_4 == pytest.approx(4.0, rel=0.15)
+    assert other / other_4 == pytest.approx(1.0, rel=0.15) and other_4 > 10 * law_4
+
+
 def test_reading_without_a_probe_or_with_other_softmaxes():
     model, _, probe, _ = paper()
     read = {"read": lambda m: [("a", m.K.T, m.Q.T), ("b", m.Q.T, m.K.T)]}
@@ -474,3 +505,21 @@ def test_every_family_of_the_table_is_watched():
     for name in MODELS:
         if name not in HF:
             assert len(watch(build(name), probe=inputs(name)).result.names) in (8, 12)
+
+
+def test_encoders_with_decoders_and_biases_by_position():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": H}
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**sizes, decoder_start_token_id=0)).eval()
+    model.set_attn_implementation("eager")
+    batch = {"input_ids": torch.randint(3, 64, (2, 9)), "decoder_input_ids": torch.randint(3, 64, (2, 7))}
+    found = watch(model, probe=batch)
+    with torch.no_grad():
+        own = model(**batch, output_attentions=True)
+    theirs = [*own.encoder_attentions, own.decoder_attentions[0], own.cross_attentions[0]]
+    np.testing.assert_allclose(
+        found.result.figure("entropy")[0], torch.cat([entropies(a.double()) for a in theirs]), atol=1e-6
+    )
+    assert found.result.law == "plain" and found.head(found.result.names[-1]).scale == 1.0
+    with pytest.raises(InputError, match="different inputs"):
+        found.svm(found.result.names[-1])

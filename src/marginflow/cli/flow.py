@@ -137,7 +137,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The fields of `flow --json` at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnostics.ratio import comparison, over_margin
+    from marginflow.diagnostics.ratio import comparison, least_margin, over_margin
     from marginflow.norms import parse_norm
 
     seen = comparison(path)
@@ -145,7 +145,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
     # The carried margin and W's own differ by about rtol; only the latter keeps norm/margin above the SVM value.
-    own = float(path.problem.constraints().margins(W).min())
+    own = least_margin(path.at(-1).constraints, path.at(-1).separating)
     nuclear, frobenius = float(singular.sum()), float(np.sqrt((singular**2).sum()))
     return {
         "status": path.status.name,
@@ -196,7 +196,9 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     lines += [
         f"ratio R ({f['norm']}) {number(f['ratio'], 10)}  (1 exactly at the {f['norm']} SVM {which})",
         f"optimal tokens   {len(f['selected']) - len(wrong)} of {len(f['selected'])} samples"
-        + (f"; not in samples {wrong[:10]}" if wrong else ""),
+        + (f"; not in samples {wrong[:10]}" if wrong else "")
+        if path.limit is None
+        else f"faces            {path.limit.faces!r}",
         f"conserved drift  {number(f['conserved_drift'], 3)}",
     ]
     if f["ends"]:

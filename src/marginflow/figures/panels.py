@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats
+from marginflow.diagnostics.spectrum import singular_values
 from marginflow.diagnostics.subject import Subject
 from marginflow.figures.run import Run
 from marginflow.figures.style import log_plot, log_scales
@@ -47,7 +48,7 @@ def spectrum(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         own = subject.solution(run.path.norm)
         rank = None if own is None else own.rank
         good = np.flatnonzero(run.path.margin > 0)
-        s = np.array([np.linalg.svd(run.path.W(int(i)), compute_uv=False) for i in good])
+        s = np.array([singular_values(run.path.W(int(i))) for i in good])
         s /= run.path.margin[good][:, None]
         for j in range(s.shape[1]):
             on = rank is None or j < rank
