@@ -48,10 +48,13 @@ DOORS: dict[str, dict[str, Any]] = {
         "mask": B("P n T"),
         "return": F("B"),
     },
-    "trajectory.trajectory:Trajectory.W": {"return": F("{self.problem.d} {self.problem.d_z}")},
+    "trajectory.trajectory:Trajectory.W": {
+        "return": F("{self.problem.d} {self.problem.d_z}")
+        | F("{self.problem.counts[1]} {self.problem.d} {self.problem.d_z}")
+    },
     "trajectory.trajectory:Trajectory.dual": {"return": F("{len(self.problem.constraints())}")},
     "trajectory.trajectory:Trajectory.selected": {"return": I("{self.problem.n}")},
-    "diagnostics.alignment:shared_spaces": {"A": F("d d_z"), "B": F("d d_z")},
+    "diagnostics.alignment:shared_spaces": {"A": F("*H d d_z"), "B": F("*H d d_z")},
     "diagnostics.alignment:alignment": {"K": F("d m"), "Q": F("d_z m"), "G": F("d d_z")},
     "diagnostics.alignment:subspace_angle": {"U": F("d r"), "V": F("d r")},
     "diagnostics.alignment:distance_to_spaces": {"W": F("d d_z"), "left": F("d r"), "right": F("d_z r")},

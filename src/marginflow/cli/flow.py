@@ -137,13 +137,13 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The fields of `flow --json` at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnostics.ratio import final_ratio
+    from marginflow.diagnostics.ratio import final_ratio, least_margin
 
     margin = float(path.margin[-1])
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
     # The carried margin and W's own differ by about rtol; only the latter keeps norm/margin above the SVM value.
-    own = float(path.problem.constraints().margins(W).min())
+    own = least_margin(path.at(-1).constraints, path.at(-1).separating)
     nuclear, frobenius = float(singular.sum()), float(np.sqrt((singular**2).sum()))
     return {
         "status": path.status.name,
@@ -180,7 +180,9 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
         f"Frobenius/margin {number(f['frobenius_over_margin'])}",
         f"ratio R ({f['norm']}) {number(f['ratio'], 10)}  (1 exactly at the {f['norm']} SVM solution)",
         f"optimal tokens   {len(f['selected']) - len(wrong)} of {len(f['selected'])} samples"
-        + (f"; not in samples {wrong[:10]}" if wrong else ""),
+        + (f"; not in samples {wrong[:10]}" if wrong else "")
+        if path.limit is None
+        else f"faces            {path.limit.faces!r}",
         f"conserved drift  {number(f['conserved_drift'], 3)}",
     ]
     if f["ends"]:

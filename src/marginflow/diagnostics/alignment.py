@@ -34,12 +34,12 @@ class Alignment:
 
 
 def shared_spaces(A: Floats, B: Floats) -> float:
-    """The defect of `A` and `B` (both (d, d_z)) having common singular bases; 0 iff they have."""
+    """The defect of `A` and `B`, both (d, d_z) or (H, d, d_z), having common singular bases (every head its own)."""
     size = 2.0 * _norm(A) * _norm(B)
     if size == 0.0:
         return 0.0
-    left, right = A @ B.T, A.T @ B
-    return (_norm(left - left.T) + _norm(right - right.T)) / size
+    left, right = A @ _turned(B), _turned(A) @ B
+    return (_norm(left - _turned(left)) + _norm(right - _turned(right))) / size
 
 
 def alignment(K: Floats, Q: Floats, G: Floats) -> Alignment:
@@ -64,6 +64,10 @@ def distance_to_spaces(W: Floats, left: Floats, right: Floats) -> float:
     """|W - PWP'|_F / |W|_F for the projectors on the spaces of `left` (d, r) and `right` (d_z, r)."""
     inside = left @ (left.T @ W @ right) @ right.T
     return _ratio(_norm(W - inside), _norm(W))
+
+
+def _turned(M: Floats) -> Floats:
+    return np.swapaxes(M, -1, -2)
 
 
 def _norm(M: Floats) -> float:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.diagnostics.ratio import over_margin
+from marginflow.diagnostics.ratio import least_margin, over_margin
 from marginflow.errors import InputError, UndefinedError
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.svm.solve import solve
@@ -51,7 +51,7 @@ def gaps(
         none = np.full(len(at), math.nan)
         try:
             norm = parse_norm(name)
-            solution = solve(path.problem, norm)
+            solution = solve(path.problem if path.limit is None else path.limit.constraints, norm)
         except (InputError, UndefinedError) as error:
             out[name] = Gap(none, math.nan, str(error))
             continue
@@ -74,4 +74,4 @@ def margin_speed(path: Trajectory) -> float:
 
 
 def _over_margin(seen: Snapshot, norm: AbstractNorm) -> float:
-    return over_margin(norm, seen.W, float(seen.margins.min(initial=math.inf)))
+    return over_margin(norm, seen.separating, least_margin(seen.constraints, seen.separating))

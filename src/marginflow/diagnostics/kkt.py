@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.diagnostics.ratio import weights_in
+from marginflow.diagnostics.ratio import pulled, weights_in
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.trajectory.snapshot import Snapshot
@@ -86,7 +86,7 @@ def direct_residual(W: Floats, dual: Floats, constraints: Constraints, norm: str
     W = weights_in(norm, W)
     margins = constraints.margins(W)
     least = float(margins.min(initial=math.inf))
-    G = constraints.diagonal.T @ dual if norm.diagonal else constraints.adjoint(dual)
+    G = pulled(constraints, dual, norm)
     size = norm.dual_value(G)
     if not (0 < least < math.inf and size > 0 and (dual >= 0).all()):
         return DirectResidual(math.nan, math.nan)

@@ -72,7 +72,7 @@ def late_law(path: Trajectory, solution: Solution | None) -> LateLaw | None:
         return None
     late = np.isfinite(log_time) & (log_time > 1.0)
     log_excess[late] = -log_time[late] - np.log(log_time[late]) - math.log(4.0 * gamma / energy)
-    slowest = spectrum_of(solution).slowest
+    slowest = max(spectrum_of(part).slowest for part in solution.parts or (solution,))
     power, source = factored_power(solution)
     return LateLaw(
         text=f"(loss − minimal loss) · t · log t · {4.0 / energy:g}γ → 1",
@@ -85,12 +85,22 @@ def late_law(path: Trajectory, solution: Solution | None) -> LateLaw | None:
 
 @lru_cache(maxsize=16)
 def factored_power(solution: Solution) -> tuple[float | None, str]:
-    """The power of R - 1 for two factors (keys and queries), and why; None where theory gives none."""
+    """The power of R - 1 for two factors (keys and queries), and why; None where theory gives none.
+
+    Of several heads that of the slowest: late they do not see one another (docs/flow.md, Heads).
+    """
+    if solution.parts:
+        each = [factored_power(part) for part in solution.parts]
+        if any(power is None for power, _ in each):
+            return None, ""
+        return min(each, key=lambda found: found[0] or 0.0)
     spectrum = spectrum_of(solution)
     share = 1.0 - spectrum.slowest
     off_support = f"theory 5.2, 1 − ρ with ρ = {spectrum.slowest:.3f}"
     if solution.norm.diagonal:
         return share, off_support
+    if solution.constraints.equal.any():
+        return None, ""
     if spectrum.support * sum(solution.W.shape) > LARGEST_PACE:
         return None, ""
     try:
@@ -114,5 +124,7 @@ def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:
 
     They do not on symmetric data such as the sign orbit, where R - 1 falls faster than any prediction here.
     """
+    if solution.constraints.equal.any():
+        return True
     kappa = log_prefactors(path.problem, solution.constraints, path.loss)
     return slack_constant(kappa, solution.dual) > 1e-6

@@ -39,6 +39,8 @@ def direction_powers(
     Raises:
         InputError: fewer than 4 snapshots in the range, or a solution of another norm than the nuclear one.
     """
+    if solution.parts:
+        raise InputError(f"powers: got a solution of {len(solution.parts)} heads; expected one of its parts")
     if solution.norm.name != "nuclear":
         raise InputError(f"powers: got a {solution.norm.name} solution; expected a nuclear one")
     chosen = [i for i, margin in enumerate(path.margin) if low <= margin <= high]

@@ -79,13 +79,16 @@ def factored_correction(log_excess: Floats, gamma: float, rho: Floats, component
 
 
 def log_prefactors(problem: Problem, constraints: Constraints, loss: AbstractLoss = EXPONENTIAL) -> Floats:
-    """(C,) log kappa_c, kappa = -l'(gamma_opt) (gamma_opt - gamma_l) / n; e -> sum kappa e^-m (theory 3.3).
+    """(C,) log kappa_c, kappa = -l'(u) (gamma_opt - gamma_l) / outputs; e -> sum kappa e^-m (theory 3.3).
+
+    u is the best that the row's output can be.
 
     For the constraints of the optimal tokens.
     """
     top = problem.scores[constraints.sample, problem.optimal[constraints.sample]]
     own = problem.scores[constraints.sample, constraints.token]
-    return np.asarray(loss.log_slope(top) + np.log(top - own) - math.log(problem.n))
+    best = problem.best_outputs[problem.output[constraints.sample]]
+    return np.asarray(loss.log_slope(best) + np.log(top - own) - math.log(problem.counts[0]))
 
 
 def weight_entropy(log_kappa: Floats, dual: Floats) -> float:

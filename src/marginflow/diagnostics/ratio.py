@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
-from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.norms import AbstractNorm, combined_up, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against
 from marginflow.svm.program import Svm
-from marginflow.svm.proof.certificate import certify
+from marginflow.svm.proof.certificate import certify, margins_down
 
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
     (derivation: docs/theory.md 3.4).
 
     Args:
-        W: (d, d_z), or (d,) for diagonal norms (a diagonal matrix is accepted there too).
-        dual: (C,) weights of the force, in the constraints' order; any positive multiple.
+        W: (d, d_z), or (d,) for diagonal norms (a diagonal matrix is accepted there too); of several heads (H, d, d_z).
+        dual: (C,) weights of the force, in the constraints' order; any positive multiple. On equalities of any sign:
+            multipliers that are free (theory 10).
         constraints: `C` constraints of the tokens compared with.
         norm: a norm or its name.
 
@@ -59,26 +61,64 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
         return _none("no constraint: every W is optimal")
     if not (np.isfinite(W).all() and np.isfinite(dual).all()):
         return _none("weights or dual candidate are not finite")
-    margins = constraints.margins(W)
-    wrong, negative = int((margins <= 0).sum()), int((dual < 0).sum())
+    leads = constraints.level > 0.0
+    margins, pulls = constraints.margins(W)[leads], dual[leads]
+    wrong, negative = int((margins <= 0).sum()), int((dual[~constraints.equal] < 0).sum())
     if wrong:
-        return _none(f"{wrong} of {len(dual)} margins are not positive: W does not separate yet")
+        return _none(f"{wrong} of {len(margins)} margins are not positive: W does not separate yet")
     if negative:
-        return _none(f"{negative} of {len(dual)} force weights are negative: not a dual candidate")
-    if not dual.any():
+        return _none(f"{negative} of {len(margins)} force weights are negative: not a dual candidate")
+    if not pulls.any():
         return _none("every force weight is zero")
-    certificate = certify(Svm(constraints, norm), W, dual).certificate
-    if not (certificate.lower > 0 and math.isfinite(certificate.upper)):
+    lower, upper = _bounds(W, dual, constraints, norm)
+    if not (lower > 0 and math.isfinite(upper)):
         return _none("rounding errors are as large as the bound")
     # Powers of two keep the products in range at margins of 1e300 and leave every ratio as it is.
-    W, margins = _unit(W), _unit(margins)
+    W, margins, pulls = _unit(W), _unit(margins), _unit(pulls)
     dual = _unit(dual)
-    G = constraints.diagonal.T @ dual if norm.diagonal else constraints.adjoint(dual)
+    G = pulled(constraints, dual, norm)
     return Ratio(
-        value=certificate.upper / certificate.lower,
+        value=upper / lower,
         duality=norm.value(W) * norm.dual_value(G) / float((W * G).sum()),
-        slack=float(dual @ margins) / (float(margins.min()) * float(dual.sum())),
+        slack=float(pulls @ margins) / (float(margins.min()) * float(pulls.sum())),
     )
+
+
+def pulled(constraints: Constraints, dual: Floats, norm: AbstractNorm) -> Floats:
+    """sum_c dual_c A_c, shaped as the weights that `norm` reads, one per head where there are several."""
+    if not norm.diagonal:
+        return constraints.adjoint(dual)
+    each = [own.diagonal.T @ dual[rows] for rows, own in constraints.per_head]
+    return np.stack(each) if constraints.heads > 1 else np.asarray(each[0])
+
+
+def _bounds(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[float, float]:
+    """(D, N) with D <= sum r / N_d(G) and N >= N(W) / m_min in exact arithmetic.
+
+    Of several heads N is the norm of the block-diagonal W, N_d its dual: both are made of the heads' own bounds.
+    """
+    if constraints.heads == 1:
+        certificate = certify(Svm(constraints, norm), W, dual).certificate
+        return certificate.lower, certificate.upper
+    p = norm.across
+    if p is None:
+        return 0.0, math.inf
+    q = math.inf if p == 1.0 else 1.0 if p == math.inf else p / (p - 1.0)
+    W, duals, least = _unit(W), [], math.inf
+    for (rows, own), w in zip(constraints.per_head, W, strict=True):
+        svm = Svm(own, norm)
+        least = min(least, float(margins_down(svm, w).min(initial=math.inf)))
+        # A head that no force pulls adds nothing to the dual matrix; its size counts all the same.
+        if dual[rows].any():
+            lower = certify(svm, w, dual[rows]).certificate.lower
+            if not lower > 0.0:
+                return 0.0, math.inf
+            duals.append(rounding.up(float(dual[rows].sum()) / lower, len(rows) + 2))
+    if not least > 0.0:
+        return 0.0, math.inf
+    whole = combined_up([norm.value_upper(w) for w in W], p)
+    lower = rounding.down(rounding.sum_down(dual) / combined_up(duals, q), 2)
+    return lower, rounding.up(whole / least, 2)
 
 
 def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> float:
@@ -98,7 +138,7 @@ class Comparison:
         own: whether they are the run's own, because it is trapped on them.
         constraints: `C` of them.
         dual: (C,) >= 0, the force's weights there, up to a positive factor.
-        W: (d, d_z) the weights at the last snapshot.
+        W: (d, d_z) the weights at the last snapshot, less the finite part of faces of several tokens.
     """
 
     selection: Ints
@@ -115,7 +155,7 @@ class Comparison:
     @property
     def lead(self) -> float:
         """The least margin of W over these constraints; inf without any."""
-        return float(self.constraints.margins(self.W).min(initial=math.inf))
+        return least_margin(self.constraints, self.W)
 
     def norm_over_lead(self, norm: str | AbstractNorm) -> float:
         """N(W) over the lead: never below the certified value of the SVM. nan where the lead is not positive."""
@@ -130,7 +170,8 @@ def comparison(path: "Trajectory") -> Comparison:
     """What the last snapshot of `path` is compared with."""
     problem, seen = path.problem, path.at(-1)
     if path.status.name != "trapped":
-        return Comparison(problem.optimal, False, seen.constraints, seen.dual, seen.W)
+        selection = problem.optimal if seen.limit is None else seen.limit.faces.reference
+        return Comparison(selection, False, seen.constraints, seen.dual, seen.separating)
     rows = problem.constraints(seen.selected, against="worse")
     dual = np.maximum(-seen.f[rows.sample, rows.token], 0.0)
     return Comparison(seen.selected, True, rows, dual, seen.W)
@@ -144,15 +185,20 @@ def final_ratio(path: "Trajectory") -> float:
     return comparison(path).ratio(path.norm)
 
 
+def least_margin(constraints: Constraints, W: Floats) -> float:
+    """The least margin over the constraints of level 1; inf without any."""
+    return float(constraints.margins(W)[constraints.level > 0.0].min(initial=math.inf))
+
+
 def over_margin(norm: AbstractNorm, W: Floats, margin: float) -> float:
     """N(W) over the margin; nan where that is not positive, or nothing constrains it."""
     return norm.value(weights_in(norm, W)) / margin if 0.0 < margin < math.inf else math.nan
 
 
 def weights_in(norm: AbstractNorm, W: Floats) -> Floats:
-    """`W` in the shape that `norm` reads: the diagonal for norms of diagonal models."""
+    """`W` (d, d_z), or (H, d, d_z), in the shape that `norm` reads: the diagonals for norms of diagonal models."""
     if norm.diagonal:
-        return np.ascontiguousarray(np.diagonal(W)) if W.ndim == 2 else W
+        return np.ascontiguousarray(np.diagonal(W, axis1=-2, axis2=-1)) if W.ndim >= 2 else W
     return np.diag(W) if W.ndim == 1 else W
 
 
@@ -165,7 +211,8 @@ FLOW_NORMS: Final = {False: MATRIX_NORMS[:2], True: DIAGONAL_NORMS[:2]}
 def _shaped(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[Floats, Floats]:
     dual = np.asarray(dual, dtype=np.float64)
     W = weights_in(norm, np.asarray(W, dtype=np.float64))
-    expected = constraints.shape[:1] if norm.diagonal else constraints.shape
+    expected: tuple[int, ...] = constraints.shape[:1] if norm.diagonal else constraints.shape
+    expected = expected if constraints.heads == 1 else (constraints.heads, *expected)
     if W.shape != expected:
         raise InputError(f"W: got shape {W.shape}; expected {expected} for the {norm.name} norm")
     if dual.shape != (len(constraints),):

@@ -48,6 +48,12 @@ def dual_spectrum(B: Floats, tolerance: float = 1e-6) -> DualSpectrum:
     return DualSpectrum(left, rho, right.T, int((rho >= 1.0 - tolerance).sum()), tolerance)
 
 
+def singular_values(W: Floats) -> Floats:
+    """(k,) those of W (d, d_z), or of all heads of W (H, d, d_z) together, descending."""
+    s = np.linalg.svd(W, compute_uv=False)
+    return np.asarray(s if W.ndim == 2 else -np.sort(-s.ravel()), dtype=np.float64)
+
+
 def effective_rank(s: Floats) -> float:
     """exp of the entropy of s / sum(s) (Roy & Vetterli 2007): 1 for rank one, r for r equal values."""
     total = float(s.sum())
@@ -78,9 +84,10 @@ def direction_errors(s: Floats, error: float, square: bool = True) -> Floats:
 
 
 def attention(problem: Problem, W: Floats) -> Floats:
-    """(n, T) softmax of x_il' W z_i over the tokens that exist; 0 on padding."""
+    """(n, T) softmax of x_il' W z_i over the tokens that exist, of several heads each row's own W; 0 on padding."""
     W = np.diag(W) if W.ndim == 1 else W
-    logits = np.einsum("itd,id->it", problem.X, problem.z @ W.T)
+    seen = problem.z @ W.T if W.ndim == 2 else (W[problem.head] @ problem.z[:, :, None])[:, :, 0]
+    logits = np.einsum("itd,id->it", problem.X, seen)
     logits = np.where(problem.mask, logits, -np.inf)
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -11,15 +11,17 @@ from marginflow.arrays import Floats, frozen
 from marginflow.diagnostics.alignment import alignment, distance_to_spaces, shared_spaces, subspace_angle
 from marginflow.diagnostics.balance import balance, relative_drift
 from marginflow.diagnostics.kkt import direct_residual, run_residual
-from marginflow.diagnostics.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, weights_in
+from marginflow.diagnostics.ratio import DIAGONAL_NORMS, MATRIX_NORMS, certify_weights, least_margin, weights_in
 from marginflow.diagnostics.spectrum import (
     attention_entropy,
     direction_errors,
     dual_spectrum,
     effective_rank,
+    singular_values,
     stable_rank,
 )
 from marginflow.errors import InputError
+from marginflow.model.parameterization import Arrays
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, grid
 from marginflow.svm.proof.svm_status import SvmStatus
@@ -110,6 +112,10 @@ def diagnose(path: Trajectory, solutions: Sequence[Solution] = ()) -> Table:
         singular_values (S, k), resolved (S, k): 1 where the direction is known; effective_rank, stable_rank.
         rho (S, k): singular values of the force over the largest, the growth powers [5.2].
         attention_entropy: mean over samples, in nats.
+    Where the least loss keeps several tokens of a row, R, residuals and what is beside a solution are about W less its
+    finite part (theory 10), with free multipliers on the equalities.
+    Of several heads norms, R, residuals, singular values and rho are those of the block-diagonal W and G; defects,
+    drifts and angles those of the worst head.
     With each solution: value_ratio_<norm>, N(W)/m_min over the certified value; cos_<norm>, distance_<norm>
     and angle_<norm> (between the leading singular spaces) where the solution is unique, nan else;
     face_<norm>: the share of W outside the spaces that hold every optimum (nuclear norm).
@@ -148,7 +154,7 @@ def _basic(path: Trajectory, i: int) -> dict[str, Any]:
 
 
 def _certificate(seen: Snapshot, names: Sequence[str]) -> tuple[dict[str, Any], str]:
-    W, margin, constraints = seen.W, seen.margin, seen.constraints
+    W, margin, constraints = seen.separating, seen.margin, seen.constraints
     row: dict[str, Any] = {}
     note = ""
     for name in names:
@@ -157,13 +163,13 @@ def _certificate(seen: Snapshot, names: Sequence[str]) -> tuple[dict[str, Any], 
         row[name] = norm.value(weights_in(norm, W)) / margin if margin > 0 else math.nan
         row[f"R_{name}"], row[f"duality_{name}"] = found.value, found.duality
         row["slack"], note = found.slack, found.reason
-    raw = -seen.f[constraints.sample, constraints.token]
+    raw = -seen.f[constraints.sample, constraints.token][~constraints.equal]
     row["negative_weights"] = float((raw < 0).sum())
     return row, note
 
 
 def _residuals(seen: Snapshot, norm: str) -> dict[str, Any]:
-    direct = direct_residual(seen.W, seen.dual, seen.constraints, norm)
+    direct = direct_residual(seen.separating, seen.dual, seen.constraints, norm)
     factored = run_residual(seen)
     return {
         "epsilon": factored.epsilon,
@@ -174,35 +180,37 @@ def _residuals(seen: Snapshot, norm: str) -> dict[str, Any]:
 
 
 def _structure(seen: Snapshot, path: Trajectory) -> dict[str, Any]:
-    W, G, p, start = seen.W, seen.force_matrix, seen.arrays, path.parameters(0)
-    s: Floats = np.asarray(np.linalg.svd(W, compute_uv=False), dtype=np.float64)
+    W, G, heads, start = seen.W, seen.force_matrix, seen.per_head, path.at(0).per_head
+    s = singular_values(W)
     error = path.rtol * float(s.max(initial=0.0))
-    known = direction_errors(s, error, square=W.shape[0] == W.shape[1]) < RESOLVED_ANGLE
+    known = direction_errors(s, error, square=W.shape[-2] == W.shape[-1]) < RESOLVED_ANGLE
+    pulled = singular_values(G)
     row: dict[str, Any] = {
         "singular_values": s,
         "resolved": known.astype(np.float64),
         "effective_rank": effective_rank(s),
         "stable_rank": stable_rank(s),
-        "rho": dual_spectrum(G).rho,
+        "rho": pulled / pulled[0] if pulled[0] > 0 else pulled,
         "conserved_drift": math.nan,
         "balance": math.nan,
         "alignment_force": shared_spaces(W, G),
         "alignment_inner": math.nan,
         "alignment_rates": math.nan,
     }
-    if list(p) in (["K", "Q"], ["k", "q"]):
-        (K, Q), (K0, Q0) = p.values(), start.values()
-        row["conserved_drift"] = relative_drift((K0, Q0), (K, Q))
-        row["balance"] = balance(K, Q)
-        if K.ndim == 2:
-            found = alignment(K, Q, G)
-            row["alignment_inner"], row["alignment_rates"] = found.inner, found.rates
+    if list(heads[0]) in (["K", "Q"], ["k", "q"]):
+        now, first = ([_pair(one) for one in each] for each in (heads, start))
+        row["conserved_drift"] = max(relative_drift(a, b) for a, b in zip(first, now, strict=True))
+        row["balance"] = balance(*seen.arrays.values())
+        if now[0][0].ndim == 2:
+            found = [alignment(K, Q, g) for (K, Q), g in zip(now, _blocks(G), strict=True)]
+            row["alignment_inner"] = max(one.inner for one in found)
+            row["alignment_rates"] = max(one.rates for one in found)
     return row
 
 
 def _compared(seen: Snapshot, solution: Solution) -> dict[str, Any]:
-    name, norm, W = solution.norm.name, solution.norm, seen.W
-    margin = float(solution.constraints.margins(W).min(initial=math.inf))
+    name, norm, W = solution.norm.name, solution.norm, seen.separating
+    margin = least_margin(solution.constraints, W)
     out = dict.fromkeys((f"value_ratio_{name}", f"cos_{name}", f"distance_{name}", f"angle_{name}"), math.nan)
     if margin > 0:
         out[f"value_ratio_{name}"] = norm.value(weights_in(norm, W)) / margin / solution.value
@@ -212,25 +220,46 @@ def _compared(seen: Snapshot, solution: Solution) -> dict[str, Any]:
         if margin > 0:
             out[f"distance_{name}"] = float(np.linalg.norm(W / margin - solution.W)) / best
         if solution.rank is not None:
-            left, _, right = np.linalg.svd(W)
-            best_left, _, best_right = np.linalg.svd(solution.W)
-            r = solution.rank
-            out[f"angle_{name}"] = max(
-                subspace_angle(best_left[:, :r], left[:, :r]),
-                subspace_angle(best_right[:r].T, right[:r].T),
-            )
+            parts = solution.parts or (solution,)
+            out[f"angle_{name}"] = max(_angle(w, part) for w, part in zip(_blocks(W), parts, strict=True))
     if name == "nuclear":
-        face = dual_spectrum(solution.constraints.adjoint(solution.dual))
-        r = face.support
-        out["face_nuclear"] = distance_to_spaces(W, face.left[:, :r], face.right[:, :r])
+        size = float(np.linalg.norm(W))
+        off = [_off_face(w, part) for w, part in zip(_blocks(W), solution.parts or (solution,), strict=True)]
+        out["face_nuclear"] = math.hypot(*off) / size if size else 0.0
     return out
+
+
+def _pair(arrays: Arrays) -> tuple[Floats, Floats]:
+    first, second = arrays.values()
+    return first, second
+
+
+def _blocks(W: Floats) -> Floats:
+    """(H, d, d_z) of one head too."""
+    return W if W.ndim == 3 else W[None]
+
+
+def _angle(W: Floats, solution: Solution) -> float:
+    """The larger angle between the leading singular spaces of one head's W and those of its optimum."""
+    left, _, right = np.linalg.svd(W)
+    best_left, _, best_right = np.linalg.svd(solution.W)
+    r = solution.rank
+    return max(subspace_angle(best_left[:, :r], left[:, :r]), subspace_angle(best_right[:r].T, right[:r].T))
+
+
+def _off_face(W: Floats, solution: Solution) -> float:
+    """|.|_F of what one head's W has outside the spaces that hold every optimum."""
+    face = dual_spectrum(solution.constraints.adjoint(solution.dual))
+    r = face.support
+    return distance_to_spaces(W, face.left[:, :r], face.right[:, :r]) * float(np.linalg.norm(W))
 
 
 def _fits(path: Trajectory, solution: Solution) -> None:
     if solution.status is not SvmStatus.optimal:
         raise InputError(f"solution: got status {solution.status.name}; expected an optimal one")
-    if solution.W.shape != (path.problem.d, path.problem.d_z):
-        raise InputError(f"solution: got W of shape {solution.W.shape}; expected {(path.problem.d, path.problem.d_z)}")
+    shape = path.at(0).W.shape
+    if solution.W.shape != shape:
+        raise InputError(f"solution: got W of shape {solution.W.shape}; expected {shape}")
 
 
 def _short(value: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.diagnostics.late_law import late_law
+from marginflow.diagnostics.spectrum import singular_values
 from marginflow.errors import InputError
 from marginflow.figures.style import WIDTH, drawing, label_of, log_plot, log_scales, look_of
 from marginflow.norms import parse_norm
@@ -106,7 +107,7 @@ def spectrum(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     rank = None if own is None else own.rank
     axes = figure.subplots()
     good = np.flatnonzero(run.path.margin > 0)
-    s = np.array([np.linalg.svd(run.path.W(int(i)), compute_uv=False) for i in good])
+    s = np.array([singular_values(run.path.W(int(i))) for i in good])
     s /= run.path.margin[good][:, None]
     for j in range(s.shape[1]):
         on = rank is None or j < rank

@@ -7,6 +7,7 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.point import Point
 from marginflow.flow.rosenbrock import Step
+from marginflow.model.logit_map import Tokens
 from marginflow.model.objective import Objective
 
 
@@ -22,6 +23,9 @@ MANY_ACTIVE: Final = 1500
 
 PATIENCE: Final = 400
 """Steps after which a small lead no longer means that nothing is stiff."""
+
+STIFF_FACE: Final = 2.0
+"""Lead out of a face of several tokens from which steps are implicit."""
 
 LANDING: Final = 1e-6
 """How far past the margin asked for a run may end, relative."""
@@ -80,9 +84,9 @@ def switch_guard(at: Point, new: Point, scores: Floats) -> Floats:
     return np.asarray(np.minimum(out, part.min(axis=1)))
 
 
-def clip_to_margin(at: Point, new: Point, margin: float) -> Floats:
+def clip_to_margin(objective: Objective, at: Point, new: Point, margin: float) -> Floats:
     """(B,) 1 where no step leads from below `margin` past it, else the part after which, on a line, the lead is it."""
-    before, after = at.force.gap.min(axis=1), new.force.gap.min(axis=1)
+    before, after = (objective.lead(end.s, end.force) for end in (at, new))
     past = (before < margin) & (after > margin * (1.0 + LANDING))
     part = (margin * (1.0 + LANDING / 2.0) - before) / (after - before)
     return np.asarray(np.where(past, np.clip(part, 1e-3, 0.999), 1.0))
@@ -119,7 +123,7 @@ def loss_rises(objective: Objective, at: Point, new: Point, ds: Floats) -> Bools
     return np.asarray(uphill & (rise > LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)))
 
 
-def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
+def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
 
     Stiffness grows with the lead; the limits were found by timing (docs/flow.md). A run that has a small lead after
@@ -127,6 +131,9 @@ def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     itself, so that it does in a batch what it does alone.
     """
     lead = at.force.gap.min(axis=1)
+    if objective.lead_of is not None:
+        # What balances inside a face is stiff as soon as the tokens outside are left behind.
+        return np.asarray(objective.lead(at.s, at.force) < STIFF_FACE)
     out = (lead < 20.0) & (steps < PATIENCE)
     if at.ds[0].size > MANY_ACTIVE:
         many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE
@@ -134,16 +141,38 @@ def explicit_pays(at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
     return np.asarray(out)
 
 
-def active_tokens(at: Point, h: Floats, rtol: float) -> Ints | None:
-    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all."""
+def active_tokens(at: Point, h: Floats, rtol: float, tokens: Tokens) -> Ints | None:
+    """(B, A) the flat indices of the tokens whose row of the Jacobian can matter in the next step; None for all.
+
+    Of several heads, as many of each, one head after the other, -1 where a head has no more.
+    """
     size = at.ds[0].size
+    if tokens.by_head:
+        chosen = acts(at, h, rtol)
+        parts = [_of_head(chosen[:, places], places) for places in tokens.places]
+        longest = max(part.shape[1] for part in parts)
+        fill = [np.full((len(h), longest - part.shape[1]), -1) for part in parts]
+        return np.concatenate([a for pair in zip(parts, fill, strict=True) for a in pair], axis=1)
     if size <= 32:
         return None
     chosen = acts(at, h, rtol)
     most = int(chosen.sum(axis=1).max())
     if most == 0 or 2 * most > size:
         return None
-    # The longest list decides the width; shorter ones are filled up with any other tokens.
+    return _first(chosen, most)
+
+
+def _of_head(chosen: Bools, places: Ints) -> Ints:
+    """(B, A) those of the `places` of one head that are `chosen` (B, N); all where that is no more work."""
+    B, size = chosen.shape
+    most = int(chosen.sum(axis=1).max())
+    if size <= 32 or most == 0 or 2 * most > size:
+        return np.broadcast_to(places, (B, size))
+    return np.asarray(places[_first(chosen, most)])
+
+
+def _first(chosen: Bools, most: int) -> Ints:
+    """(B, most) the indices of the `chosen` (B, N), ascending; shorter lists are filled up with any others."""
     out = np.argpartition(~chosen, most - 1, axis=1)[:, :most]
     out.sort(axis=1)
     return np.asarray(out)

@@ -10,9 +10,12 @@ from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.flow.loop import run
 from marginflow.flow.neighbours import CLEAR, settled
+from marginflow.flow.onto_face import run_onto_face
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
 from marginflow.losses import AbstractLoss, parse_loss
+from marginflow.model.face_limit import FaceLimit, face_limit
+from marginflow.model.heads import draw, map_of, sized, start
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
@@ -120,10 +123,12 @@ def integrate_many(
     kind = parse_parameterization(parameterization)
     many = isinstance(problem, list | tuple)
     given = [as_problem(p) for p in (problem if isinstance(problem, list | tuple) else [problem])]
+    for p in given:
+        loss.check(p)
     count = _count(given, many, seeds, inits)
     numbers = _seeds(seeds, count, inits is not None)
     problems = given if many else given * count
-    models = [kind.sized(p.d, p.d_z, None if inits is None else inits[i]) for i, p in enumerate(problems)]
+    models = [sized(kind, p, None if inits is None else inits[i]) for i, p in enumerate(problems)]
     judges: dict[tuple[int, AbstractParameterization], Judge] = {}
     for p, model in zip(problems, models, strict=True):
         judges.setdefault((id(p), model), Judge(p, model, loss))
@@ -131,12 +136,12 @@ def integrate_many(
     for i, p in enumerate(problems):
         rng = np.random.default_rng(numbers[i])
         model = models[i]
-        arrays = model.draw(p.d, p.d_z, rng, scale) if inits is None else inits[i]
-        starts.append(model.map(p.d, p.d_z).pack(model.start(arrays, p.d, p.d_z)))
+        arrays = draw(model, p, rng, scale) if inits is None else inits[i]
+        starts.append(map_of(model, p).pack(start(model, p, arrays)))
     settings = Settings(until_margin, rtol, max_steps)
     out: dict[int, Trajectory] = {}
     stopped = False
-    for group in runs_of_one_shape(problems, models):
+    for group in _groups(problems, models, loss):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
         objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
@@ -144,7 +149,8 @@ def integrate_many(
         records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
             record.add(state, b)
-        stopped = stopped or _run(objective, state, settings, records, progress, until, keep_partial)
+        limit = face_limit(members[0], loss)
+        stopped = stopped or _run(objective, state, settings, records, progress, until, keep_partial, limit)
         for i, record in zip(group, records, strict=True):
             record.ended = record.ended or Ended.interrupted
             snapshots = record.snapshots()
@@ -192,6 +198,8 @@ def resume(
         InputError: an option that cannot be used, or no such snapshot.
     """
     _check(until_margin, until, path.rtol, max_steps, path.scale)
+    if path.limit is not None:
+        raise InputError("resume: got a run onto faces of several tokens; expected one that ends on a token a row")
     if path.restart is None:
         raise InputError(f"resume: got a run made by {path.method.label!r}; expected one that `integrate` made")
     if not -len(path) <= snapshot < len(path):
@@ -235,10 +243,15 @@ def _run(
     progress: Callable[[Progress], None] | None,
     until: Until,
     keep_partial: bool,
+    limit: FaceLimit | None = None,
 ) -> bool:
-    """Run the batch; whether it was interrupted and what it holds is to be kept."""
+    """Run the batch, towards `limit` if there is one; whether it was interrupted and what it holds is to be kept."""
     try:
-        run(objective, state, settings, records, progress, until == "verdict")
+        if limit is None:
+            run(objective, state, settings, records, progress, until == "verdict")
+        else:
+            model = records[0].judge.parameterization
+            run_onto_face(limit, model, objective, state, settings, records, progress, until == "verdict")
     except KeyboardInterrupt:
         if not keep_partial:
             raise
@@ -256,6 +269,9 @@ def _verdict(
     judge = record.judge
     try:
         objective = Objective.of([problem], judge.parameterization, judge.loss)
+        limit = face_limit(problem, judge.loss)
+        if limit is not None:
+            objective = replace(objective, lead_of=limit.lead)
         said = judge(snapshots, record.ended)
         known = settled(said, objective, record, settings, runs_beside)
     except KeyboardInterrupt:
@@ -266,6 +282,19 @@ def _verdict(
     if record.ended is Ended.verdict and known.status is FlowStatus.undecided:
         record.ended = Ended.border
     return known
+
+
+def _groups(
+    problems: Sequence[Problem], models: Sequence[AbstractParameterization], loss: AbstractLoss
+) -> list[list[int]]:
+    """The runs that step together: of one shape, and on one problem where its loss has faces of several tokens."""
+    out: list[list[int]] = []
+    for group in runs_of_one_shape(problems, models):
+        apart: dict[int, list[int]] = {}
+        for i in group:
+            apart.setdefault(0 if face_limit(problems[i], loss) is None else id(problems[i]), []).append(i)
+        out += apart.values()
+    return out
 
 
 def _count(problems: Sequence[Problem], many: bool, seeds: Sequence[int] | None, inits: Sequence[Any] | None) -> int:

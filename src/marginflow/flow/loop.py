@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from marginflow.arrays import Bools
+from marginflow.arrays import Bools, Floats
 from marginflow.flow.control import explicit_pays
 from marginflow.flow.endings import Stationarity, endings
 from marginflow.flow.record import Record, next_level
@@ -23,16 +23,20 @@ def run(
     records: list[Record],
     progress: Callable[[Progress], None] | None = None,
     until_verdict: bool = False,
+    barrier: Floats | None = None,
 ) -> None:
     """Integrate every run of the batch to its end, adding snapshots to its record.
 
-    With `until_verdict` a run also stops at the first snapshot whose verdict is certain. A KeyboardInterrupt goes on
-    to the caller; the records of the runs that have no end then hold where they were, as interrupted.
+    With `until_verdict` a run also stops at the first snapshot whose verdict is certain. `barrier` (B,) is the log
+    excess below which errors no longer matter, that of the records where None. A KeyboardInterrupt goes on to the
+    caller; the records of the runs that have no end then hold where they were, as interrupted.
     """
     ids = np.arange(len(records))
-    level = np.array([next_level(float(g)) for g in state.at.force.gap.min(axis=1)])
+    level = np.array([next_level(float(g)) for g in objective.lead(state.at.s, state.at.force)])
     stationarity = Stationarity(objective, state)
-    sensitivity = Sensitivity.at(objective, state, np.array([record.log_barrier for record in records]))
+    if barrier is None:
+        barrier = np.array([record.log_barrier for record in records])
+    sensitivity = Sensitivity.at(objective, state, barrier)
     loops = 0
     try:
         while len(ids):
@@ -40,7 +44,7 @@ def run(
             state, accepted = advance(objective, state, settings)
             sensitivity = sensitivity.after(objective, before, state, accepted, settings.rtol)
             loops += 1
-            reach = state.at.force.gap.min(axis=1)
+            reach = objective.lead(state.at.s, state.at.force)
             switched = (state.at.force.top != before.at.force.top).any(axis=1)
             over = endings(objective, state, reach, settings, stationarity.reached(state))
             for b in map(int, np.flatnonzero(state.landing & ~before.landing)):
@@ -71,7 +75,7 @@ def run(
 
 def advance(objective: Objective, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
-    cheap = explicit_pays(state.at, state.h, state.steps, settings.rtol)
+    cheap = explicit_pays(objective, state.at, state.h, state.steps, settings.rtol)
     if cheap.all() or not cheap.any():
         return _advance(objective, state, settings, bool(cheap[0]))
     parts = [

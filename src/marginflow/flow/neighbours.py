@@ -111,12 +111,13 @@ def settled(
     barrier: there the question is whether the start decides the tokens of the first time that all lead by `CLEAR`.
     Without `runs_beside` a run that needs the second look is undecided.
     """
-    if verdict.status is FlowStatus.undecided:
+    if verdict.status is FlowStatus.undecided or verdict.proof == "convex":
         return verdict
     restart, why = record.restart(), None
     drift, most = float(restart.drift[-1]), min(max(LEAST_DRIFT, DRIFT * settings.rtol), 0.5)
     trapped = verdict.status is FlowStatus.trapped
-    growth = record.early_growth if trapped else record.growth
+    face = verdict.proof == "face"
+    growth = record.early_growth if trapped or face else record.growth
     if drift > most:
         why = (
             f"the conserved quantity has drifted by {drift:.3g} of the parameters, more than {most:.2g}: "
@@ -126,7 +127,7 @@ def settled(
         why = "the run was interrupted before starts beside its own could tell whether it is the flow from its start"
     elif growth * settings.rtol > SENSITIVE:
         steps = 2 * int(record.snapshots().steps[-1]) + 100
-        goal = _Clear() if trapped else _Barrier(record.log_barrier)
+        goal = _Clear() if trapped or face else _Barrier(record.log_barrier)
         why = border_of_a_basin(objective, restart.start, goal, settings.rtol, steps)
     return verdict if why is None else replace(verdict, status=FlowStatus.undecided, reason=why, proof="")
 
@@ -212,6 +213,7 @@ def _note(
     speed = (excess[0] - excess[1]) / max(end - start, 1e-300)
     if speed < events.slowest[0]:
         events.slowest = (speed, excess[1])
-    part = goal.reached(excess, (float(old.gap[b].min()), float(new.gap[b].min())))
+    leads = [float(objective.lead(end.at.s, end.at.force)[b]) for end in (before, state)]
+    part = goal.reached(excess, (leads[0], leads[1]))
     if part is not None:
         events.reached = (start + part * (end - start), RESOLVED_STEP * (end - start))

@@ -16,7 +16,7 @@ class Point:
         theta: (B, ...) parameters.
         s: logits (B, n, T), their own state.
         force: the force at `s`.
-        G: its pull on the weights.
+        G: its pull on the weights, with that of the multipliers of held margins.
         dtheta, ds: d theta/d tau and (B, n, T) ds/d tau.
     """
 
@@ -32,5 +32,7 @@ def point(objective: Objective, theta: Floats, s: Logits) -> Point:
     """Evaluate force and rates at (theta, s)."""
     at = objective.force(s)
     G = objective.tokens.adjoint(at.f)
+    if objective.held is not None:
+        G = G + objective.held.pull(objective.held.multipliers(objective.map, theta, G))
     dtheta = objective.map.vjp(theta, G)
     return Point(theta, s, at, G, dtheta, objective.tokens.logits(objective.map.jvp(theta, dtheta)))

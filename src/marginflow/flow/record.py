@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from marginflow.arrays import Floats
+from marginflow.flow.point import Point
 from marginflow.flow.state import State
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.judge import Judge
@@ -33,6 +34,7 @@ class Record:
         self.tau = -1.0
         self.ended: Ended | None = None
         self.growth = self.early_growth = np.inf
+        self.seen_as: Callable[[Point, int], tuple[Floats, Floats, Floats, Floats]] = _as_it_is
 
     @property
     def log_barrier(self) -> float:
@@ -54,16 +56,7 @@ class Record:
         at = state.at
         self.tau = float(state.tau[b])
         self.start = state.start[b]
-        self.seen.append(
-            (
-                at.theta[b].copy(),
-                at.s.high[b].copy(),
-                at.s.low[b].copy(),
-                at.force.f[b].copy(),
-                state.log_time[b],
-                state.steps[b],
-            )
-        )
+        self.seen.append((*self.seen_as(at, b), state.log_time[b], state.steps[b]))
         self.kept.append(
             (
                 state.tau[b],
@@ -82,6 +75,11 @@ class Record:
     def restart(self) -> Restart:
         """What the integrator needs to go on from any of them."""
         return _stacked(Restart, self.kept, start=self.start)
+
+
+def _as_it_is(at: Point, b: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Parameters, logits and force of run `b`."""
+    return at.theta[b].copy(), at.s.high[b].copy(), at.s.low[b].copy(), at.force.f[b].copy()
 
 
 def _stacked(kind: Callable[..., _T], rows: list[tuple[Any, ...]], **more: Any) -> _T:

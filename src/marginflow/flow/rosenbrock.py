@@ -160,23 +160,43 @@ class _Solver:
         self.a = a
         self.resolvent: AbstractResolvent = self.map.resolvent(at.theta, at.dtheta, at.G, a)
         B = len(a)
-        per_run = at.ds[0].size
+        n, T = at.ds.shape[1:]
         # Flat indices into (B, n, T) arrays; None for all.
-        self.places = None if active is None else active + per_run * np.arange(B)[:, None]
+        self.places = None if active is None else active + n * T * np.arange(B)[:, None]
+        self.real = None if active is None or not self.tokens.by_head or (active >= 0).all() else active >= 0
         x, z = self.tokens.gather(active)
+        held = self.held = objective.held
+        if held is not None:
+            x, z = (_beside(v, w) for v, w in ((x, held.a), (z, held.z)))
         M = self.resolvent.kernel(x, z)
-        size = M.shape[1]
+        size = M.shape[1] - (0 if held is None else len(held))
         f, p, slope_gradient = (self._take(v) for v in (at.force.f, at.force.p, at.force.slope_gradient))
         index = np.broadcast_to(np.arange(size), f.shape) if active is None else active
-        sample = index // at.ds.shape[2] + at.ds.shape[1] * np.arange(B)[:, None]
-        system = jacobian_product(f, p, p + slope_gradient, sample, np.broadcast_to(M, (B, size, size)))
+        sample = index // T + n * np.arange(B)[:, None]
+        if self.real is not None:
+            sample = np.where(self.real, sample, n * B)
+        outputs, output = at.force.outputs, None
+        if outputs is not None:
+            output = outputs.of_row[index // T] + outputs.m * np.arange(B)[:, None]
+        M = np.broadcast_to(M, (B, *M.shape[1:]))
+        system = jacobian_product(f, p, slope_gradient, sample, M[:, :size], output)
         np.negative(system, out=system)
-        system.reshape(B, -1)[:, :: size + 1] += 1.0
+        if held is None:
+            system.reshape(B, -1)[:, :: size + 1] += 1.0
+        else:
+            # Multipliers nu of the held margins: u = J_f ds + nu, and their rows say that these margins stand still.
+            system[:, np.arange(size), np.arange(size)] += 1.0
+            scale = np.abs(M[:, size:, size:]).max(axis=(1, 2), keepdims=True)
+            self.scale = 1.0 / np.maximum(scale[:, 0], 1e-300)
+            system = np.concatenate([system, M[:, size:] * self.scale[:, None]], axis=1)
         # LAPACK reads the transposes, which are Fortran arrays already; solving with trans=1 undoes that.
         self.factors = [dgetrf(matrix.T, overwrite_a=True)[:2] for matrix in system]
 
     def _take(self, v: Floats) -> Floats:
-        return v.reshape(len(v), -1) if self.places is None else v.take(self.places)
+        if self.places is None:
+            return v.reshape(len(v), -1)
+        out = v.take(self.places)
+        return out if self.real is None else np.where(self.real, out, 0.0)
 
     def solve(self, right_theta: Floats, right_s: Floats) -> tuple[Floats, Floats]:
         tokens, at = self.tokens, self.at
@@ -186,13 +206,28 @@ class _Solver:
         weights = weights - self.map.jvp(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
         r = right_s / column + tokens.logits(weights)
         right = self._take(at.force.jvp(r))
+        if self.held is not None:
+            right = np.concatenate([right, -self.held.along(weights) * self.scale], axis=1)
         solved = np.empty_like(right)
         for b, lu in enumerate(self.factors):
             solved[b] = dgetrs(*lu, right[b], trans=1)[0]
+        tokens_only = right.shape[1] - (0 if self.held is None else len(self.held))
+        solved, multipliers = solved[:, :tokens_only], solved[:, tokens_only:]
         if self.places is None:
             u = solved.reshape(r.shape)
         else:
             u = np.zeros_like(r)
-            u.reshape(-1)[self.places] = solved
-        extra = self.resolvent.solve(self.map.vjp(at.theta, tokens.adjoint(u)))
+            if self.real is None:
+                u.reshape(-1)[self.places] = solved
+            else:
+                u.reshape(-1)[self.places[self.real]] = solved[self.real]
+        pulled = tokens.adjoint(u)
+        if self.held is not None:
+            pulled = np.asarray(pulled + self.held.pull(multipliers))
+        extra = self.resolvent.solve(self.map.vjp(at.theta, pulled))
         return free + extra, r + tokens.logits(self.resolvent.predicted_jvp(extra))
+
+
+def _beside(v: Floats, more: Floats) -> Floats:
+    """`v` (B, A, d) with the rows of `more` (r, d) after its own, in every run."""
+    return np.concatenate([v, np.broadcast_to(more, (len(v), *more.shape))], axis=1)

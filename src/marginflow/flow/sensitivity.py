@@ -56,7 +56,7 @@ class Sensitivity:
         out = self
         moving = accepted & ~self.crossed & self.known
         if moving.any():
-            known = self.known & (explicit_pays(before.at, before.h, before.steps, rtol) | ~moving)
+            known = self.known & (explicit_pays(objective, before.at, before.h, before.steps, rtol) | ~moving)
             carried = moving & known
             error, growth = self.error, self.growth
             if carried.any():
@@ -94,6 +94,10 @@ def _carried(objective: Objective, at: Point, h: Floats, error: Floats) -> tuple
     rate = _velocity_error(objective, at, error)
     grown = _norm(rate) / np.maximum(_norm(at.dtheta), 1e-300)
     moved = error + h.reshape(flat) * rate
+    if objective.lead_of is not None:
+        # Balance inside a face is restored faster than a step: an error that would turn round has died out.
+        turned = (moved * error).reshape(len(error), -1).sum(axis=1) < 0.0
+        moved = np.where(turned.reshape(flat), error, moved)
     # An error e in the direction of growth at the rate r becomes (1 + h r) e here, and e^(h r) e along the flow.
     factor = _norm(moved) / np.maximum(_norm(error), 1e-300)
     factor = np.maximum(factor, 1.0)

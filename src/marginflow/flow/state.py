@@ -10,6 +10,7 @@ from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.point import Point, point
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
+from marginflow.model.outputs import Outputs
 from marginflow.trajectory.restart import Restart
 from marginflow.trajectory.snapshots import Snapshots
 
@@ -122,9 +123,11 @@ def select(state: _T, keep: Bools) -> _T:
 
 
 def map_arrays(function: Callable[..., Any], first: Any, *rest: Any) -> Any:
-    """Apply `function` to every array of (nested) dataclasses of one type."""
+    """Apply `function` to every array of (nested) dataclasses of one type; what all runs share stays as it is."""
     if isinstance(first, np.ndarray):
         return function(first, *rest)
+    if first is None or isinstance(first, Outputs):
+        return first
     parts = {
         f.name: map_arrays(function, getattr(first, f.name), *(getattr(r, f.name) for r in rest)) for f in fields(first)
     }

@@ -73,7 +73,7 @@ def try_step(objective: Objective, state: State, rtol: float, explicit: bool) ->
     else:
         if state.after_rejection.any():
             h = np.where(state.after_rejection, activation(at, state.psi, state.psi_rate, h), h)
-        tried = step(objective, at, h, active_tokens(at, h, rtol))
+        tried = step(objective, at, h, active_tokens(at, h, rtol, objective.tokens))
     new = _resolved(objective, point(objective, tried.theta, at.s.moved(tried.ds).rebased()), rtol)
     psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
     middle = -objective.force(at.s.moved(tried.ds_middle)).log_norm
@@ -91,7 +91,8 @@ def decide(objective: Objective, state: State, trial: Trial, settings: Settings,
     growth = 0.9 * np.maximum(trial.error, 1e-10) ** -0.2
     most = np.where(state.after_rejection & (h == state.h), AFTER_REJECTION, 5.0)
     next_h = h * np.where(within, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
-    part, to_margin = switch_guard(at, new, objective.tokens.scores), clip_to_margin(at, new, settings.until_margin)
+    part = switch_guard(at, new, objective.tokens.scores)
+    to_margin = clip_to_margin(objective, at, new, settings.until_margin)
     past = within & (part == 1.0) & (to_margin < 1.0)
     part = np.where(past, to_margin, part)
     cut = within & (part < 1.0)

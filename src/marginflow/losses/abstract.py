@@ -98,6 +98,14 @@ class AbstractLoss(AbstractOutputLoss):
         """log(-l'(u)) from log u, where `of_log`."""
         raise NotImplementedError(f"{self.word} is not a function of log u")
 
+    def curvature_at(self, log_u: Floats) -> Floats:
+        """-d log(-l') / d log u from log u, where `of_log`."""
+        raise NotImplementedError(f"{self.word} is not a function of log u")
+
+    def value_at(self, log_u: Floats) -> Floats:
+        """l(u) from log u, where `of_log`."""
+        raise NotImplementedError(f"{self.word} is not a function of log u")
+
     def log_gain_at(self, log_best: Floats, log_u: Floats) -> Floats:
         """log(l(u) - l(best)) from log u and log best, where `of_log`."""
         raise NotImplementedError(f"{self.word} is not a function of log u")

@@ -45,6 +45,12 @@ class Log(AbstractLoss):
     def log_slope_at(self, log_u: Floats) -> Floats:
         return -log_u
 
+    def curvature_at(self, log_u: Floats) -> Floats:
+        return np.ones_like(log_u)
+
+    def value_at(self, log_u: Floats) -> Floats:
+        return -log_u
+
     def log_gain_at(self, log_best: Floats, log_u: Floats) -> Floats:
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(log_best - log_u))

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.model.outputs import Outputs
 from marginflow.problem.problem import Problem
 
 
@@ -26,6 +28,9 @@ class Tokens:
         rows: (P, n T, D) the gradient of every logit in the weights: x_il (x) z_i with D = d d_z, or x_il * z_i
             with D = d for diagonal weights; None when it would be too large.
         diagonal: the weights are (B, d), not (B, d, d_z).
+        outputs: which rows add up to which output; None where each has its own.
+        by_head: of several heads, each head's rows with their own `Tokens`; empty for one head. Weights and `adjoint`
+            then have the heads as their second axis.
     """
 
     X: Floats
@@ -34,21 +39,31 @@ class Tokens:
     mask: Bools
     rows: Floats | None
     diagonal: bool
+    outputs: Outputs | None = None
+    by_head: tuple[tuple[Ints, "Tokens"], ...] = ()
 
     @classmethod
     def of(cls, problems: Sequence[Problem], *, diagonal: bool) -> "Tokens":
-        """Stack `problems`, which have one shape."""
+        """Stack `problems`, which have one shape, and the same outputs and heads."""
         X = np.stack([p.X for p in problems])
         Z = np.stack([p.z for p in problems])
-        P, n, T, d = X.shape
-        rows = None
-        if diagonal:
-            rows = (X * Z[:, :, None, :]).reshape(P, n * T, d)
-        elif X.size * Z.shape[2] <= LARGEST_ROWS:
-            rows = (X[..., None] * Z[:, :, None, None, :]).reshape(P, n * T, d * Z.shape[2])
         scores = np.stack([p.scores for p in problems])
         mask = np.stack([p.mask for p in problems])
-        return cls(X, Z, scores, mask, rows, diagonal)
+        first = problems[0]
+        outputs = Outputs.of(first)
+        if first.counts[1] == 1:
+            return cls(X, Z, scores, mask, _rows(X, Z, diagonal), diagonal, outputs)
+        parts = []
+        for h in range(first.counts[1]):
+            own = np.flatnonzero(first.head == h)
+            x, z = X[:, own], Z[:, own]
+            parts.append((own, cls(x, z, scores[:, own], mask[:, own], _rows(x, z, diagonal), diagonal)))
+        return cls(X, Z, scores, mask, None, diagonal, outputs, tuple(parts))
+
+    @classmethod
+    def of_arrays(cls, X: Floats, Z: Floats, scores: Floats, mask: Bools, *, diagonal: bool) -> "Tokens":
+        """One problem of one head, an output a row, that all runs share: `X` (n, T, d), `Z` (n, d_z), (n, T)."""
+        return cls(X[None], Z[None], scores[None], mask[None], _rows(X[None], Z[None], diagonal), diagonal)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,12 +80,19 @@ class Tokens:
         if self.shared:
             return self
         rows = None if self.rows is None else self.rows[runs]
-        return replace(self, X=self.X[runs], Z=self.Z[runs], scores=self.scores[runs], mask=self.mask[runs], rows=rows)
+        by_head = tuple((own, part.keep(runs)) for own, part in self.by_head)
+        X, Z, scores, mask = self.X[runs], self.Z[runs], self.scores[runs], self.mask[runs]
+        return replace(self, X=X, Z=Z, scores=scores, mask=mask, rows=rows, by_head=by_head)
 
     def logits(self, dW: Floats) -> Floats:
-        """(B, n, T) the logits x'dW z of weights (B, d, d_z), or (B, d) for diagonal ones."""
+        """(B, n, T) the logits x'dW z of weights (B, d, d_z), or (B, d) for diagonal ones; (B, H, ...) for heads."""
         B = len(dW)
         n, T = self.shape
+        if self.by_head:
+            out = np.empty((B, n, T))
+            for h, (own, part) in enumerate(self.by_head):
+                out[:, own] = part.logits(dW[:, h])
+            return out
         if self.rows is not None:
             flat = dW.reshape(B, -1)
             if self.shared:
@@ -80,8 +102,10 @@ class Tokens:
         return (self.X @ seen[..., None])[..., 0]
 
     def adjoint(self, f: Floats) -> Floats:
-        """The adjoint: sum_il f_il x_il z_i' of `f` (B, n, T)."""
+        """The adjoint: sum_il f_il x_il z_i' of `f` (B, n, T), shaped as the weights."""
         B = len(f)
+        if self.by_head:
+            return np.stack([part.adjoint(f[:, own]) for own, part in self.by_head], axis=1)
         shape = (B, self.X.shape[3]) if self.diagonal else (B, self.X.shape[3], self.Z.shape[2])
         if self.rows is not None:
             flat = f.reshape(B, -1)
@@ -92,12 +116,35 @@ class Tokens:
         return mixed.transpose(0, 2, 1) @ self.Z
 
     def gather(self, active: Ints | None) -> tuple[Floats, Floats]:
-        """Tokens (B, A, d) and queries (B, A, d_z) of the flat indices `active` (B, A); all when None."""
+        """Tokens (B, A, d) and queries (B, A, d_z) of the flat indices `active` (B, A); all when None.
+
+        An index of -1 stands for no token, whose features and query are 0.
+        """
         P, n, T, d = self.X.shape
         X = self.X.reshape(P, n * T, d)
         if active is None:
             return X, np.repeat(self.Z, T, axis=1)
         if self.shared:
-            return X[0][active], self.Z[0][active // T]
-        runs = np.arange(P)[:, None]
-        return X[runs, active], self.Z[runs, active // T]
+            x, z = X[0][active], self.Z[0][active // T]
+        else:
+            runs = np.arange(P)[:, None]
+            x, z = X[runs, active], self.Z[runs, active // T]
+        if self.by_head and (active < 0).any():
+            x[active < 0], z[active < 0] = 0.0, 0.0
+        return x, z
+
+    @cached_property
+    def places(self) -> tuple[Ints, ...]:
+        """The flat indices of each head's tokens."""
+        T = self.shape[1]
+        own = [rows for rows, _ in self.by_head] or [np.arange(self.shape[0])]
+        return tuple((rows[:, None] * T + np.arange(T)).ravel() for rows in own)
+
+
+def _rows(X: Floats, Z: Floats, diagonal: bool) -> Floats | None:
+    P, n, T, d = X.shape
+    if diagonal:
+        return np.asarray((X * Z[:, :, None, :]).reshape(P, n * T, d))
+    if X.size * Z.shape[2] <= LARGEST_ROWS:
+        return np.asarray((X[..., None] * Z[:, :, None, None, :]).reshape(P, n * T, d * Z.shape[2]))
+    return None

@@ -1,6 +1,6 @@
 """The mean loss of a batch of runs as a function of their parameters, and the way back (theory 3.2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 from marginflow.arrays import Bools, Floats
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import Force, force, log_excess
+from marginflow.model.heads import map_of
+from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import Logits
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
@@ -23,11 +25,15 @@ class Objective:
         map: from parameters theta (B, ...) to weights.
         tokens: from weights to logits (B, n, T), with scores and mask.
         loss: of each sample's output.
+        held: margins that the flow must not change, where there are such.
+        lead_of: the lead that grows, of logits high and low (B, n, T), where it is not that over all other scores.
     """
 
     map: AbstractParameterMap
     tokens: Tokens
     loss: AbstractLoss
+    held: Held | None = None
+    lead_of: Callable[[Floats, Floats], Floats] | None = None
 
     @classmethod
     def of(
@@ -36,7 +42,7 @@ class Objective:
         """The objective of `problems`, which have one shape: one for each run, or a single one that all share."""
         first = problems[0]
         tokens = Tokens.of(problems, diagonal=parameterization.diagonal)
-        return cls(parameterization.map(first.d, first.d_z), tokens, loss)
+        return cls(map_of(parameterization, first), tokens, loss)
 
     def keep(self, runs: Bools) -> "Objective":
         """That of the runs in `runs` (B,)."""
@@ -46,20 +52,24 @@ class Objective:
         """The logits of parameters (B, ...), from one float64 each."""
         return Logits.of(self.tokens.logits(self.map.weights(theta)), self.tokens.mask)
 
+    def lead(self, s: Logits, force: Force) -> Floats:
+        """(B,) the least lead that a run is followed by: over tokens of other scores, or `lead_of`."""
+        return force.gap.min(axis=1) if self.lead_of is None else self.lead_of(s.high, s.low)
+
     def force(self, s: Logits) -> Force:
         """-dL/ds at the logits `s`: its unit direction and the log of its size."""
-        return force(s, self.tokens.scores, self.loss)
+        return force(s, self.tokens.scores, self.loss, self.tokens.outputs)
 
     def log_excess(self, s: Logits) -> Floats:
         """(B,) log(L - L*)."""
         tokens = self.tokens
         best = np.where(tokens.mask, tokens.scores, -np.inf).argmax(axis=2)
-        return log_excess(s, tokens.scores, best, tokens.mask, self.loss)
+        return log_excess(s, tokens.scores, best, tokens.mask, self.loss, tokens.outputs)
 
 
 def runs_of_one_shape(problems: Sequence[Problem], models: Sequence[AbstractParameterization]) -> list[list[int]]:
-    """The runs whose problems and parameters have one shape, together."""
+    """The runs whose problems and parameters have one shape, and the same outputs and heads, together."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for i, (p, model) in enumerate(zip(problems, models, strict=True)):
-        groups.setdefault((*p.X.shape, p.d_z, model), []).append(i)
+        groups.setdefault((*p.X.shape, p.d_z, p.output.tobytes(), p.head.tobytes(), model), []).append(i)
     return list(groups.values())

@@ -10,6 +10,7 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.losses import EXPONENTIAL, AbstractLoss, parse_loss
+from marginflow.model.heads import draw, sized, start
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import parse_parameterization
@@ -125,16 +126,19 @@ def descend_many(
     count = _count(None if one else len(given), seeds, inits)
     given = given * count if one else given
     numbers = [0] * count if seeds is None else [_whole("seed", x, 0) for x in seeds]
-    _check(iterations, until_margin, scale, batch, min(p.n for p in given))
+    _check(iterations, until_margin, scale, batch, min(p.counts[0] for p in given))
+    several = next((p.counts[1] for p in given if p.counts[1] > 1), 1)
+    if several > 1:
+        raise InputError(f"descend: got a problem of {several} heads; expected one head; `integrate` follows several")
     models, starts = [], []
     for i, p in enumerate(given):
         init = None if inits is None else inits[i]
-        model = kind.sized(p.d, p.d_z, init)
+        model = sized(kind, p, init)
         if rule.matrices:
             _need_matrices(rule.word, model.shapes(p.d, p.d_z))
-        drawn = model.draw(p.d, p.d_z, np.random.default_rng(numbers[i]), scale) if init is None else init
+        drawn = draw(model, p, np.random.default_rng(numbers[i]), scale) if init is None else init
         models.append(model)
-        starts.append(model.start(drawn, p.d, p.d_z))
+        starts.append(start(model, p, drawn))
     out: dict[int, Trajectory] = {}
     for group in runs_of_one_shape(given, models):
         members = [given[i] for i in group]

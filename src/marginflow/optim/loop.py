@@ -111,7 +111,7 @@ class Loop:
         if not self.going.any():
             return
         if self.draws is not None and recipe.batch is not None:
-            here = _of_batch(self._force.of(s, self._drawn(recipe.batch)), objective.tokens.shape[0] / recipe.batch)
+            here = _of_batch(self._force.of(s, self._drawn(recipe.batch)), self._force.outputs / recipe.batch)
         G = objective.tokens.adjoint(here.f)
         pull = Scaled(objective.map.descents(self.arrays, G), here.log_norm)
         seen = pull if recipe.decay is None else recipe.decay.pull(pull, self.arrays)
@@ -202,13 +202,13 @@ class Loop:
         self.going[:] = False
 
     def _drawn(self, size: int) -> Floats:
-        """(T, n, B) the scores of a mini-batch: equal where a sample is not drawn, which then carries no force."""
+        """(T, n, B) the scores of a mini-batch: equal where an output is not drawn, which then carries no force."""
         assert self.draws is not None
-        n = self.objective.tokens.shape[0]
-        chosen = np.zeros((n, len(self.runs)), dtype=bool)
+        count, outputs = self._force.outputs, self.objective.tokens.outputs
+        chosen = np.zeros((count, len(self.runs)), dtype=bool)
         for b, draw in enumerate(self.draws):
-            chosen[draw.choice(n, size, replace=False), b] = True
-        return np.where(chosen, self._force.scores, 0.0)
+            chosen[draw.choice(count, size, replace=False), b] = True
+        return np.where(chosen if outputs is None else chosen[outputs.of_row], self._force.scores, 0.0)
 
 
 def _of_batch(force: Pulled, times: float) -> Pulled:

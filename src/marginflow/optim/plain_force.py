@@ -32,7 +32,9 @@ class PlainForce:
     def __init__(self, objective: Objective) -> None:
         tokens = objective.tokens
         self._loss = objective.loss
-        self._log_n = float(np.log(tokens.shape[0]))
+        self._outputs = tokens.outputs
+        self.outputs = tokens.shape[0] if tokens.outputs is None else tokens.outputs.m
+        self._log_n = float(np.log(self.outputs))
         self._absent = None if tokens.mask.all() else ~tokens.mask.transpose(2, 1, 0)
         self.scores = np.ascontiguousarray(tokens.scores.transpose(2, 1, 0))
 
@@ -46,7 +48,10 @@ class PlainForce:
         p = np.exp(q)
         total = p.sum(axis=0)
         p /= total
-        factor = self._loss.log_slope(top_score + (p * lead).sum(axis=0)) - np.log(total)
+        u = top_score + (p * lead).sum(axis=0)
+        if self._outputs is not None:
+            u = self._outputs.spread(self._outputs.sum(u.T)).T
+        factor = self._loss.log_slope(u) - np.log(total)
         # A tie carries no force whatever its weight.
         still = lead == 0.0
         q[still if self._absent is None else still | self._absent] = -np.inf

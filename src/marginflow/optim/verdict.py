@@ -8,6 +8,7 @@ from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
+from marginflow.model.outputs import Outputs
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.selected import Selected
@@ -30,7 +31,7 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
     """
     s = Logits(snapshots.high, snapshots.low)
     best, mask = problem.optimal[None], problem.mask[None]
-    excess = log_excess(s, problem.scores[None], best, mask, loss)
+    excess = log_excess(s, problem.scores[None], best, mask, loss, Outputs.of(problem))
     last, barrier = float(excess[-1]), log_barrier(problem, loss)
     if last < barrier:
         above = np.flatnonzero(~(excess < barrier))

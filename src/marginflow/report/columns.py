@@ -27,7 +27,7 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     fifth of the time where there are a hundred seeds.
     """
     names = subject.norms_of(path)
-    first = path.parameters(0)
+    first = path.at(0).per_head
     rows = [_row(path.at(int(i)), names, first) for i in at]
     done = {key: np.array([row[key] for row in rows]) for key in rows[0]}
     done["log10_time"] = path.log_time[at] / LN10
@@ -41,7 +41,7 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     return done
 
 
-def _row(seen: Snapshot, names: list[str], first: Arrays) -> dict[str, float]:
+def _row(seen: Snapshot, names: list[str], first: list[Arrays]) -> dict[str, float]:
     """The numbers of one snapshot; all nan where its weights or its force are not finite."""
     keys = [*(f"{kind}_{name}" for kind in ("gap", "norm") for name in names), "epsilon", "delta", "alignment", "drift"]
     W, dual, margin = seen.W, seen.dual, seen.margin
@@ -59,7 +59,7 @@ def _row(seen: Snapshot, names: list[str], first: Arrays) -> dict[str, float]:
         "epsilon": residual.epsilon,
         "delta": residual.delta,
         "alignment": aligned,
-        "drift": _drift(first, seen.arrays),
+        "drift": max(_drift(a, b) for a, b in zip(first, seen.per_head, strict=True)),
     }
 
 

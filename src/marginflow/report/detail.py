@@ -55,7 +55,7 @@ def detail_of(path: Trajectory, subject: Subject, at: Ints, budget: Budget) -> d
 
 def plane_of(path: Trajectory, subject: Subject, at: Ints, budget: Budget) -> dict[str, Any] | None:
     """(S, 2 kept) W z / |W|_F at every snapshot, for problems in the plane."""
-    if subject.problem.d != 2:
+    if subject.problem.d != 2 or subject.problem.counts[1] > 1:
         return None
     if budget.snapshots(len(at), packed_bytes((2 * len(subject.kept),))) < len(at):
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.late_law import POWER_SENTENCE, LateLaw, late_law, spectrum_of
 from marginflow.diagnostics.ratio import comparison, weights_in
+from marginflow.diagnostics.spectrum import singular_values
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.real import PATCH_CORNERS
@@ -116,7 +117,7 @@ def _svm(norm: str, found: Solution, subject: Subject, chosen: np.ndarray[Any, A
         "unique": found.unique,
         "dual": pack(found.dual[chosen] / (found.dual.sum() or 1.0)),
         "margins": pack(found.constraints.margins(found.W)[chosen]),
-        "ray": pack(subject.problem.z[kept] @ found.W.T) if subject.problem.d == 2 else None,
+        "ray": pack(subject.problem.z[kept] @ found.W.T) if subject.problem.d == 2 and not found.parts else None,
     }
     for other in subject.solutions:
         solution = subject.solution(other)
@@ -190,9 +191,9 @@ def _singular(path: Trajectory, at: Ints) -> Floats:
     for i in at:
         W = path.W(i)
         if not np.isfinite(W).all():
-            out.append(np.full(min(SINGULAR_VALUES, *W.shape), math.nan))
+            out.append(np.full(min(SINGULAR_VALUES, min(W.shape[-2:]) * math.prod(W.shape[:-2])), math.nan))
             continue
-        s = np.linalg.svd(W, compute_uv=False)[:SINGULAR_VALUES]
+        s = singular_values(W)[:SINGULAR_VALUES]
         margin = float(path.margin[i])
         if path.margin[-1] > 0:
             s = s / margin if margin > 0 else np.full(len(s), math.nan)
@@ -203,13 +204,15 @@ def _singular(path: Trajectory, at: Ints) -> Floats:
 def _law_data(law: LateLaw | None, own: Solution | None) -> dict[str, Any]:
     if law is None or own is None:
         return {"law": None, "power": None, "power_source": "", "spectrum_power": None, "spectrum_note": ""}
-    support = spectrum_of(own).support
+    support = sum(spectrum_of(part).support for part in own.parts or (own,))
     ambiguous = own.rank is not None and support > own.rank
     return {
         "law": law.text,
         "power": law.power,
         "power_source": law.power_source,
-        "spectrum_power": None if ambiguous or own.rank == min(own.W.shape) else law.off_support,
+        "spectrum_power": None
+        if ambiguous or own.rank == min(own.W.shape[-2:]) * len(own.parts or (own,))
+        else law.off_support,
         "spectrum_note": (
             f"The dual allows {support} directions where the solution found has rank {own.rank}: "
             "no pace is predicted for the others."

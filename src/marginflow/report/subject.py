@@ -9,6 +9,7 @@ import numpy as np
 
 from marginflow.arrays import Ints
 from marginflow.diagnostics.ratio import FLOW_NORMS, comparison
+from marginflow.errors import InputError
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
@@ -111,6 +112,11 @@ def gather(paths: Sequence[Trajectory], progress: Callable[[str], None]) -> list
     subjects = []
     for places in groups.values():
         own = [paths[k] for k in places]
+        if any(path.limit is not None for path in own):
+            raise InputError(
+                "got a run onto faces of several tokens, which pages and figures do not draw; expected runs that end "
+                "on a token a row; marginflow.diagnose has its numbers"
+            )
         # Names are no part of the data: a run saved without them is on the same problem as one saved with them.
         problem = next((path.problem for path in own if path.problem.token_names is not None), own[0].problem)
         solutions = {}
@@ -130,7 +136,7 @@ def _norms(paths: list[Trajectory]) -> list[str]:
 
 def _fingerprint(problem: Problem) -> bytes:
     digest = hashlib.sha256()
-    for array in (problem.X, problem.z, problem.scores, problem.mask):
+    for array in (problem.X, problem.z, problem.scores, problem.mask, problem.output, problem.head):
         digest.update(repr(array.shape).encode())
         # Adding 0 makes -0.0 and 0.0, which are the same number, the same bytes.
         digest.update(np.ascontiguousarray(array + 0.0).tobytes())

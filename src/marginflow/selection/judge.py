@@ -1,14 +1,18 @@
 """What the end of a flow means: a theorem for minimal loss, another for traps (docs/flow.md)."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.losses import AbstractLoss
+from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
+from marginflow.model.heads import map_of, of_head
 from marginflow.model.logits import Logits
+from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
@@ -16,12 +20,15 @@ from marginflow.selection import stability
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
 from marginflow.selection.selected import Selected
-from marginflow.selection.trap import confine, hold
+from marginflow.selection.trap import Confinement, Hold, Part, confine_heads, hold
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 
+
+FACE_LEAD: Final = 19.9
+"""The lead out of a face from which tokens outside weigh e^-20 of those inside: where flow/onto_face.py lands."""
 
 RULE_MARGIN: Final = 1e3
 """The least lead from which the rule is asked: the bounds of `trap` are loose before, and cost a solve."""
@@ -36,12 +43,22 @@ class Judge:
     loss: AbstractLoss
     known: dict[tuple[int, ...], stability.Decision] = field(default_factory=dict)
 
+    @cached_property
+    def heads(self) -> list[tuple[Ints, Problem]]:
+        """The rows of every head, and the problem that they are alone."""
+        if self.problem.counts[1] == 1:
+            return [(np.arange(self.problem.n), self.problem)]
+        return [of_head(self.problem, h) for h in range(self.problem.counts[1])]
+
     def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
         """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
         problem = self.problem
+        limit = face_limit(problem, self.loss)
+        if limit is not None:
+            return self._onto_face(limit, snapshots, ended)
         s = Logits(snapshots.high[-1:], snapshots.low[-1:])
         best, mask = problem.optimal[None], problem.mask[None]
-        excess = float(log_excess(s, problem.scores[None], best, mask, self.loss)[0])
+        excess = float(log_excess(s, problem.scores[None], best, mask, self.loss, Outputs.of(problem))[0])
         barrier = log_barrier(problem, self.loss)
         if excess < barrier:
             return Verdict(
@@ -69,30 +86,59 @@ class Judge:
             )
         return self._of_selection(snapshots, selected, seen)
 
+    def _onto_face(self, limit: FaceLimit, snapshots: Snapshots, ended: Ended | None) -> Verdict:
+        """The least loss keeps several tokens of a row: is attention on its faces, by how much?"""
+        high, low = snapshots.high[-1:], snapshots.low[-1:]
+        lead, excess = float(limit.lead(high, low)[0]), float(limit.log_excess(high, low)[0])
+        if lead < FACE_LEAD:
+            stopped = RUN_ON if ended is None else ended.advice
+            return Verdict(
+                FlowStatus.undecided,
+                f"the least lead out of the faces of the least loss is {lead:.6g}, below the {FACE_LEAD:g} from which "
+                f"the tokens outside weigh nothing; {stopped}",
+                "",
+                excess,
+            )
+        reached = (
+            f"attention is on the faces of the least loss {limit.faces.minimal_loss:.6g} by a lead of {lead:.6g}, with "
+            f"an excess of exp({excess:.6g})"
+        )
+        if self.parameterization.degree == 1:
+            why = "the loss is convex in the weights, so that its flow goes to the infimum from every start"
+            return Verdict(FlowStatus.minimal_loss, f"{reached}; {why}", "convex", excess)
+        why = "no token outside is better, so that the faces attract (theorem in docs/attractors.md 2, for large leads)"
+        return Verdict(FlowStatus.minimal_loss, f"{reached}; {why}", "face", excess)
+
     def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen") -> Verdict:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
-        problem, selected, leads = self.problem, at.tokens, at.logits
-        key = tuple(int(t) for t in selected)
-        if key not in self.known:
-            self.known[key] = stability.decide(problem, self.parameterization.flow_norm, selected)
-        decision = self.known[key]
-        solution = decision.solution
-        if solution is None or solution.status is SvmStatus.infeasible:
-            reason = f"{decision.reason} in samples {_samples(seen.wrong)}, so the selection will be left"
-            return seen.undecided(reason)
-        margins = _margins(leads, selected, solution.constraints)
-        margin = float(margins.min())
-        arrays = self.parameterization.map(problem.d, problem.d_z).unpack(snapshots.theta[-1])
-        log_slope = self.loss.log_slope(at.scores)
-        within = confine(problem, self.parameterization, arrays, solution, selected, log_slope, margins)
-        found = None if within is None else hold(problem, solution, selected, within)
+        selected, leads, several = at.tokens, at.logits, self.problem.counts[1] > 1
+        endless = ~np.isfinite(self._log_slope(at))
+        if endless.any():
+            return seen.undecided(
+                f"the loss of sample {int(np.flatnonzero(endless)[0])} is infinite with all attention on its token, "
+                "so the selection will be left"
+            )
+        decisions = [self._decision(h, selected[rows]) for h, (rows, _) in enumerate(self.heads)]
+        for h, decision in enumerate(decisions):
+            if decision.solution is None or decision.solution.status is SvmStatus.infeasible:
+                whose = f"head {h}: " if several else ""
+                reason = f"{whose}{decision.reason} in samples {_samples(seen.wrong)}, so the selection will be left"
+                return seen.undecided(reason)
+        arrays = map_of(self.parameterization, self.problem).unpack(snapshots.theta[-1])
+        parts = self._parts(at, decisions, arrays)
+        within = confine_heads(self.parameterization, parts)
+        found = None if within is None else _hold(parts, within)
+        solutions = [part.solution for part in parts]
         if within is not None:
-            seen = replace(seen, closeness=within.reach / max(solution.certificate.lower, 1e-300))
+            # Of several heads the one that has the most room.
+            reach = [w.reach / max(s.certificate.lower, 1e-300) for w, s in zip(within, solutions, strict=True)]
+            seen = replace(seen, closeness=max(reach))
         if found is not None and found.holds:
+            beside = "SVM of the selected tokens" if not several else "SVM of the selected tokens in every head"
             return Verdict(
                 FlowStatus.trapped,
-                f"samples {_samples(seen.wrong)} stay on a wrong token: the {solution.norm.name} norm over the least "
-                f"acting margin stays within a factor {seen.closeness:.6g} of the SVM of the selected tokens, and "
+                f"samples {_samples(seen.wrong)} stay on a wrong token: the {solutions[0].norm.name} norm over the "
+                f"least acting margin stays within a factor {seen.closeness:.6g} of the {beside}, and "
                 f"{found.sentence} (theorem in docs/attractors.md, section 2)",
                 "confined",
                 seen.excess,
@@ -101,13 +147,18 @@ class Judge:
                 found.better,
                 seen.closeness,
             )
-        narrow = self.parameterization.too_narrow(problem.d, problem.d_z, solution.rank)
-        if narrow and arrays.keys() == {"K", "Q"}:
-            return self._under_a_cap(arrays, selected, margin, seen)
-        if decision.verdict is stability.Verdict.left:
-            return self._leaving(decision, leads, margin, seen)
-        if decision.verdict is not stability.Verdict.attractor:
-            return seen.undecided(decision.reason)
+        margin = min(float(part.margins.min()) for part in parts)
+        for h, decision in enumerate(decisions):
+            narrow = self.parameterization.too_narrow(self.problem.d, self.problem.d_z, solutions[h].rank)
+            if narrow and arrays.keys() == {"K", "Q"}:
+                if several:
+                    return seen.undecided(f"the width is below the rank of the SVM solution of head {h}")
+                return self._under_a_cap(arrays, selected, margin, seen)
+            if decision.verdict is stability.Verdict.left:
+                return self._leaving(h, decision, leads, margin, seen)
+        for decision in decisions:
+            if decision.verdict is not stability.Verdict.attractor:
+                return seen.undecided(decision.reason)
         certain = (
             _UNKNOWN.format(self.parameterization.word)
             if self.parameterization.norm_bound(arrays) is None
@@ -118,22 +169,45 @@ class Judge:
         )
         return seen.undecided(f"the selected tokens are a possible end, but {certain}; {seen.stopped}")
 
-    def _leaving(self, decision: stability.Decision, leads: Floats, margin: float, seen: "_Seen") -> Verdict:
+    def _decision(self, h: int, selected: Ints) -> stability.Decision:
+        """What the rule says of the tokens that head `h` has selected."""
+        key = (h, *(int(t) for t in selected))
+        if key not in self.known:
+            self.known[key] = stability.decide(self.heads[h][1], self.parameterization.flow_norm, selected)
+        return self.known[key]
+
+    def _parts(self, at: Selected, decisions: list[stability.Decision], arrays: dict[str, Floats]) -> list[Part]:
+        """Every head beside the SVM of its tokens."""
+        log_slope = self._log_slope(at)
+        out = []
+        for h, ((rows, problem), decision) in enumerate(zip(self.heads, decisions, strict=True)):
+            assert decision.solution is not None
+            own = arrays if len(self.heads) == 1 else {name: array[h] for name, array in arrays.items()}
+            selected = at.tokens[rows]
+            margins = _margins(at.logits[rows], selected, decision.solution.constraints)
+            out.append(Part(problem, own, decision.solution, selected, log_slope[rows], margins))
+        return out
+
+    def _log_slope(self, at: Selected) -> Floats:
+        """(n,) log(-l') of every row's output with all attention on the tokens selected."""
+        outputs = Outputs(self.problem.output)
+        return outputs.spread(self.loss.log_slope(outputs.sum(at.scores)))
+
+    def _leaving(self, h: int, decision: stability.Decision, leads: Floats, margin: float, seen: "_Seen") -> Verdict:
         """The token that takes over, and at about which margin: where the straight lines of margins cross."""
         assert decision.solution is not None and decision.turns is not None
-        i, token = decision.turns
-        selected = int(decision.selected[i])
-        problem, W = self.problem, decision.solution.W
-        slope = float((problem.X[i, selected] - problem.X[i, token]) @ W @ problem.z[i])
+        (own, token), (rows, problem) = decision.turns, self.heads[h]
+        selected, W, i = int(decision.selected[own]), decision.solution.W, int(rows[own])
+        slope = float((problem.X[own, selected] - problem.X[own, token]) @ W @ problem.z[own])
         # A better token takes over when its margin falls below the least acting one, a tied one below zero.
-        level = 1.0 if problem.scores[i, token] > problem.scores[i, selected] else 0.0
+        level = 1.0 if problem.scores[own, token] > problem.scores[own, selected] else 0.0
         ahead = float(leads[i, selected] - leads[i, token])
         when = max(margin, (ahead - slope * margin) / (level - slope)) if slope < level else margin
         reason = (
             f"the selection will be left: {decision.reason}; sample {i} turns to token {token} when the "
             f"margin is about {when:.2g}"
         )
-        return seen.undecided(reason, leaves=decision.turns)
+        return seen.undecided(reason, leaves=(i, token))
 
     def _under_a_cap(self, arrays: dict[str, Floats], selected: Ints, margin: float, seen: "_Seen") -> Verdict:
         """The width is below the SVM's rank: the limit is a KKT point of the factors, sought from where the run is."""
@@ -178,6 +252,18 @@ class _Seen:
             closeness=self.closeness,
             leaves=leaves,
         )
+
+
+def _hold(parts: list[Part], within: list[Confinement]) -> Hold:
+    """Whether every head keeps its tokens: the least bound of all, or that of the first that may not."""
+    least = None
+    for part, bounds in zip(parts, within, strict=True):
+        found = hold(part.problem, part.solution, part.selected, bounds)
+        if not found.holds:
+            return found
+        least = found if least is None or found.better < least.better else least
+    assert least is not None
+    return least
 
 
 def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:

@@ -1,6 +1,7 @@
 """Where a run off its optimal tokens can still go, and whether that keeps its tokens (docs/attractors.md 2)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,26 @@ class Hold:
     sentence: str
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one head of a run is trained on, and where it is; a run of one head has one part.
+
+    Attributes:
+        problem: the head's samples.
+        arrays: its parameters by name.
+        solution: the SVM of the tokens `selected` (n,) against the worse ones, in the parameterisation's norm.
+        log_slope: (n,) log(-l') of each sample's output, at the scores of the selected tokens.
+        margins: (C,) those over the worse tokens as the run carries them.
+    """
+
+    problem: Problem
+    arrays: dict[str, Floats]
+    solution: Solution
+    selected: Ints
+    log_slope: Floats
+    margins: Floats
+
+
 def confine(
     problem: Problem,
     parameterization: AbstractParameterization,
@@ -59,46 +80,78 @@ def confine(
     log_slope: Floats,
     margins: Floats,
 ) -> Confinement | None:
-    """The bounds for a run with the parameters `arrays`; None where its margins are too small for any, or where the
-    parameterisation has no `norm_bound`, or one that its own weights contradict.
+    """The bounds for a run of one head, the attributes of `Part`; None where its margins are too small for any."""
+    found = confine_heads(parameterization, [Part(problem, arrays, solution, selected, log_slope, margins)])
+    return None if found is None else found[0]
 
-    Args:
-        problem, parameterization: what is trained.
-        arrays: by name, where the run is.
-        solution: the SVM of the tokens `selected` (n,) against the worse ones, in the parameterisation's norm.
-        log_slope: (n,) log(-l') at the scores of the selected tokens.
-        margins: (C,) those over the worse tokens as the run carries them.
+
+def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
+    """The bounds for each head of a run; None where its margins are too small for any, or where the parameterisation
+    has no `norm_bound` (several heads: no `least_energy`), or one that its own weights contradict.
+
+    Heads are one W with blocks, and the theorem is about that one: the least margin, the excess and the energy are
+    those of all heads. Of the joint norm a head can have what the least norms of the others leave it.
     """
-    lift = parameterization.map(problem.d, problem.d_z)
-    W = lift.weights(lift.pack(arrays)[None])[0]
-    bound, norm = parameterization.norm_bound(arrays), solution.norm.value_upper(W)
+    shift = max(float(head.log_slope.max()) for head in heads)
+    pulls = [_pulls(head.problem, head.selected, head.log_slope - shift) for head in heads]
+    weights = [_weights(parameterization, head) for head in heads]
+    r, bound = parameterization.degree, _bound(parameterization, heads)
+    norm = _joint([head.solution.norm.value_upper(W) for head, W in zip(heads, weights, strict=True)], r)
     if bound is None or not norm <= bound * (1.0 + _SPARE):
         return None
-    worse = solution.constraints
-    # W is a product of the parameters, rounded: at most |theta|^degree times this in every margin.
-    terms = rounding.gamma(sum(array.size for array in arrays.values()) + 8)
-    size = squares(arrays) ** (parameterization.degree / 2.0)
-    longest = float((np.linalg.norm(worse.a, axis=1) * np.linalg.norm(worse.queries, axis=1)).max())
-    own = float(margins_down(solution.svm, W).min()) - terms * size * longest
-    carried = float(margins.min())
-    acting = min(carried, own)
-    pull = _pulls(problem, selected, log_slope)
-    kappa = pull.of(worse)
+    acting = carried = math.inf
+    for head, W in zip(heads, weights, strict=True):
+        worse = head.solution.constraints
+        # W is a product of the parameters, rounded: at most |theta|^degree times this in every margin.
+        terms = rounding.gamma(sum(array.size for array in head.arrays.values()) + 8)
+        size = squares(head.arrays) ** (r / 2.0)
+        longest = float((np.linalg.norm(worse.a, axis=1) * np.linalg.norm(worse.queries, axis=1)).max())
+        own = float(margins_down(head.solution.svm, W).min()) - terms * size * longest
+        carried = min(carried, float(head.margins.min()))
+        acting = min(acting, own)
+    acting = min(acting, carried)
+    kappa = np.concatenate([pull.of(head.solution.constraints) for pull, head in zip(pulls, heads, strict=True)])
+    margins = np.concatenate([head.margins for head in heads])
     least = float(kappa.min())
-    ties = int(pull.ties.max(initial=0))
+    ties = max(int(pull.ties.max(initial=0)) for pull in pulls)
     # E / (p_selected kappa_min), E the loss above its limit: what every later margin exceeds the log of.
     excess = float(np.logaddexp.reduce(np.log(kappa / least) - margins)) + (carried - acting)
     held = -excess - (math.log(2.0) if ties else 0.0)
     if not held > 0.0:
         return None
-    reach = rounding.up(max(bound, norm) / min(held, acting), 8) * (1.0 + _SPARE)
-    better = float(pull.better.sum()) / least
-    return Confinement(
-        acting=acting,
-        reach=reach,
-        needed=1.0 + (BEHIND + max(0.0, math.log(better) if better > 0.0 else 0.0)) / acting,
-        tied=math.log(2.0 * ties) / acting if ties else 0.0,
-    )
+    joint = rounding.up(max(bound, norm) / min(held, acting), 8) * (1.0 + _SPARE)
+    better = sum(float(pull.better.sum()) for pull in pulls) / least
+    needed = 1.0 + (BEHIND + max(0.0, math.log(better) if better > 0.0 else 0.0)) / acting
+    tied = math.log(2.0 * ties) / acting if ties else 0.0
+    lower = [head.solution.certificate.lower for head in heads]
+    return [Confinement(acting, _left(joint, lower[:h] + lower[h + 1 :], r), needed, tied) for h in range(len(heads))]
+
+
+def _bound(parameterization: AbstractParameterization, heads: Sequence[Part]) -> float | None:
+    """What the joint norm does not exceed: `norm_bound` of one head, of several what |theta|^2 says, which adds up."""
+    if len(heads) == 1:
+        return parameterization.norm_bound(heads[0].arrays)
+    energy = parameterization.least_energy
+    if energy is None:
+        return None
+    whole = rounding.up(sum(squares(head.arrays) for head in heads), len(heads))
+    return rounding.up(float((whole / energy) ** (parameterization.degree / 2.0)), 32)
+
+
+def _joint(norms: Sequence[float], r: int) -> float:
+    """The joint norm of blocks with these norms: N^(2/r) adds up, as |theta|^2 does; rounded up."""
+    if len(norms) == 1:
+        return norms[0]
+    return rounding.up(float(sum(value ** (2.0 / r) for value in norms) ** (r / 2.0)), 64)
+
+
+def _left(joint: float, others: Sequence[float], r: int) -> float:
+    """What a joint norm of at most `joint` leaves to one block where the others are at least these; rounded up."""
+    if not others:
+        return joint
+    whole = joint ** (2.0 / r)
+    rest = whole - sum(value ** (2.0 / r) for value in others) * (1.0 - 1e-14)
+    return rounding.up(float(max(rest * (1.0 + 1e-14) + 1e-14 * whole, 0.0) ** (r / 2.0)), 64)
 
 
 def hold(problem: Problem, solution: Solution, selected: Ints, within: Confinement) -> Hold:
@@ -143,9 +196,14 @@ def _pulls(problem: Problem, selected: Ints, log_slope: Floats) -> _Pulls:
     gap = np.where(problem.mask, problem.scores[rows, selected][:, None] - problem.scores, 0.0)
     same = problem.mask & (gap == 0.0) & ~(problem.X - problem.X[rows, selected][:, None, :]).any(axis=2)
     # Copies of the selected token share its attention.
-    weight = np.exp(log_slope - log_slope.max()) / same.sum(axis=1)
+    weight = np.exp(log_slope) / same.sum(axis=1)
     ties = (problem.mask & (gap == 0.0) & ~same).sum(axis=1)
     return _Pulls(gap * weight[:, None], ties)
+
+
+def _weights(parameterization: AbstractParameterization, head: Part) -> Floats:
+    lift = parameterization.map(head.problem.d, head.problem.d_z)
+    return lift.weights(lift.pack(head.arrays)[None])[0]
 
 
 BEHIND: Final = 20.0

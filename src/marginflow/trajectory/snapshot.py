@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.problem.constraints import Constraints
@@ -24,6 +26,7 @@ class Snapshot:
             snapshot before for a discrete method, whose last force alone may point anywhere.
         log_time: log t; nan where the maker has no time.
         iteration: steps taken.
+        limit: the faces that the run goes to, where the least loss keeps several tokens of a row.
     """
 
     problem: Problem
@@ -33,32 +36,40 @@ class Snapshot:
     f: Floats
     log_time: float
     iteration: int
+    limit: FaceLimit | None = None
 
     @cached_property
     def arrays(self) -> Arrays:
         """The trained arrays by name."""
-        return self.parameterization.map(self.problem.d, self.problem.d_z).unpack(self.theta)
+        return map_of(self.parameterization, self.problem).unpack(self.theta)
 
     @cached_property
     def weights(self) -> Floats:
-        """(d, d_z) the attention weights, or (d,) the diagonal of diagonal ones."""
-        return self.parameterization.map(self.problem.d, self.problem.d_z).weights(self.theta[None])[0]
+        """(d, d_z) the attention weights, or (d,) the diagonal of diagonal ones; of several heads (H, ...)."""
+        return map_of(self.parameterization, self.problem).weights(self.theta[None])[0]
 
     @cached_property
     def W(self) -> Floats:
-        """(d, d_z) the attention weights; the full matrix also for diagonal ones."""
-        return np.diag(self.weights) if self.weights.ndim == 1 else self.weights
+        """(d, d_z) the attention weights, (H, d, d_z) of several heads; the full matrix also for diagonal ones."""
+        w = self.weights
+        return w[..., None] * np.eye(w.shape[-1]) if self.parameterization.diagonal else w
 
     @property
     def constraints(self) -> Constraints:
-        """Those of the optimal tokens."""
-        return self.problem.constraints()
+        """Those of the optimal tokens, or of the faces."""
+        return self.problem.constraints() if self.limit is None else self.limit.constraints
+
+    @cached_property
+    def separating(self) -> Floats:
+        """`W` less the finite part that keeps the balance inside faces of several tokens: what grows."""
+        return self.W if self.limit is None else self.W - self.limit.finite(self.parameterization.diagonal)
 
     @cached_property
     def dual(self) -> Floats:
-        """(C,) >= 0, the pull of `constraints`: multipliers up to a positive factor."""
+        """(C,) >= 0, the pull of `constraints`, of any sign on equalities: multipliers up to a positive factor."""
         c = self.constraints
-        return np.maximum(-self.f[c.sample, c.token], 0.0)
+        pulled = -self.f[c.sample, c.token]
+        return np.where(c.equal, pulled, np.maximum(pulled, 0.0))
 
     @cached_property
     def margins(self) -> Floats:
@@ -68,6 +79,8 @@ class Snapshot:
     @cached_property
     def margin(self) -> float:
         """The least lead of an optimal token, from the carried logits; negative where some sample is wrong."""
+        if self.limit is not None:
+            return float(self.limit.lead(self.s.high, self.s.low)[0])
         c = self.constraints
         high, low = self.s.high[0], self.s.low[0]
         top = self.problem.optimal[c.sample]
@@ -76,16 +89,26 @@ class Snapshot:
 
     @cached_property
     def force_matrix(self) -> Floats:
-        """(d, d_z) sum_il f_il x_il z_i', negative weights included, at the scale of `f`."""
-        pulled = np.einsum("it,itd->id", self.f, self.problem.X)
-        return np.asarray(pulled.T @ self.problem.z)
+        """(d, d_z) sum_il f_il x_il z_i', negative weights included, at the scale of `f`; of several heads (H, ...)."""
+        problem, H = self.problem, self.problem.counts[1]
+        pulled = np.einsum("it,itd->id", self.f, problem.X)
+        if H == 1:
+            return np.asarray(pulled.T @ problem.z)
+        own = [problem.head == h for h in range(H)]
+        return np.stack([pulled[rows].T @ problem.z[rows] for rows in own])
 
     @cached_property
     def descent(self) -> Arrays:
         """Minus the gradient in each trained array, from the clipped multipliers `dual` (theory 3.2)."""
         G = self.constraints.adjoint(self.dual)
-        pulled = np.ascontiguousarray(np.diagonal(G)) if self.parameterization.diagonal else G
-        return self.parameterization.map(self.problem.d, self.problem.d_z).descent(self.arrays, pulled)
+        pulled = np.ascontiguousarray(np.diagonal(G, axis1=-2, axis2=-1)) if self.parameterization.diagonal else G
+        return map_of(self.parameterization, self.problem).descent(self.arrays, pulled)
+
+    @property
+    def per_head(self) -> list[Arrays]:
+        """The trained arrays of every head by name; of one head a list of one."""
+        H = self.problem.counts[1]
+        return [self.arrays] if H == 1 else [{name: v[h] for name, v in self.arrays.items()} for h in range(H)]
 
     @cached_property
     def selected(self) -> Ints:

@@ -13,8 +13,11 @@ import numpy as np
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
+from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
+from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
+from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, number
@@ -163,9 +166,20 @@ class Trajectory:
         return self.problem.optimal
 
     @cached_property
+    def limit(self) -> FaceLimit | None:
+        """What the run goes to where the least loss keeps several tokens of a row; else None."""
+        return face_limit(self.problem, self.loss)
+
+    @cached_property
     def margin(self) -> Floats:
-        """(S,) the least margin of the optimal tokens over all others; negative where some sample is wrong."""
+        """(S,) the least margin of the optimal tokens over all others; negative where some sample is wrong.
+
+        Where the least loss keeps several tokens of a row, it is the least lead of a reference token of a face
+        (`marginflow.faces`) over the tokens outside.
+        """
         s = self.snapshots
+        if self.limit is not None:
+            return frozen(self.limit.lead(s.high, s.low))
         rows = np.arange(self.problem.n)
         top = self.problem.optimal
         rows_high, rows_low = s.high[:, rows, top][..., None], s.low[:, rows, top][..., None]
@@ -179,9 +193,11 @@ class Trajectory:
     def log_excess(self) -> Floats:
         """(S,) log(L - L*), from the carried logits (theory 3.3)."""
         problem, s = self.problem, self.snapshots
+        if self.limit is not None:
+            return frozen(self.limit.log_excess(s.high, s.low))
         logits = Logits(s.high, s.low)
         scores, optimal, mask = problem.scores[None], problem.optimal[None], problem.mask[None]
-        return frozen(log_excess(logits, scores, optimal, mask, self.loss))
+        return frozen(log_excess(logits, scores, optimal, mask, self.loss, Outputs.of(problem)))
 
     @property
     def floor(self) -> float:
@@ -191,7 +207,7 @@ class Trajectory:
 
     @property
     def _map(self) -> AbstractParameterMap:
-        return self.parameterization.map(self.problem.d, self.problem.d_z)
+        return map_of(self.parameterization, self.problem)
 
     def at(self, i: int = -1) -> Snapshot:
         """Snapshot `i`, with what is asked of it computed once."""
@@ -200,7 +216,9 @@ class Trajectory:
             s = self.snapshots
             logits = Logits(s.high[i][None], s.low[i][None])
             time, count = float(s.log_time[i]), int(s.steps[i])
-            self._seen[i] = Snapshot(self.problem, self.parameterization, s.theta[i], logits, s.f[i], time, count)
+            self._seen[i] = Snapshot(
+                self.problem, self.parameterization, s.theta[i], logits, s.f[i], time, count, self.limit
+            )
         return self._seen[i]
 
     @cached_property
@@ -220,7 +238,10 @@ class Trajectory:
         return self.at(i).selected.copy()
 
     def dual(self, i: int = -1) -> Floats:
-        """(C,) >= 0, the pull of `problem.constraints()` at snapshot `i`: multipliers up to a positive factor."""
+        """(C,) >= 0, the pull of `problem.constraints()` at snapshot `i`: multipliers up to a positive factor.
+
+        Where the least loss keeps several tokens of a row: of `problem.constraints(faces)`, of any sign on equalities.
+        """
         return self.at(i).dual.copy()
 
     def save(self, path: str | os.PathLike[str]) -> None:

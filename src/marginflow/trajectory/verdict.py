@@ -9,7 +9,7 @@ import numpy as np
 class FlowStatus(Enum):
     """What can be said of the end of a flow; the value is the sentence for the user."""
 
-    minimal_loss = "The loss goes to its minimum: every sample ends on its optimal token."
+    minimal_loss = "The loss goes to its minimum: every sample ends on its optimal tokens."
     trapped = "Trapped: the loss stays above its minimum, with a wrong token selected for good."
     undecided = "Undecided: where this flow ends is not settled yet."
 
@@ -21,8 +21,9 @@ class Verdict:
     Attributes:
         status: what is said.
         reason: one sentence with the numbers, for the user.
-        proof: "barrier" (theorem of docs/flow.md, minimal loss), "confined" (theorem of docs/attractors.md,
-            section 2, trap) or "".
+        proof: "barrier" (theorem of docs/flow.md, minimal loss), "convex" (the loss is convex in the parameters),
+            "face" (no token outside the face is better: theorem of docs/attractors.md 2 for large margins, without
+            its constants), "confined" (theorem of docs/attractors.md, section 2, trap) or "".
         log_excess: log(L - L*) at the end of the run.
         log_barrier: the value below which the theorem applies.
         wrong: samples that are not on their optimal token, with the token each is on.

@@ -1,0 +1,68 @@
+"""Margins that a flow does not change: equalities with free multipliers (docs/flow.md 12)."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from marginflow.arrays import Floats
+from marginflow.model.parameterization import AbstractParameterMap
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """`r` rank-one A_e = a_e z_e', linearly independent, with <A_e, dW> = 0 along the flow.
+
+    Attributes:
+        a: (r, d) differences of tokens.
+        z: (r, d_z) queries.
+        diagonal: the weights are diagonals.
+    """
+
+    a: Floats
+    z: Floats
+    diagonal: bool
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    @cached_property
+    def rows(self) -> Floats:
+        """(r, d, d_z) the A_e, or (r, d) of diagonal weights."""
+        return np.asarray(self.a * self.z if self.diagonal else self.a[:, :, None] * self.z[:, None, :])
+
+    def along(self, weights: Floats) -> Floats:
+        """(B, r) the margins <A_e, W> of weights (B, ...)."""
+        return np.asarray(weights.reshape(len(weights), -1) @ self.rows.reshape(len(self), -1).T)
+
+    def pull(self, multipliers: Floats) -> Floats:
+        """(B, ...) sum_e mu_e A_e of `multipliers` (B, r)."""
+        out = multipliers @ self.rows.reshape(len(self), -1)
+        return np.asarray(out.reshape(len(multipliers), *self.rows.shape[1:]))
+
+    def gram(self, map: AbstractParameterMap, theta: Floats) -> Floats:
+        """(B, r, r) entry (e, g): how fast margin e grows when A_g pulls, at theta (B, ...)."""
+        B, r = len(theta), len(self)
+        each = np.repeat(theta, r, axis=0)
+        moved = map.jvp(each, map.vjp(each, np.tile(self.rows, (B, *(1,) * (self.rows.ndim - 1)))))
+        return self.along(moved).reshape(B, r, r).transpose(0, 2, 1)
+
+    def multipliers(self, map: AbstractParameterMap, theta: Floats, G: Floats) -> Floats:
+        """(B, r) the mu with which the pull G + sum_e mu_e A_e moves none of the margins."""
+        drift = self.along(map.jvp(theta, map.vjp(theta, G)))
+        return -_solved(self.gram(map, theta), drift)
+
+    def restored(self, map: AbstractParameterMap, theta: Floats, level: Floats) -> Floats:
+        """`theta` (B, ...) moved by three steps of Newton's, each the least, so that the margins are `level` (r,)."""
+        for _ in range(3):
+            off = level - self.along(map.weights(theta))
+            theta = theta + map.vjp(theta, self.pull(_solved(self.gram(map, theta), off)))
+        return theta
+
+
+def _solved(gram: Floats, right: Floats) -> Floats:
+    """(B, r) gram^-1 right; of a singular one, as where a width is too small for all margins, the least squares."""
+    try:
+        return np.asarray(np.linalg.solve(gram, right[..., None])[..., 0])
+    except np.linalg.LinAlgError:
+        return np.asarray((np.linalg.pinv(gram, hermitian=True) @ right[..., None])[..., 0])
