@@ -221,3 +221,33 @@ def test_the_verb_prints_one_object(capsys):
     assert abs(found["gaps"]["operator"] / gap - 1) < 1e-6
     assert set(found["gaps"]) == {"nuclear", "frobenius", "operator", "entry-linf", "entry-l1"}
     assert abs(found["speed"] / 0.03 - 1) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "rate"),
+    [
+        ("kq", "mirror:p=1.0001", "speed:0.03"),
+        ("w", "gd", 1e308),
+        ("kq", "sign", 1e200),
+        ("kq", "gd:momentum=0.9", 1e160),
+    ],
+)
+def test_weights_that_leave_the_numbers_end_at_the_state_before(kind, optimizer, rate, tmp_path, capsys):
+    path = mf.descend("sphere:n=2,T=3,d=3,seed=0", kind, optimizer, rate=rate, iterations=60)
+    assert path.ended.name == "floor" and path.steps < 60 and "float64" in path.ended.advice
+    assert np.isfinite(path.snapshots.theta).all() and np.isfinite(path.W(-1)).all()
+    assert len(set(path.iteration)) == len(path.iteration)
+    path.save(tmp_path / "run.npz")
+    assert mf.Trajectory.load(tmp_path / "run.npz").ended == path.ended
+    words = ["sphere:n=2,T=3,d=3,seed=0", "-p", kind, "--optimizer", optimizer, "--rate", str(rate), "--json"]
+    assert main(["descend", *words, "--iterations", "60"]) in (0, 1)
+    assert json.loads(capsys.readouterr().out)["ended"] == "floor"
+
+
+def test_heads_outputs_and_values_are_refused_and_not_ignored():
+    rng = np.random.default_rng(0)
+    X, z, scores = rng.standard_normal((4, 3, 3)), rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
+    for more in ({"head": [0, 1, 0, 1]}, {"output": [0, 0, 1, 1]}):
+        with pytest.raises(InputError, match="expected a problem of scores"):
+            mf.descend(mf.Problem(X, z, scores, **more), "w", iterations=2)
+    assert mf.descend(mf.Problem(X, z, scores), "w", iterations=2).steps == 2

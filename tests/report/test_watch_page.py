@@ -14,7 +14,7 @@ from marginflow.watch.figures import WATCHED
 from marginflow.watch.record import OVER_LEAD
 
 
-RUNS = [Path(__file__).parents[1] / "watch" / f"{name}.npz" for name in ("gpt", "paper")]
+RUNS = [Path(__file__).parents[1] / "watch" / f"{name}.npz" for name in ("gpt", "paper", "vit")]
 """Records of real trainings, stored from benchmarks/watch.py --save, without cores."""
 
 
@@ -131,10 +131,12 @@ def test_kinds_do_not_mix(tmp_path, capsys):
 
 
 def test_stored_records_are_those_of_real_trainings():
-    gpt, paper = (mf.Record.load(file) for file in RUNS)
+    gpt, paper, vit = (mf.Record.load(file) for file in RUNS)
     assert gpt.law == "rope+gqa" and gpt.model == "GPT" and len(gpt.layers) == 2
     # An unbroken run: the drift by the law starts at 0 and the loss falls.
     assert (gpt.figure("drift")[0] == 0).all() and gpt.loss[-1] < 0.5 * gpt.loss[0]
     # Gradient descent at a rate of .025 stays with the flow: conserved to first order in the rate.
     assert paper.law == "plain" and paper.figure("drift").max() < 1e-3
+    # A rate of .1 leaves the flow in one layer, and the record says so.
+    assert vit.law == "plain" and any("layers.1.self_attn by step" in said for said in vit.sentences)
     assert dataclasses.replace(gpt, cores=None).sentences == gpt.sentences

@@ -201,6 +201,18 @@ def test_bounds_are_those_of_weights_on_the_equalities():
         assert leading_margins(svm, off, False)[1] > 0.01 * size
 
 
+def test_the_way_onto_the_equalities_costs_norm_as_well_as_margin():
+    """W_11 >= 1, W_22 = W_33 = k W_11, nothing else: the value is 1 + 2k, and e_1 e_1' is off by sqrt(2) k."""
+    e, k = np.eye(3), 1e-3
+    pairs = [(e[0], e[0])]
+    for j in (1, 2):
+        pairs += [(e[j], e[0]), (e[0], e[j]), (e[j] - k * e[0], e[0] + e[j])]
+    a, z = (np.array(x) for x in zip(*pairs))
+    rows = mf.Constraints(a, np.arange(7), z, equal=np.arange(7) > 0)
+    assert abs(mf.solve(rows, "nuclear").value - (1.0 + 2.0 * k)) < 1e-9
+    assert evaluate(Svm(rows, parse_norm("nuclear")), np.outer(e[0], e[0]), np.zeros(7)).upper > 1.0 + 2.0 * k
+
+
 def test_rows_that_see_nothing_hold_at_level_0():
     rows = mf.Constraints(
         [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]], [0] * 3, [[1.0]], equal=[True, False, False], level=[0, 0, 1]

@@ -42,6 +42,7 @@ def test_figures_are_the_written_out_ones():
     recorder = mf.Recorder()
     recorder.record(0, 2.0, [("a.0", head)], {"a.0": logits})
     recorder.record(3, 1.0, [("a.0", mf.Head(1.1 * K, Q, 0.5, shared=head.shared, group=2))], {"a.0": 2 * logits})
+    recorder.record(4, 1.0, [("a.0", mf.Head(1.1 * K, Q, 0.5, shared=head.shared, group=2))])
     found = recorder.result
     W = 0.5 * K.T @ Q
     singular = np.linalg.svd(W, compute_uv=False)[:4]
@@ -76,9 +77,10 @@ def test_figures_are_the_written_out_ones():
     for name, value in expected.items():
         assert own[name] == pytest.approx(value, rel=1e-12, abs=1e-15), name
     assert found.figure("nuclear_over_lead")[0, 0] == pytest.approx(singular.sum() / leads[:, several].min())
-    assert found.figure("drift")[1, 0] == pytest.approx(0.21 * side[0] / sum(side))
+    # From the first record, not from the one before.
+    assert found.figure("drift")[1:, 0] == pytest.approx(0.21 * side[0] / sum(side))
     assert found.figure("max_logit")[1, 0] == pytest.approx(2 * logits.max())
-    assert (found.law, found.step.tolist(), found.loss.tolist()) == ("gqa", [0, 3], [2.0, 1.0])
+    assert (found.law, found.step.tolist(), found.loss.tolist()) == ("gqa", [0, 3, 4], [2.0, 1.0, 1.0])
 
 
 @pytest.mark.parametrize("mask", [-np.inf, -1e9, -1e4, np.finfo(np.float32).min])

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from small_models import MODELS, REFUSED, build, inputs
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -442,6 +443,35 @@ def test_where_the_flow_goes_from_here(tmp_path):
         scaled.flow("head")
     with pytest.raises(InputError, match="expected one of head"):
         watched.head("other")
+
+
+def test_drift_by_the_law_falls_with_the_rate_and_the_textbooks_does_not():
+    ids = batches(1, 6)[0]
+    drifts = []
+    for rate, steps in ((0.2, 100), (0.05, 400)):
+        model = net(("rope", "fused"), groups=2).double()
+        with torch.no_grad():
+            for p in (model.layers[0].q.weight, model.layers[0].k.weight):
+                p.mul_(3.0)
+        watched = watch(model, probe=ids)
+        opt = torch.optim.SGD(model.parameters(), lr=rate)
+        model.eval()
+        for _ in range(steps):
+            loss = F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            watched.step(loss)
+        record = watched.now()
+        (K0, Q0), (K, Q) = (
+            (record.core("layers.0.0", k).key_gram, sum(record.core(f"layers.0.{h}", k).query_gram for h in (0, 1)))
+            for k in (0, -1)
+        )
+        textbook = np.linalg.norm(K - Q - K0 + Q0) / (np.linalg.norm(K0) + np.linalg.norm(Q0))
+        drifts.append((record.figure("drift")[-1, 0], textbook))
+    (law, other), (law_4, other_4) = drifts
+    assert law / law_4 == pytest.approx(4.0, rel=0.15)
+    assert other / other_4 == pytest.approx(1.0, rel=0.15) and other_4 > 10 * law_4
 
 
 def test_reading_without_a_probe_or_with_other_softmaxes():

@@ -26,6 +26,12 @@ PER_DECADE: Final = 8
 RESOLVED: Final = 1e-3
 """Exponents are resolved to this: float64 ends where its last bit in a logit is larger."""
 
+FAR: Final = 1e12
+"""A logit from which on it is asked at every step whether float64 resolves them."""
+
+LARGEST_WEIGHT: Final = 1e150
+"""Beyond it norms overflow."""
+
 CHECKED_EVERY: Final = 50
 """Steps between looks at whether float64 ends, and between reports of progress."""
 
@@ -91,11 +97,15 @@ class Loop:
         # What made the weights since the last snapshot, counted from the largest part.
         self._pulled, self._log_pulled = np.zeros((len(self.runs), *tokens.shape)), np.full(len(self.runs), -np.inf)
         self._last: Arrays = {}
+        self._before: Arrays = arrays
+        self._left: Bools = np.zeros(len(self.runs), dtype=bool)
 
     def go(self, report: Callable[[Progress], None] | None) -> None:
         """To the end of every run."""
-        while self.going.any():
-            self.advance(report)
+        # What leaves the numbers that float64 has ends its run at the state before (`_step_back`).
+        with np.errstate(over="ignore", invalid="ignore"):
+            while self.going.any():
+                self.advance(report)
 
     def advance(self, report: Callable[[Progress], None] | None = None) -> None:
         """Look at where the runs are, keep and end what is due, and take one step."""
@@ -104,6 +114,8 @@ class Loop:
         here = self._force.of(s)
         margin = self._margin(s) if math.isfinite(recipe.until_margin) or k % CHECKED_EVERY == 0 else None
         over = self._endings(s, here.log_norm, margin)
+        if Ended.floor in over.values():
+            s = self._step_back(s)
         if k == self.due or over:
             self._keep(s, here.f, over)
         if report is not None and k % CHECKED_EVERY == 0 and margin is not None and self.going.any():
@@ -122,6 +134,7 @@ class Loop:
         self._collect(here.f, pull, direction, log_rate)
         before = self.arrays if recipe.decay is None else recipe.decay.shrink(self.arrays, log_rate)
         moved = recipe.optimiser.move(before, direction, log_rate)
+        self._before = self.arrays
         if self.going.all():
             self.arrays = moved
         else:
@@ -142,7 +155,7 @@ class Loop:
         """Which runs end here, and why."""
         recipe = self.recipe
         over: dict[int, Ended] = {}
-        if self.iteration % CHECKED_EVERY == 0 or not np.isfinite(log_norm).all():
+        if self.iteration % CHECKED_EVERY == 0 or not s.max() < FAR or not np.isfinite(log_norm).all():
             behind = s.max(axis=2, keepdims=True) - s
             size = np.where(self.objective.tokens.mask, behind, 0.0).max(axis=(1, 2))
             lost = ~(size * np.finfo(float).eps < RESOLVED) | ~np.isfinite(log_norm)
@@ -163,7 +176,9 @@ class Loop:
             if not self.going[b] or not (whole or b in over):
                 continue
             theta = lift.pack({n: x[b] for n, x in self.arrays.items()})
-            run.seen.append((theta, s[b].copy(), self._pulled[b].copy() if k else f[b].copy(), k))
+            at = k - int(self._left[b])
+            if not run.seen or run.seen[-1][-1] != at:
+                run.seen.append((theta, s[b].copy(), self._pulled[b].copy() if k else f[b].copy(), at))
             if b in over or still[b]:
                 run.ended = over.get(b, Ended.stalled)
                 self.going[b] = False
@@ -171,6 +186,15 @@ class Loop:
             self.due = max(k + 1, math.ceil(max(k, 1) * 10.0 ** (1.0 / PER_DECADE)))
             self._pulled[:], self._log_pulled[:] = 0.0, -np.inf
             self._last = self.arrays
+
+    def _step_back(self, s: Floats) -> Floats:
+        """The logits; weights whose squares leave float64's range are taken back to those before the last step."""
+        W = self.objective.map.product(self.arrays)
+        self._left = self.going & ~(np.abs(W).reshape(len(W), -1).max(axis=1) < LARGEST_WEIGHT)
+        if not self._left.any():
+            return s
+        self.arrays = {n: np.where(spread(self._left, x), self._before[n], x) for n, x in self.arrays.items()}
+        return np.where(spread(self._left, s), self._logits(), s)
 
     def _stood(self, whole: bool) -> Bools:
         """(B,) runs of which no bit has changed since the last snapshot, long enough for that to mean something."""

@@ -36,6 +36,7 @@ class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
 POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (measured)
+NEWTON_HELD = 1500  # the same with equalities, which always carry dual: 0.7 s instead of 11 with 4,900 rows
 DENSE = 1_000_000  # entries of a dense system of binding rows
 STEPS = 20_000  # first-order steps
 NEARLY_SOLVED = 1e-6  # gap after interior points below which first-order steps gain little
@@ -144,7 +145,8 @@ class _Search:
         return out or self.best.gap < NEARLY_SOLVED
 
     def polish(self) -> None:
-        self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=NEWTON)
+        most = NEWTON_HELD if self.A.equal.any() else NEWTON
+        self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=most)
         self.counts["newton"] = self.counts.get("newton", 0) + steps
 
     def interior(self) -> None:
