@@ -12,6 +12,7 @@ from equality_problems import exact_square, faces_of, opposed
 import marginflow as mf
 from marginflow.norms import parse_norm
 from marginflow.svm.program import Svm
+from marginflow.svm.proof import farkas
 from marginflow.svm.proof.certificate import evaluate, leading_margins
 from marginflow.svm.proof.equalities import alike, lengths
 from marginflow.svm.referee.verify import verify_saved
@@ -171,6 +172,13 @@ def test_multipliers_of_equalities_alone_contradict_nothing():
     solution = mf.solve(rows, "frobenius")
     assert solution.status.name == "optimal"
     assert abs(rows.margins(solution.W)[0]) < 1e-15 and rows.margins(solution.W)[2] > 1 - 1e-12
+
+
+def test_a_proof_needs_a_multiplier_at_level_1():
+    rows = mf.Constraints([[1.0, 2.0], [-1.0, -2.0], [0.5, 0.1]], [0, 0, 0], [[1.0]], equal=[True, True, False])
+    svm = Svm(rows, parse_norm("frobenius"))
+    assert farkas.prove(svm, np.array([1.0, 1.0, 0.0])) is None
+    assert farkas.prove(svm, np.array([1.0, 1.0, 0.1])) is None
 
 
 def test_dependent_equalities_need_an_exact_reason():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from small_models import MODELS, REFUSED, build, inputs
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -504,3 +505,21 @@ def test_every_family_of_the_table_is_watched():
     for name in MODELS:
         if name not in HF:
             assert len(watch(build(name), probe=inputs(name)).result.names) in (8, 12)
+
+
+def test_encoders_with_decoders_and_biases_by_position():
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": H}
+    model = transformers.T5ForConditionalGeneration(transformers.T5Config(**sizes, decoder_start_token_id=0)).eval()
+    model.set_attn_implementation("eager")
+    batch = {"input_ids": torch.randint(3, 64, (2, 9)), "decoder_input_ids": torch.randint(3, 64, (2, 7))}
+    found = watch(model, probe=batch)
+    with torch.no_grad():
+        own = model(**batch, output_attentions=True)
+    theirs = [*own.encoder_attentions, own.decoder_attentions[0], own.cross_attentions[0]]
+    np.testing.assert_allclose(
+        found.result.figure("entropy")[0], torch.cat([entropies(a.double()) for a in theirs]), atol=1e-6
+    )
+    assert found.result.law == "plain" and found.head(found.result.names[-1]).scale == 1.0
+    with pytest.raises(InputError, match="different inputs"):
+        found.svm(found.result.names[-1])
