@@ -11,7 +11,8 @@ from marginflow.errors import InputError
 
 ASKED = """kq-nuclear w-frobenius diagonal-l1 diagonal-beta-l2 diagonal-kkt reparameterisation aligned-general
 margin-is-the-certificate conservation equivariance rates dead-start wrong-sign-balanced tiny-start rank-cap
-rank-infeasible non-unique trap-finite trap-at-infinity initial-scale contrast""".split()
+rank-infeasible non-unique trap-finite trap-at-infinity initial-scale contrast
+heads-separate heads-time-constant next-token-graph-svm finite-part faces-before-training""".split()
 NAMES = [claim.name for claim in registry.listing()]
 
 SLOW = {"contrast"}

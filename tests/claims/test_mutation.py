@@ -64,3 +64,13 @@ def test_a_wrong_force_is_noticed(monkeypatch, error) -> None:
     monkeypatch.setattr(diagonal_key_query._Product, "vjp", wrong)
     (result,) = registry.run(["reparameterisation"])
     assert not result.holds and not result.failure
+
+
+def test_the_faces_of_another_loss_are_noticed(monkeypatch) -> None:
+    from marginflow.claims import faces
+    from marginflow.losses import CrossEntropy
+
+    true = faces.faces
+    monkeypatch.setattr(faces, "faces", lambda problem, loss: true(problem, CrossEntropy(0.01)))
+    (result,) = registry.run(["faces-before-training"])
+    assert not result.holds

@@ -24,6 +24,8 @@ _FILES: Final = (
     "memory",
     "muon",
     "decay",
+    "heads",
+    "faces",
 )
 """One line per file of claims; each has a tuple CLAIMS."""
 
