@@ -28,6 +28,13 @@ def _thing(name: str) -> object:
     return getattr(import_module(mf._HOMES[name]), name) if name in mf._HOMES else getattr(mf, name)
 
 
+def losses() -> list[str]:
+    """The classes of `mf.losses`; what a method of a loss does its base class says."""
+    found = {name: thing for name, thing in sorted(vars(mf.losses).items()) if inspect.isclass(thing)}
+    entries = [(name, entry(f"losses.{name}", thing)) for name, thing in found.items()]
+    return [text if inspect.isabstract(found[name]) else text.partition("### ")[0] for name, text in entries]
+
+
 def entry(name: str, thing: object) -> str:
     lines = [f"## {name}", ""]
     if inspect.isfunction(thing) or (inspect.isclass(thing) and not issubclass(thing, enum.Enum | Exception)):
@@ -62,6 +69,7 @@ def _signature(thing: object) -> str:
 
 def page() -> str:
     parts = [INTRO, *[entry(name, _thing(name)) for name in public_names()]]
+    parts += losses()
     families = "\n".join(
         f"- `{name}`: " + (inspect.getdoc(make) or "").splitlines()[0] for name, make in named.FAMILIES.items()
     )

@@ -88,3 +88,8 @@ def test_links_between_pages_exist():
 def test_api_reference_has_not_drifted():
     done = subprocess.run([sys.executable, ROOT / "docs" / "make_api.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["losses.CrossEntropy", "losses.Squared", "losses.AbstractLoss"])
+def test_losses_are_in_the_api_reference(name):
+    assert f"## {name}\n" in (ROOT / "docs" / "api.md").read_text()
