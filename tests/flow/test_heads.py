@@ -114,6 +114,12 @@ def test_the_list_of_ends_refuses_several_heads():
         attractors(several_heads(0), "w")
 
 
+@pytest.mark.parametrize(("word", "init"), [("w", [[1, 2], [3]]), ("kq", ([[1], [2, 3]], [[1], [2, 3]]))])
+def test_a_start_of_lists_of_different_lengths_is_refused_in_a_sentence(word, init):
+    with pytest.raises(InputError, match="init"):
+        mf.integrate(several_heads(0), word, init=init)
+
+
 def test_steps_of_optimisers_refuse_several_heads_and_take_several_rows_an_output():
     with pytest.raises(InputError, match="got a problem of 2 heads; expected one head"):
         mf.descend(several_heads(0), "w", iterations=2)
