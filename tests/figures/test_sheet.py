@@ -138,7 +138,7 @@ def test_what_cannot_be_drawn_is_left_out_and_named(tmp_path, trapped, monkeypat
 
 def test_a_run_and_several_plot_themselves(orbit, tmp_path):
     picture = orbit[0].plot("ratio", width=10)
-    assert picture._repr_svg_().startswith("<svg") and "Picture(ratio of 1 runs)" == repr(picture)
+    assert picture._repr_svg_().startswith("<svg") and "Picture(ratio of 1 run)" == repr(picture)
     picture.save(tmp_path / "a.pdf")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     assert "K, Q" in plot(orbit, "norms").svg

@@ -9,6 +9,7 @@ from pathlib import Path
 from marginflow.figures.runs import KINDS as KINDS, draw, pick, save_figure
 from marginflow.figures.style import PLAIN, Sheet, figure_of, write
 from marginflow.trajectory.trajectory import Trajectory
+from marginflow.wording import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class Picture:
 
     def __repr__(self) -> str:
         left = f", {len(self.notes)} left out: {self.notes[0][1]}" if self.notes else ""
-        return f"Picture({self.kind} of {len(self.paths) - len(self.notes)} runs{left})"
+        return f"Picture({self.kind} of {plural(len(self.paths) - len(self.notes), 'run')}{left})"
 
 
 def plot(
