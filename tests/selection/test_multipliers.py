@@ -77,13 +77,15 @@ def test_any_multipliers_are_only_a_bound(norm, monkeypatch):
 
 
 def test_multipliers_below_zero_bound_nothing(monkeypatch):
-    """The best ones of either sign bound weights with margins of exactly 1, not of at least 1."""
+    """Those of active constraints, of either sign, bound weights with margins there of exactly 1, not of at least 1."""
     solution, better = trap("frobenius")
-    own, reach = solution.constraints, 1.2 * solution.certificate.upper
+    own, reach = solution.constraints, 2.0 * solution.certificate.upper
+    active = solution.dual > 1e-6 * solution.dual.max()
     rows = (own.a[:, :, None] * own.queries[:, None, :]).reshape(len(own), -1)
     pull = np.outer(better.a[0], better.z[better.sample[0]])
     x = cp.Variable(len(own))
-    cp.Problem(cp.Maximize(cp.sum(x) - reach * cp.norm(rows.T @ x - pull.ravel()))).solve(solver="CLARABEL")
+    bound = cp.sum(x) - reach * cp.norm(rows.T @ x - pull.ravel())
+    cp.Problem(cp.Maximize(bound), [x[~active] >= 0]).solve(solver="CLARABEL")
     least, margins = referee(solution, better, 0, reach), OptimalMargins(solution, better, reach)
     assert x.value.min() < 0.0
     assert margins._certified(x.value, *margins._matrix(better.a[0], int(better.sample[0]))) > least + 1e-2

@@ -125,7 +125,7 @@ def descend_many(
     one = isinstance(problems, Problem | str)
     given = [as_problem(p) for p in ([problems] if one else problems)]  # type: ignore[union-attr]
     for p in given:
-        _need_scores(p)
+        loss.check(p)
     count = _count(None if one else len(given), seeds, inits)
     given = given * count if one else given
     numbers = [0] * count if seeds is None else [_whole("seed", x, 0) for x in seeds]
@@ -199,14 +199,6 @@ def _count(problems: int | None, seeds: Sequence[int] | None, inits: Sequence[An
             f"descend_many: got {sorted(lengths)} problems, seeds and inits; expected one number of runs, at least 1"
         )
     return lengths.pop() if lengths else 1
-
-
-def _need_scores(problem: Problem) -> None:
-    if not problem.plain:
-        raise InputError(
-            f"descend: got {problem.name or 'a problem'} with several heads, outputs of several rows, or values in "
-            "place of scores; expected a problem of scores in which every row is its own output"
-        )
 
 
 def _need_matrices(word: str, shapes: dict[str, tuple[int, ...]]) -> None:
