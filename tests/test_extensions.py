@@ -15,6 +15,7 @@ from marginflow.losses import LOSSES
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import _NAMED
 from marginflow.report.build import build_report
+from marginflow.svm.referee.verify import verify_saved
 from marginflow.svm.solve import SOLVERS
 
 
@@ -148,6 +149,10 @@ def test_a_norm(own, tmp_path):
     solution.save(tmp_path / "s.npz")
     back = mf.Solution.load(tmp_path / "s.npz")
     assert (back.status, back.value, back.norm.name) == (solution.status, solution.value, "doubled")
+    with pytest.raises(
+        mf.InputError, match="under doubled; expected nuclear, operator, frobenius, cut or one of single"
+    ):
+        verify_saved(tmp_path / "s.npz")
     path = mf.integrate(problem, mf.Combined(), until_margin=1e4)
     assert mf.diagnose(path, [solution])["value_ratio_doubled"][-1] == pytest.approx(1.0, abs=1e-3)
 

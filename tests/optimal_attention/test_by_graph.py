@@ -154,3 +154,36 @@ def test_equalities_that_follow_from_others_are_left_out():
     assert constraints.equal.sum() == 2 and (~constraints.equal).sum() == 4
     A = (constraints.a[:, :, None] * constraints.queries[:, None, :]).reshape(len(constraints), -1)[constraints.equal]
     assert np.linalg.matrix_rank(A) == 2
+
+
+def few(dimensions, tokens=8):
+    """Tokens and queries of so few dimensions that they depend on each other."""
+    return np.random.default_rng(3).standard_normal((tokens, dimensions))
+
+
+def of(E, rows):
+    return mf.Problem(
+        [E[list(prefix)] for prefix, _ in rows],
+        [E[prefix[-1]] for prefix, _ in rows],
+        [[float(t == label) for t in prefix] for prefix, label in rows],
+    )
+
+
+def test_without_cycles_dependent_tokens_are_proved_by_weights_that_separate():
+    faces = mf.faces(of(few(3), [((0, 1, 2, 3), 0), ((0, 4, 5), 0)]), "log")
+    assert faces.decided.all() and faces.reason == "" and faces.members.sum() == 2
+
+
+def test_beside_a_cycle_dependent_tokens_are_left_to_solve():
+    problem = of(few(3), [((0, 1, 4), 0), ((1, 0, 4), 1), ((2, 3, 5, 6), 2)])
+    faces = mf.faces(problem, "log")
+    assert faces.members.sum(axis=1).tolist() == [2, 2, 1] and not faces.decided.any()
+    assert "is not proved" in faces.reason and "`solve` proves or refutes it" in faces.reason
+    assert mf.solve(problem, "frobenius", loss="log").status.name == "optimal"
+
+
+def test_where_the_programme_is_too_large_nothing_is_called_proved(monkeypatch):
+    monkeypatch.setattr("marginflow.optimal_attention.implied.LARGEST", 0)
+    X = np.array([[[0.0], [1.0]], [[0.0], [1.0]]])
+    faces = mf.faces(mf.Problem(X, [[1.0], [-1.0]], [[0.0, 1.0], [0.0, 1.0]]), "log")
+    assert faces.minimal_loss == 0.0 and not faces.decided.any() and "not proved" in faces.reason

@@ -190,3 +190,12 @@ def test_a_loss_of_ones_own_without_constants_gets_a_gap_and_no_proof():
 def test_scores_are_refused_where_values_are_needed(loss):
     with pytest.raises(mf.InputError, match="expected values"):
         mf.faces("sphere:n=2", loss)
+
+
+@pytest.mark.parametrize(("size", "loss"), [(1e-200, "squared"), (1e8, "cross-entropy")])
+def test_costs_that_float64_cannot_tell_from_zero_decide_nothing(size, loss):
+    draw = np.random.default_rng(0)
+    X, z, values = draw.normal(size=(2, 3, 3)), draw.normal(size=(2, 3)), size * draw.normal(size=(2, 3, 2))
+    labels = values[:, 0] * 1.1 if loss == "squared" else [0, 1]
+    faces = mf.faces(mf.Problem(X, z, values=values, labels=labels), loss)
+    assert faces.members.any(axis=1).all() and not faces.decided.any() and not faces.unique.any()

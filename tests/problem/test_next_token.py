@@ -116,3 +116,10 @@ def test_files_that_do_not_say_one_thing_are_refused(tmp_path, arrays, words):
 def test_a_vocabulary_of_another_size_is_refused():
     with pytest.raises(mf.InputError, match="got 2 names; expected 5"):
         mf.Problem.next_token([[0, 1, 0]], E, vocabulary=["a", "b"])
+
+
+@pytest.mark.parametrize("beyond", [2**64 - 1, 2**63, 5])
+def test_ids_that_only_a_conversion_would_make_padding_are_refused(beyond):
+    lines = np.array([[0, 1, 0, 1, beyond]], dtype=np.uint64)
+    with pytest.raises(mf.InputError, match=f"got token {beyond}; expected 0..4"):
+        mf.Problem.next_token(lines, E)

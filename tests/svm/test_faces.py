@@ -161,3 +161,17 @@ def test_the_verbs_say_faces(classes, tmp_path, capsys):
     assert main(["svm", str(tmp_path / "p.npz")]) == 2
     assert "expected scores, or ask marginflow.faces" in capsys.readouterr().err
     assert main(["svm", "next-token", "--loss", "log", "--select", "0,0,0,0,0,0"]) == 2
+
+
+def test_the_command_says_which_least_loss_is_not_proved(capsys, tmp_path):
+    """Rows beside a cycle whose tokens depend on each other: that they can be left behind is what `solve` proves."""
+    E = np.random.default_rng(3).standard_normal((7, 3))
+    rows = [((0, 1, 4), 0), ((1, 0, 4), 1), ((2, 3, 5), 2)]
+    X, z = E[[prefix for prefix, _ in rows]], E[[prefix[-1] for prefix, _ in rows]]
+    place = np.array([prefix.index(label) for prefix, label in rows])
+    np.savez(tmp_path / "few.npz", X=X, z=z, labels_token=place)
+    words = []
+    for data in (str(tmp_path / "few.npz"), "next-token:number=3"):
+        assert main(["svm", data, "--loss", "log", "--norm", "frobenius"]) == 0
+        words.append("members not proved" in capsys.readouterr().out)
+    assert words == [True, False]

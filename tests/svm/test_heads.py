@@ -108,3 +108,11 @@ def test_combined_bounds_enclose_the_norm(p):
         exact = max(values) if p == np.inf else sum(mpf(v) ** mpf(p) for v in values) ** (1 / mpf(p))
         assert combined_down(values.tolist(), p) <= exact <= combined_up(values.tolist(), p)
         assert combined_up(values.tolist(), p) <= exact * (1 + mpf(10) ** -12)
+
+
+def test_a_head_of_equalities_alone_has_no_weights_to_lengthen():
+    rows = mf.Constraints(
+        [[1.0, 0.0], [0.0, 1.0]], [0, 0], [[1.0, 0.0]], level=[1.0, 0.0], equal=[False, True], head=[0, 1]
+    )
+    solution = mf.solve(rows, "operator")
+    assert solution.unique is None and not solution.W[1].any() and "operator, optimal: value 1" in repr(solution)

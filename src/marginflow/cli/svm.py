@@ -102,7 +102,9 @@ def svm(
             print(f"rank         {'undecided' if solution.rank is None else solution.rank}")
             print(f"unique       {_word(solution.unique)}")
             if solution.faces is not None:
-                print(f"least loss   {solution.faces.minimal_loss:.12g} ({loss}), within {solution.faces.gap:.1e}")
+                within = rounding.text_up(solution.faces.gap, 2)
+                within += "" if solution.faces.decided.all() else ", members not proved"
+                print(f"least loss   {solution.faces.minimal_loss:.12g} ({loss}), within {within}")
             if solution.finite is not None:
                 size = float((solution.finite**2).sum()) ** 0.5
                 print(f"finite part  of Frobenius norm {size:.6g}, decrement {solution.finite_decrement:.1e}")

@@ -34,7 +34,7 @@ def faces_by_graph(problem: Problem, loss: Log) -> Faces:
     best = np.array([row.kind[t] for row, t in zip(rows, problem.optimal, strict=True)])
     graph = TokenGraph.of(problem, rows, best)
     inside = [graph.component[nodes] == graph.component[k] for nodes, k in zip(graph.node, graph.label, strict=True)]
-    implied = implied_equalities(problem, rows, best, inside)
+    implied, all_of_them = implied_equalities(problem, rows, best, inside)
     for i, kind in implied:
         inside[i][kind] = True
     equal = _equalities(problem, rows, best, inside)
@@ -54,12 +54,11 @@ def faces_by_graph(problem: Problem, loss: Log) -> Faces:
     least = (loss_inside + float(offsets.sum())) / problem.n
     eps = float(np.finfo(float).eps)
     known = bool(np.isfinite(error))
-    proved = frozen(np.full(problem.n, known) & ~np.isin(np.arange(problem.n), [i for i, _ in implied]))
     return Faces(
         members=frozen(members),
         shares=frozen(share),
         unique=frozen(np.full(problem.n, known) | (members.sum(axis=1) == 1)),
-        decided=proved,
+        decided=frozen(np.full(problem.n, known and all_of_them)),
         gap=(gap + 4.0 * eps * float(np.abs(offsets).sum())) / problem.n + 4.0 * eps * abs(least),
         minimal_loss=least,
         shares_error=frozen(np.where([flags.sum() > 1 for flags in inside], error, 0.0)),
@@ -68,7 +67,7 @@ def faces_by_graph(problem: Problem, loss: Log) -> Faces:
         finite=frozen(W),
         finite_decrement=decrement / problem.n,
         loss=loss.word,
-        reason=_reason(implied, known),
+        reason=_reason(implied, all_of_them, known),
     )
 
 
@@ -120,13 +119,18 @@ def _spread(problem: Problem, rows: list[Row], inside: list[Bools], held: list[F
     return members, share
 
 
-def _reason(implied: list[tuple[int, int]], known: bool) -> str:
+def _reason(implied: list[tuple[int, int]], all_of_them: bool, known: bool) -> str:
     out = []
     if implied:
         i, kind = implied[0]
         out.append(
             f"{len(implied)} equalities, such as that of token kind {kind} of sample {i}, follow from contradictions "
             "between different queries or tokens that depend on each other; a linear programme found them, unproved"
+        )
+    elif not all_of_them:
+        out.append(
+            "queries or tokens depend on each other: that every token outside can be left behind is not proved, and "
+            "with it the least loss; `solve` proves or refutes it"
         )
     if not known:
         out.append("how far the shares are from the exact ones is not known: the loss is too flat inside the faces")

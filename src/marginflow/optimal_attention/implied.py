@@ -13,18 +13,26 @@ LARGEST: Final = 4_000_000
 """Numbers in the programme beyond which nothing is looked for; `solve` then says that the rows contradict."""
 
 
-def implied_equalities(problem: Problem, rows: list[Row], best: Ints, inside: list[Bools]) -> list[tuple[int, int]]:
+def implied_equalities(
+    problem: Problem, rows: list[Row], best: Ints, inside: list[Bools]
+) -> tuple[list[tuple[int, int]], bool]:
     """(row, kind) pairs outside the components that no W with the equalities leaves behind while it loses on none.
 
     max sum_c t_c subject to <A_c, W> >= t_c, 0 <= t_c <= 1 and the equalities: where t_c is 0, every W that never
     lowers the label's lead leaves c level (strict complementarity of the linear programme).
+
+    Returns:
+        The pairs, and whether it is proved that they are all: independent tokens and queries, or, where nothing stays
+        level, weights whose margins are positive beyond rounding.
     """
     pairs = [(i, k) for i, row in enumerate(rows) for k in range(len(row.tokens)) if k != best[i]]
     stays = np.array([bool(inside[i][k]) for i, k in pairs], dtype=bool)
     d, d_z, heads = problem.d, problem.d_z, problem.counts[1]
     size = d * d_z * heads
-    if not len(pairs) or stays.all() or len(pairs) * (size + len(pairs)) > LARGEST or _free(problem, rows):
-        return []
+    if not len(pairs) or stays.all() or _free(problem):
+        return [], True
+    if len(pairs) * (size + len(pairs)) > LARGEST:
+        return [], False
     from scipy.optimize import linprog
 
     sample = np.array([i for i, _ in pairs])
@@ -47,12 +55,18 @@ def implied_equalities(problem: Problem, rows: list[Row], best: Ints, inside: li
         method="highs",
     )
     if found.x is None:
-        return []
+        return [], False
     left = np.flatnonzero(out)[found.x[size:] < 0.5]
-    return [pairs[c] for c in left]
+    return [pairs[c] for c in left], not stays.any() and _separates(A, found.x[:size])
 
 
-def _free(problem: Problem, rows: list[Row]) -> bool:
+def _separates(A: Floats, w: Floats) -> bool:
+    """Whether all margins A w are positive for the exact rows, of which A has a few roundings an entry."""
+    doubt = 2.0 * (A.shape[1] + 16) * float(np.finfo(float).eps) * (np.abs(A) @ np.abs(w))
+    return bool((A @ w > doubt).all())
+
+
+def _free(problem: Problem) -> bool:
     """Whether different tokens and different queries are independent: every component then parts from the others."""
     tokens = np.unique(problem.X[problem.mask] + 0.0, axis=0)
     queries = np.unique(problem.z + 0.0, axis=0)

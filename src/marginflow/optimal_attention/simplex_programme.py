@@ -70,6 +70,7 @@ def solve_programme(programme: Programme) -> Optimum:
     return _prove(programme, polished, polished > 0.0)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def _centre(f: Programme) -> tuple[Floats, Bools]:
     """Shares near the centre of the optimal face, and which of them belong to it: share above reduced cost."""
     starts, row = f.starts, f.row
@@ -94,6 +95,8 @@ def _centre(f: Programme) -> tuple[Floats, Bools]:
             break  # every direction along a face of several optima is as good as rounding can tell
         dp = solved[:, 0] + solved[:, 1:] @ dnu
         ds = mu / p - slack - D * dp
+        if not (np.isfinite(dp).all() and np.isfinite(ds).all()):
+            break  # costs that float64 cannot tell from 0
         # Beyond a bend of 2 the quadratic model of the loss says nothing.
         bend = (f.bend if f.bend < math.inf else 1.0) * float(np.linalg.norm(dp @ f.V))
         step = min(1.0, 0.995 * _room(p, dp), 0.995 * _room(slack, ds), 2.0 / bend if bend > 2.0 else 1.0)
@@ -102,7 +105,9 @@ def _centre(f: Programme) -> tuple[Floats, Bools]:
         if now <= CENTRED * size and step > 0.5:
             break
         mu = now * (0.1 if step > 0.9 else 0.5 if step > 0.3 else 1.0)
-    return p, np.asarray(p > slack / size)
+    members = p > slack / size
+    # A row without any is one whose costs are all rounding: nothing tells its tokens apart.
+    return p, np.asarray(members | ~np.logical_or.reduceat(members, starts)[row])
 
 
 def _rounding(f: Programme, p: Floats) -> float:

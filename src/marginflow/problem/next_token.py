@@ -87,15 +87,14 @@ def _line(i: int, line: Any, size: int) -> Ints:
     raw = as_array(f"sequences[{i}]", line)
     if raw.ndim != 1 or (raw.size and raw.dtype.kind not in "iu"):
         raise InputError(f"sequences[{i}]: got {raw.dtype} of shape {raw.shape}; expected a list of token ids")
+    # Before a conversion in which 2^64 - 1 is -1.
+    bad = (raw < -1) | (raw >= size)
+    if bad.any():
+        raise InputError(f"sequences[{i}]: got token {raw[bad][0]}; expected 0..{size - 1}, the rows of the embedding")
     ids = raw.astype(np.intp)
     length = int((ids != -1).sum())
     if (ids[:length] == -1).any():
         raise InputError(f"sequences[{i}]: got -1 before a token; expected padding at the end only")
-    bad = (ids[:length] < 0) | (ids[:length] >= size)
-    if bad.any():
-        raise InputError(
-            f"sequences[{i}]: got token {ids[:length][bad][0]}; expected 0..{size - 1}, the rows of the embedding"
-        )
     return np.asarray(ids[:length])
 
 

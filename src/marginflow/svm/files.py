@@ -118,6 +118,9 @@ def _problem(path: Any, arrays: dict[str, Any], version: int) -> tuple[Constrain
     off = norm.diagonal and bool((W * (1.0 - np.eye(*constraints.shape))).any())
     if off or dual[~constraints.equal].min(initial=0.0) < 0.0:
         raise InputError(f"{path}: a multiplier is negative, or W is not diagonal under {norm.name}; no solution is so")
+    for h, weights in enumerate(W.reshape(-1, *constraints.shape)):
+        if weights.any() and not constraints.level[constraints.head == h].any():
+            raise InputError(f"{path}: nothing keeps the W of head {h} from 0, which it is not; no solution is so")
     return constraints, norm, source
 
 

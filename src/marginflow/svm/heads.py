@@ -107,7 +107,9 @@ def uniqueness(solution: Solution) -> Uniqueness:
     parts, p = solution.parts, exponent(solution.norm)
     if p == math.inf:
         largest = max(part.certificate.lower for part in parts)
-        loose = next((h for h, part in enumerate(parts) if len(part.dual) and part.certificate.upper < largest), None)
+        # A head without weights has none to lengthen.
+        shorter = [h for h, part in enumerate(parts) if 0.0 < part.certificate.upper < largest]
+        loose = shorter[0] if shorter else None
         if loose is not None:
             longer = parts[loose].W * (largest / parts[loose].certificate.upper)
             other = np.array(solution.W)

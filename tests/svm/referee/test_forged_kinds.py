@@ -47,6 +47,11 @@ def _infeasible(a, dual):
     }
 
 
+def _nothing(a):
+    """W = 0, optimal where no row of level 1 is left."""
+    return {"W": 0 * a["W"], "dual": 0 * a["dual"], "value": 0.0, "lower": 0.0, "upper": 0.0, "gap": 0.0}
+
+
 def _lead(a):
     """The constraint of level 1 with the largest multiplier."""
     return int((a["dual"] * (a["level"] > 0)).argmax())
@@ -85,6 +90,15 @@ _FORGERIES = {
     "the sum of the heads": ("heads", lambda a: {"value": a["value"] * 1.1}),
     "the reason of a head that is not there": ("loose", lambda a: {"reason": "head 7" + str(a["reason"])[6:]}),
     "the reason of no head": ("loose", lambda a: {"reason": str(a["reason"])[8:]}),
+    "weights that nothing keeps from 0": ("level", lambda a: {"W": a["W"] + 1.0}),
+    "weights of a head that nothing keeps from 0": ("free", lambda a: {"W": a["W"] + [[[0.0]], [[1.0]]]}),
+    "every sample of another head, rows plain": ("plain", lambda a: _nothing(a) | {"row_head": 1 - 0 * a["selection"]}),
+    "every token a member, rows plain": ("plain", lambda a: _nothing(a) | {"members": a["mask"]}),
+    "heads of the samples of another length": ("plain", lambda a: {"row_head": a["selection"][1:]}),
+    "members of another shape": ("tokens", lambda a: {"members": a["members"][1:]}),
+    "a selected token that is no member": ("tokens", lambda a: {"members": ~a["members"]}),
+    "a norm that heads do not have": ("free", lambda a: {"norm": np.array("cut")}),
+    "a norm that is not computed of so large weights": ("large", lambda a: {"norm": np.array("cut")}),
 }
 
 
@@ -107,6 +121,14 @@ def honest(tmp_path_factory):
         "twins": mf.solve(twins, "nuclear"),
         "heads": mf.solve(both, "frobenius"),
         "loose": _loose(both),
+        "level": mf.solve(mf.Constraints([[1.0], [-1.0]], [0, 0], [[1.0]], level=[0.0, 0.0]), "nuclear"),
+        "free": mf.solve(
+            mf.Constraints([[1.0], [1.0]], [0, 0], [[1.0]], level=[1.0, 0.0], equal=[False, True], head=[0, 1]),
+            "nuclear",
+        ),
+        "plain": mf.solve("sphere:n=3,T=3,d=3,seed=0", "frobenius"),
+        "tokens": mf.solve("next-token:number=3", "frobenius", loss="log"),
+        "large": mf.solve(mf.Constraints(np.eye(22)[:1], [0], np.eye(22)[:1]), "frobenius"),
     }
     for name, solution in solved.items():
         solution.save(folder / f"{name}.npz")
@@ -114,7 +136,7 @@ def honest(tmp_path_factory):
         assert found.holds, f"{name}: {found}"
         assert mf.Solution.load(folder / f"{name}.npz").status is solution.status
     words = [solution.status.name for solution in solved.values()]
-    assert words == ["optimal", "infeasible", "optimal", "optimal", "inaccurate"]
+    assert words == ["optimal", "infeasible", "optimal", "optimal", "inaccurate", *["optimal"] * 5]
     return folder
 
 

@@ -11,6 +11,9 @@ from marginflow.arrays import Floats
 from marginflow.svm.referee.exact import Exact
 
 
+LARGEST_SIDE: Final = 20
+"""Of the shorter side of W, whose vectors of signs are all looked at."""
+
 BITS: Final = 40
 """Entries are cut to integers of so many bits first: sums of 400 of them are exact in float64."""
 

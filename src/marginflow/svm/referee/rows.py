@@ -41,12 +41,7 @@ def rebuilt(arrays: Arrays) -> list[Row]:
     """
     head = arrays.get("row_head")
     if "X" not in arrays:
-        kinds = (
-            zip(*(arrays[name].tolist() for name in ("level", "equal", "head")), strict=True)
-            if ("level" in arrays)
-            else [(1, False, 0)] * len(arrays["a"])
-        )
-        names = zip(arrays["sample"].tolist(), arrays["token"].tolist(), arrays["a"], kinds, strict=True)
+        names = zip(arrays["sample"].tolist(), arrays["token"].tolist(), arrays["a"], _said(arrays), strict=True)
         return [Row(i, t, Exact.of(row), int(kind[0]), bool(kind[1]), int(kind[2])) for i, t, row, kind in names]
     out = []
     against, members = str(arrays["against"]), arrays.get("members")
@@ -74,6 +69,13 @@ def rebuilt(arrays: Arrays) -> list[Row]:
     return out
 
 
+def _said(arrays: Arrays) -> list[tuple[int, bool, int]]:
+    """Level, equality and head of every saved row; files without them speak of plain rows of one head."""
+    if "level" not in arrays:
+        return [(1, False, 0)] * len(arrays["a"])
+    return list(zip(*(arrays[name].tolist() for name in ("level", "equal", "head")), strict=True))
+
+
 def _parts(level: dict[tuple[Any, ...], int], two: list[tuple[Any, ...]]) -> bool:
     """Whether `two` tokens (query, head, features) were not level before; from now on they are."""
     one, other = (level.setdefault(token, len(level)) for token in two)
@@ -97,12 +99,11 @@ def check_list(arrays: Arrays, rows: list[Row]) -> Check:
     for a, (i, t) in zip(arrays["a"], wanted, strict=True):
         if not np.array_equal(a, X[i, own[i]] - X[i, t]):
             return Check("constraints", False, f"a of sample {i}, token {t} is not the difference of its tokens")
-    if "level" in arrays:
-        kinds = [(row.level, row.equal, row.head) for row in rows]
-        said = zip(*(arrays[name].tolist() for name in ("level", "equal", "head")), strict=True)
-        for row, kind, told in zip(rows, kinds, said, strict=True):
-            if kind != told:
-                return Check("constraints", False, f"sample {row.sample}, token {row.token} is of another kind or head")
+    for row, told in zip(rows, _said(arrays), strict=True):
+        if (row.level, row.equal, row.head) != told:
+            return Check("constraints", False, f"sample {row.sample}, token {row.token} is of another kind or head")
+    if "members" in arrays:
+        return Check("constraints", True, f"{len(wanted)}, rebuilt from the tokens and the faces in the file, as saved")
     return Check("constraints", True, f"{len(wanted)}, rebuilt from the tokens")
 
 

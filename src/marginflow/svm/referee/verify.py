@@ -21,6 +21,7 @@ from marginflow.npz import read_npz, require
 from marginflow.svm.referee import bounds
 from marginflow.svm.referee.claims import Check, Claims
 from marginflow.svm.referee.contradiction import contradiction
+from marginflow.svm.referee.cut import LARGEST_SIDE
 from marginflow.svm.referee.rows import Arrays, check_list, in_order, rebuilt
 
 
@@ -61,7 +62,7 @@ class Verification:
 
 
 def verify_saved(path: str | os.PathLike[str]) -> Verification:
-    """Recheck the solution in `path`, believing only its tokens, queries, scores, weights and multipliers.
+    """Recheck the solution in `path`, believing only its tokens, queries, scores, faces, weights and multipliers.
 
     Raises:
         InputError: not a saved solution, or one whose arrays do not fit each other.
@@ -71,7 +72,7 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
     norm = str(arrays["norm"])
     claims = Claims.of(path, arrays)
     _check_shapes(path, arrays)
-    diagonal, kind = _kind(norm)
+    diagonal, kind = _kind(path, norm, arrays["W"].shape)
     rows = rebuilt(arrays)
     checks = [_check_digest(arrays), check_list(arrays, rows), _check_multipliers(arrays)]
     W = arrays["W"] if arrays["W"].ndim == 3 else arrays["W"][None]
@@ -79,12 +80,13 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         off = W * (1.0 - np.eye(*W.shape[1:]))
         checks.append(Check("diagonal", not off.any(), "W has no entry off its diagonal"))
     dual = in_order(arrays, rows)
-    if not any(row.level for row in rows):
-        checks.append(Check("no constraint", not W.any(), "nothing keeps W from 0, so W = 0 is optimal"))
     own, shown = [], None
     for h, weights in enumerate(W):
         inside = [c for c, row in enumerate(rows) if row.head == h]
         part, multipliers = [rows[c] for c in inside], dual[inside]
+        if not any(row.level for row in part):
+            named = f"W of head {h}" if len(W) > 1 else "W"
+            checks.append(Check("no constraint", not weights.any(), f"nothing keeps {named} from 0, which is optimal"))
         M = bounds.dual_matrix(part, arrays["z"], multipliers, diagonal)
         above = bounds.upper(part, arrays["z"], weights, diagonal, kind, M)
         below = bounds.lower(part, multipliers, kind, M) if above > 0.0 else 0.0
@@ -155,10 +157,23 @@ def _check_shapes(path: Any, arrays: Arrays) -> None:
             raise InputError(f"{path}: its tokens, scores and selection do not fit each other")
         if not (mask[np.arange(n), selection].all() and np.isfinite(X[mask]).all() and np.isfinite(scores[mask]).all()):
             raise InputError(f"{path}: a selected token is masked out, or a token or score is not finite")
+        _check_faces(path, arrays)
         if str(arrays["against"]) not in ("all", "worse", "better"):
             raise InputError(f"{path}: got against {str(arrays['against'])!r}; expected all, worse or better")
     elif len(sample) and not (0 <= sample.min() and sample.max() < len(z)):
         raise InputError(f"{path}: a constraint names a sample that is not there")
+
+
+def _check_faces(path: Any, arrays: Arrays) -> None:
+    """Whether the heads and the faces of the samples, where the file has them, are arrays of one of each."""
+    mask, selection = arrays["mask"], arrays["selection"]
+    head, members = arrays.get("row_head"), arrays.get("members")
+    if head is not None and (head.shape != selection.shape or head.dtype.kind != "i"):
+        raise InputError(f"{path}: row_head is not one whole number per sample; save the solution again")
+    if members is not None:
+        fits = members.shape == mask.shape and members.dtype == bool
+        if not fits or not members[np.arange(len(mask)), selection].all():
+            raise InputError(f"{path}: its members do not fit its tokens, or lack a selected one; save it again")
 
 
 def _heads(path: Any, arrays: Arrays) -> tuple[int, ...]:
@@ -177,13 +192,27 @@ def _heads(path: Any, arrays: Arrays) -> tuple[int, ...]:
     return (int(heads),) if heads > 1 else ()
 
 
-def _kind(norm: str) -> tuple[bool, str | Fraction | float]:
-    """Whether the norm is one of diagonals, and which: a name, or its exponent exactly for those of single weights."""
+def _kind(path: Any, norm: str, shape: tuple[int, ...]) -> tuple[bool, str | Fraction | float]:
+    """Whether the norm is one of diagonals, and which: a name, or its exponent exactly for those of single weights.
+
+    Raises:
+        InputError: a norm that is not bounded here, or not of W (d, d_z) or (H, d, d_z) of this `shape`.
+    """
     parsed = parse_norm(norm)
     if isinstance(parsed, AbstractPowers):
         return parsed.diagonal, math.inf if math.isinf(parsed.p) else Fraction(parsed.p)
+    if parsed.name not in _BOUNDED:
+        raise InputError(
+            f"{path}: got a solution under {norm}; expected {', '.join(_BOUNDED)} or one of single weights"
+        )
+    if parsed.name == "cut" and (len(shape) > 2 or min(shape) > LARGEST_SIDE):
+        raise InputError(
+            f"{path}: got W of shape {shape} under cut; expected one head, {LARGEST_SIDE} on a side at most"
+        )
     return parsed.diagonal, parsed.name
 
+
+_BOUNDED: Final = ("nuclear", "operator", "frobenius", "cut")
 
 _SAVED: Final = (
     "format norm W dual sample token a z value lower upper gap status reason tol stages steps digest".split()
