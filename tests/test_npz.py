@@ -165,3 +165,12 @@ def test_a_limit_that_is_no_number_is_refused(tmp_path, monkeypatch, said):
 def test_data_that_compress_well_are_read_while_they_are_small(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", X=np.zeros(2**22))
     assert len(read_npz(tmp_path / "a.npz")["X"]) == 2**22
+
+
+@pytest.mark.parametrize("descr", ["'(2,f4'", "'(2 3)f4'", "'(((('", "'>U99999999999'"])
+def test_types_that_are_no_types_are_refused(tmp_path, descr):
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (2,), }}\n".encode()
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16)
+    _zip(tmp_path / "x.npz", {"X.npy": data})
+    with pytest.raises(InputError, match="damaged"):
+        read_npz(tmp_path / "x.npz")

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import statistics
 import subprocess
 import sys
@@ -89,6 +90,16 @@ def test_imports_point_down(path):
         assert target == own or FLOORS[target] < FLOORS[own] or FLOORS[own] == 0 == FLOORS[target], (
             f"{path.relative_to(SRC)} (floor {FLOORS[own]}) imports {target} (floor {FLOORS[target]})"
         )
+
+
+def test_the_drawing_of_the_rooms_shows_every_floor():
+    page = (SRC.parents[1] / "docs" / "architecture.md").read_text()
+    lines = page.split("```")[1].splitlines()[1:]
+    drawn = [{word for word in re.split(r"[ |]+", line.split("   ")[0]) if word} for line in lines]
+    base = set().union(*(rooms for rooms in drawn if "norms" in rooms or "errors" in rooms))
+    floors = [rooms for rooms in drawn if not rooms <= base] + [base]
+    height = max(FLOORS.values())
+    assert floors == [{name for name, floor in FLOORS.items() if floor == k} for k in range(height, -1, -1)]
 
 
 def test_files_are_short():

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,17 @@ def data_frame(columns: Mapping[str, Any]) -> Any:
         if find_spec(library) is not None:
             return import_module(library).DataFrame(dict(columns))
     raise InputError("to_dataframe: got neither pandas nor polars; pip install 'marginflow[pandas]'")
+
+
+def row_frame(rows: Iterable[Mapping[str, Any]]) -> Any:
+    """`rows` as such a frame: a column for every name that some row has, None where others have it not.
+
+    Raises:
+        InputError: neither is installed.
+    """
+    kept = list(rows)
+    names = dict.fromkeys(name for row in kept for name in row)
+    return data_frame({name: [row.get(name) for row in kept] for name in names})
 
 
 def to_csv(columns: Mapping[str, type], rows: Sequence[Sequence[Any]]) -> str:

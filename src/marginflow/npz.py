@@ -91,7 +91,7 @@ def read_npz(path: str | os.PathLike[str], *, largest: int | None = None) -> dic
                 return _read_members(path, archive, largest)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); expected an .npz file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except _DAMAGE as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not an .npz file, or damaged ({error}); save it again") from None
@@ -101,7 +101,18 @@ def require(path: str | os.PathLike[str], arrays: Mapping[str, Any], *names: str
     """Raise one InputError that names every array of `names` missing in `arrays`."""
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise InputError(f"{path}: got arrays {sorted(arrays)}; expected also {missing}; was it saved by this tool?")
+        raise InputError(f"{path}: holds {held(arrays)}; expected also arrays {missing}; was it saved by this tool?")
+
+
+def held(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """What a file of this tool holds, for messages about the wrong one."""
+    kind = str(arrays.get("kind", ""))
+    if kind in ("watch", "audit"):
+        return "a record of a training run" if kind == "watch" else "an audit"
+    for name, word in (("flow", "a saved run"), ("dual", "a saved solution"), ("X", "a problem")):
+        if name in arrays:
+            return word
+    return f"arrays {sorted(arrays)[:6]}"
 
 
 def _limit(size: int) -> int:

@@ -87,6 +87,7 @@ def test_keys_depend_on_how_a_descent_steps(change):
     ("change", "says"),
     [
         (('optimizer = "sign"', 'optimizer = "sgn"'), "model[1].optimizer: optimizer: got 'sgn'"),
+        (('optimizer = "sign"', 'optimiser = "sign"'), "model[1].optimiser: unknown key"),
         (('optimizer = "sign"', ""), "model[1].rate: got 'power:0.1,0.5'; expected an optimizer beside it"),
         (('"power:0.1,0.5"', '"power:0.1"'), "model[1].rate: rate: got 'power:0.1'"),
         (('"power:0.1,0.5"', "-1.0"), "model[1].rate: got -1.0"),

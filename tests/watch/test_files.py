@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow import frames
 from marginflow.cli.main import main
 from marginflow.errors import InputError
 
@@ -37,6 +38,14 @@ def saved(tmp_path):
         ({"step": np.array([-1, 0, 5])}, "rising steps"),
         ({"components": np.array([4, 9])}, "do not fit"),
         ({"cores": np.zeros((3, 2, 2, 4))}, "array cores"),
+        ({"step": np.array([5, 3, 1], dtype=np.uint64)}, "rising steps"),
+        ({"step": np.array([0, 1, 2**64 - 1], dtype=np.uint64)}, "rising steps"),
+        ({"names": ["l.0", "l.0"]}, "a name of its own"),
+        ({"names": ["", "l.0"]}, "a name of its own"),
+        ({"names": ["l\n.0", "l.1"]}, "a name of its own"),
+        ({"singular": np.full((3, 2, 4), np.nan)}, "singular values or cores"),
+        ({"singular": np.full((3, 2, 4), -1.0)}, "singular values or cores"),
+        ({"cores": np.full((3, 2, 2, 4, 4), np.inf, dtype=np.float32)}, "singular values or cores"),
         ({"names": None}, "expected also"),
     ],
 )
@@ -69,7 +78,36 @@ def test_the_verb_says_what_happened(saved, capsys):
 
 def test_other_files_are_refused_in_one_line(tmp_path, capsys):
     np.savez(tmp_path / "x.npz", a=np.zeros(2))
-    for file in ("x.npz", "none.npz"):
+    np.savez(tmp_path / "run.npz", flow=np.array("{}"), X=np.zeros((1, 1, 1)))
+    np.savez(tmp_path / "audit.npz", kind="audit")
+    for file, said in (
+        ("x.npz", "holds arrays ['a']"),
+        ("none.npz", "cannot be read"),
+        ("run.npz", "holds a saved run; expected a record"),
+        ("audit.npz", "holds an audit; expected a record"),
+    ):
         assert main(["watch", str(tmp_path / file)]) == 2
         err = capsys.readouterr().err
-        assert err.startswith("marginflow: ") and err.count("\n") == 1
+        assert err.startswith("marginflow: ") and err.count("\n") == 1 and said in err
+
+
+def test_a_record_given_as_something_else_is_called_that(saved, tmp_path, capsys):
+    for words, said in (
+        (["export", str(saved), "-o", str(tmp_path / "out.csv")], ", not a run"),
+        (["figure", str(saved), "-o", str(tmp_path / "out.svg")], ", not a run"),
+        (["describe", str(saved)], ", not a problem"),
+        (["svm", "--verify", str(saved)], "; expected also arrays ['norm'"),
+    ):
+        assert main(words) == 2
+        assert f"holds a record of a training run{said}" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_frame_has_a_row_for_each_head_at_each_record(saved, monkeypatch):
+    record = mf.Record.load(saved)
+    frame = record.to_dataframe()
+    assert list(frame["name"]) == ["l0.0", "l1.0"] * 3 and list(frame["step"]) == [0, 0, 1, 1, 10, 10]
+    np.testing.assert_array_equal(frame["max_logit"], record.figure("max_logit").ravel())
+    monkeypatch.setattr(frames, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="neither pandas nor polars"):
+        record.to_dataframe()

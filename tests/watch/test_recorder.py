@@ -172,6 +172,15 @@ def test_a_record_that_fails_leaves_the_last_one(tmp_path):
         ((1, 1.0, good * 2), "a name of its own"),
         ((1, 1.0, []), "at least one head"),
         ((1, 1.0, [("a", 3)]), "for each"),
+        ((1, 1.0, [3]), "heads: got int"),
+        ((1, 1.0, None), "heads: got NoneType"),
+        ((2**63, 1.0, good), "updates"),
+        ((1, "low", good), "loss: got str"),
+        ((1, np.zeros(2), good), "loss: got ndarray"),
+        ((1, 1.0, [("a", *factors()[:, 1:])]), "expected the same"),
+        ((1, 1.0, [("a", *factors()[:, :, 1:])]), "expected the same"),
+        ((1, 1.0, [("a", mf.Head(*factors(), 1.0, gains=(np.ones(len(bad[0])), np.ones(len(bad[0])))))]), "qk-norm"),
+        ((1, 1.0, [("a\n", *factors())]), "a name of its own"),
         ((1, 1.0, good, {"c": np.zeros((2, 2))}), "names of heads"),
         ((1, 1.0, good, {"a": np.zeros(2)}), "queries, tokens"),
         ((1, 1.0, good, {"a": np.full((2, 2), np.nan)}), "has training failed"),
@@ -181,7 +190,12 @@ def test_a_record_that_fails_leaves_the_last_one(tmp_path):
         with pytest.raises(InputError, match=said):
             recorder.record(*arguments)
         assert recorder.result.step.tolist() == [0] and (tmp_path / "run.npz").read_bytes() == before
-    with pytest.raises(InputError, match="folder that exists"):
-        mf.Recorder(tmp_path / "nowhere" / "run.npz")
+    recorder.record(1, 0.5, good)
+    assert mf.Record.load(tmp_path / "run.npz").loss.tolist() == [1.0, 0.5]
+    with pytest.raises(InputError, match="loss: got str"):
+        recorder.amend("low")
+    for to in (tmp_path / "nowhere" / "run.npz", "", 5):
+        with pytest.raises(InputError, match="expected the name of a file"):
+            mf.Recorder(to)
     with pytest.raises(InputError, match="nothing was recorded"):
         _ = mf.Recorder().result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from marginflow.audit.measured import MeasuredHead
 from marginflow.audit.summary import Comparison, compare, sentences
-from marginflow.frames import data_frame
+from marginflow.frames import row_frame
 from marginflow.heads.figures import FIGURES
 from marginflow.heads.head import Head
 from marginflow.notebook import grid
@@ -134,9 +134,7 @@ class Audit:
         Raises:
             InputError: neither pandas nor polars is installed.
         """
-        rows = list(self.rows())
-        names = dict.fromkeys(name for row in rows for name in row)
-        return data_frame({name: [row.get(name) for row in rows] for name in names})
+        return row_frame(self.rows())
 
     def __repr__(self) -> str:
         return f"Audit({self.family}, {self.law}, {len(self)} heads, {self.controls} draws of each control)"

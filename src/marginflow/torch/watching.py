@@ -106,7 +106,7 @@ class Watch:
         if self._idle or self.stopped:
             return
         if self.steps == 1:
-            self._recorder.amend(_number(loss))
+            self._recorder.amend(loss)
         if self._recorder.due(self.steps):
             self._try_record(loss)
 
@@ -194,19 +194,9 @@ class Watch:
     def _record(self, loss: Any) -> None:
         with untouched(self.model):
             looked = self._look.look()
-        self._recorder.record(self.steps, _number(loss), self._look.heads(), looked.logits)
+        self._recorder.record(self.steps, loss, self._look.heads(), looked.logits)
 
     def __repr__(self) -> str:
         if self._idle:
             return "Watch(another process records)"
         return f"Watch({self.result!r}, {self.steps} steps{', stopped' * bool(self.stopped)})"
-
-
-def _number(loss: Any) -> float | None:
-    """A loss as a number: of a tensor its one entry."""
-    if loss is None:
-        return None
-    try:
-        return float(loss.detach() if hasattr(loss, "detach") else loss)
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"loss: got {type(loss).__name__}; expected a number or a tensor of one entry") from None

@@ -11,7 +11,7 @@ from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss, parse_loss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
-from marginflow.npz import read_npz, write_npz
+from marginflow.npz import held, read_npz, write_npz
 from marginflow.problem.files import inside_arrays, stored_problem
 from marginflow.problem.problem import Problem
 from marginflow.trajectory.ended import Ended
@@ -71,8 +71,7 @@ def load_trajectory(
     """
     data = read_npz(path)
     if "flow" not in data:
-        kind = "a saved solution" if "dual" in data else "a problem" if "X" in data else f"arrays {sorted(data)[:6]}"
-        raise InputError(f"{path}: holds {kind}, not a run; expected a file that `marginflow flow --save` wrote")
+        raise InputError(f"{path}: holds {held(data)}, not a run; expected a file that `marginflow flow --save` wrote")
     try:
         about = json.loads(str(data["flow"]))
         if about["format"] != FORMAT:

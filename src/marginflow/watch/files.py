@@ -6,9 +6,9 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.errors import InputError
-from marginflow.npz import read_npz, require, write_npz
+from marginflow.npz import held, read_npz, require, write_npz
 from marginflow.watch.figures import WATCHED
-from marginflow.watch.record import Record
+from marginflow.watch.record import LAST_STEP, Record
 
 
 FORMAT: Final = 1
@@ -50,9 +50,9 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         InputError: not such a file, of a newer format, or with arrays that do not fit each other.
     """
     arrays = read_npz(path)
-    require(path, arrays, "format", "kind", *_ARRAYS)
-    if str(arrays["kind"]) != "watch":
-        raise InputError(f"{path}: got kind {str(arrays['kind'])[:20]!r}; expected a record of `watch` or a Recorder")
+    if str(arrays.get("kind", "")) != "watch":
+        raise InputError(f"{path}: holds {held(arrays)}; expected a record of `marginflow.torch.watch` or a Recorder")
+    require(path, arrays, "format", *_ARRAYS)
     version, figures = arrays["format"], [str(name) for name in arrays["figures"].ravel()]
     if version.shape != () or version.dtype.kind not in "iu" or int(version) != FORMAT or figures != list(WATCHED):
         raise InputError(f"{path}: was saved by another version (format {str(version)[:20]}); upgrade marginflow")
@@ -74,8 +74,15 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         fits = array.ndim == len(shape) and all(s in (None, n) for s, n in zip(shape, array.shape, strict=True))
         if not fits or array.dtype.kind not in kind:
             raise InputError(f"{path}: array {name} is {array.dtype} {array.shape}; expected {shape}")
-    if not count or not heads or (np.diff(arrays["step"]) <= 0).any() or arrays["step"][0] < 0:
+    # As Python's integers: differences of unsigned ones wrap round, and those above 2^63 become negative.
+    steps, names = arrays["step"].tolist(), arrays["names"].tolist()
+    if not count or not heads or steps != sorted(set(steps)) or not 0 <= steps[0] <= steps[-1] <= LAST_STEP:
         raise InputError(f"{path}: {count} records of {heads} heads; expected some, with rising steps")
+    if len(set(names)) != heads or not all(name.isprintable() and name for name in names):
+        raise InputError(f"{path}: got names {names[:4]}; expected a name of its own for each head")
+    finite = [arrays["singular"], *([arrays["cores"]] if "cores" in arrays else [])]
+    if not all(np.isfinite(array).all() for array in finite) or (arrays["singular"] < 0.0).any():
+        raise InputError(f"{path}: singular values or cores are no numbers that a head has; is the file damaged?")
     if arrays["components"].min() < 1 or arrays["components"].max() > arrays["singular"].shape[2]:
         raise InputError(f"{path}: components and singular do not fit; is the file damaged?")
     return Record(

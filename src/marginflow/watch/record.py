@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
+from marginflow.frames import row_frame
 from marginflow.heads.triangles import Triangles
 from marginflow.notebook import grid
 from marginflow.watch.figures import WATCHED
@@ -18,6 +19,8 @@ from marginflow.watch.figures import WATCHED
 
 OVER_LEAD: Final = ("nuclear_over_lead", "frobenius_over_lead")
 """Norms of W over the least lead on the probe: what an SVM of the head's own tokens bounds from below."""
+
+LAST_STEP: Final = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,16 +160,12 @@ class Record:
                 yield row | {figure: float(array[k, h]) for figure, array in figures.items()}
 
     def to_dataframe(self) -> Any:
-        """The rows as a pandas DataFrame.
+        """The rows as a data frame.
 
         Raises:
-            InputError: pandas is not installed.
+            InputError: neither pandas nor polars is installed.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise InputError("to_dataframe: pandas is missing; pip install pandas, or use rows()") from None
-        return pandas.DataFrame(list(self.rows()))
+        return row_frame(self.rows())
 
     def __repr__(self) -> str:
         last = int(self.step[-1]) if len(self) else 0

@@ -1,11 +1,12 @@
 """What a record says in words: the first records at which figures of a layer pass their marks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
+from marginflow.wording import listing
 
 
 if TYPE_CHECKING:
@@ -84,14 +85,9 @@ def _heads(record: "Record", figure: str, passed: Callable[[Floats], Bools]) -> 
         k = _first(np.asarray(hit.any(axis=1)))
         if k is not None:
             heads = [record.names[places[i]].removeprefix(f"{layer}.") for i in np.nonzero(hit[k])[0]]
-            which = f" (head {listed(heads)})" if len(places) > 1 else ""
+            which = f" (head {listing(heads, 4)})" if len(places) > 1 else ""
             found.append(f"{layer} by step {record.step[k]}{which}")
     return found
-
-
-def listed(heads: Sequence[str], most: int = 4) -> str:
-    """0, 2, 3 and 5 more."""
-    return ", ".join(heads[:most]) + (f" and {len(heads) - most} more" if len(heads) > most else "")
 
 
 def _first(hit: Bools) -> int | None:

@@ -18,7 +18,7 @@ from marginflow.study.plan.cell import FILE, Cell, Settings, Unit
 from marginflow.study.plan.code_version import version
 from marginflow.study.plan.own_file import OwnFile, own_file
 from marginflow.study.plan.schema import Section, is_number, is_whole, parse, whole_numbers
-from marginflow.study.plan.steps import LARGEST_STEPS, read_steps
+from marginflow.study.plan.steps import LARGEST_STEPS, STEP_KEYS, read_steps
 
 
 LARGEST_RUNS: Final = 2_000_000
@@ -263,9 +263,10 @@ def _model(section: Section) -> _Choices:
             lambda v: v == "full" or is_whole(v, 1, 10_000),
             whole_numbers(1, 10_000) + ', or "full"',
         )
+    section.asked.update((*STEP_KEYS, "norms"))
+    section.done()  # before they are read: a rate beside a misspelt optimizer is not what is wrong
     steps = read_steps(section)
     measured = section.several("norms", (), _is_norm, _NORM_WORDS) if section.has("norms") else ()
-    section.done()
     widths = tuple(None if value == "full" else int(value) for value in width)
     scales = tuple(float(value) for value in scale)
     lists = {"parameterization": words, "width": widths, "scale": scales, "steps": steps}

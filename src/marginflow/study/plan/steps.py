@@ -13,6 +13,7 @@ from marginflow.study.plan.schema import Section, is_number, is_whole, whole_num
 
 
 LARGEST_STEPS: Final = 10_000_000
+STEP_KEYS: Final = ("optimizer", "rate", "decay", "samples")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def read_steps(section: Section) -> tuple[Steps | None, ...]:
         InputError: a word that is none, twice the same, or a rate without an optimiser.
     """
     if not section.has("optimizer"):
-        for key in ("rate", "decay", "samples"):
+        for key in STEP_KEYS[1:]:
             if section.has(key):
                 raise section.error(key, section.values[key], "an optimizer beside it; the flow has none of these")
         return (None,)
