@@ -112,13 +112,3 @@ def test_files_and_going_on_keep_the_bits(tmp_path):
 def test_the_list_of_ends_refuses_several_heads():
     with pytest.raises(InputError, match="all combinations of the ends of each"):
         attractors(several_heads(0), "w")
-
-
-def test_steps_of_optimisers_refuse_several_heads_and_take_several_rows_an_output():
-    with pytest.raises(InputError, match="got a problem of 2 heads; expected one head"):
-        mf.descend(several_heads(0), "w", iterations=2)
-    plain = mf.load("sphere:n=4,T=5,d=6,seed=2")
-    two = mf.Problem(plain.X, plain.z, plain.scores, output=[0, 1, 0, 1])
-    steps = mf.descend(two, "w", "gd", rate=1e-3, iterations=1, seed=0)
-    flow = mf.integrate(two, "w", seed=0, max_steps=1)
-    assert np.allclose(steps.snapshots.f[0], flow.snapshots.f[0], atol=1e-12)
