@@ -101,7 +101,7 @@ def require(path: str | os.PathLike[str], arrays: Mapping[str, Any], *names: str
     """Raise one InputError that names every array of `names` missing in `arrays`."""
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise InputError(f"{path}: got arrays {sorted(arrays)}; expected also {missing}; was it saved by this tool?")
+        raise InputError(f"{path}: holds {held(arrays)}; expected also arrays {missing}; was it saved by this tool?")
 
 
 def held(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -187,3 +187,12 @@ def test_where_the_programme_is_too_large_nothing_is_called_proved(monkeypatch):
     X = np.array([[[0.0], [1.0]], [[0.0], [1.0]]])
     faces = mf.faces(mf.Problem(X, [[1.0], [-1.0]], [[0.0, 1.0], [0.0, 1.0]]), "log")
     assert faces.minimal_loss == 0.0 and not faces.decided.any() and "not proved" in faces.reason
+
+
+@pytest.mark.parametrize("loss", [None, "log", "logistic"])
+def test_a_worse_twin_of_the_optimal_token_cannot_be_left_behind(loss):
+    twins = [[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]]
+    for scores, attainable in (([[1.0, 0.5, 0.2]], False), ([[1.0, 1.0, 0.2]], True)):
+        faces = mf.faces(mf.Problem(twins, [[1.0, 0.0]], scores), loss)
+        assert faces.attainable is attainable and ("no W parts them" in faces.reason) is not attainable
+        assert (faces.finite is not None) is attainable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import marginflow as mf
-from marginflow.losses import CrossEntropy, Squared
+from marginflow.losses import AbstractOutputLoss, CrossEntropy, Squared
 
 
 def classes(n=6, T=6, d=6, k=4, scale=3.0, seed=0, **more):
@@ -199,3 +199,27 @@ def test_costs_that_float64_cannot_tell_from_zero_decide_nothing(size, loss):
     labels = values[:, 0] * 1.1 if loss == "squared" else [0, 1]
     faces = mf.faces(mf.Problem(X, z, values=values, labels=labels), loss)
     assert faces.members.any(axis=1).all() and not faces.decided.any() and not faces.unique.any()
+
+
+class Waves(AbstractOutputLoss):
+    """cos 3u: flat between its valleys."""
+
+    word, convex, smooth, bend = "waves", False, 9.0, 3.0
+
+    def value(self, u, labels):
+        return np.cos(3.0 * u[..., 0])
+
+    def gradient(self, u, labels):
+        return -3.0 * np.sin(3.0 * u)
+
+    def hessian(self, u, labels):
+        return (-9.0 * np.cos(3.0 * u))[..., None]
+
+    def check(self, problem):
+        pass
+
+
+def test_of_a_loss_that_is_not_convex_nothing_is_proved():
+    problem = mf.Problem(np.eye(2)[None], [[1.0, 1.0]], values=[[[-1.0], [1.0]]], labels=[[0.0]])
+    faces = mf.faces(problem, Waves())
+    assert faces.gap == np.inf and not faces.decided.any() and not faces.unique.any() and faces.reason

@@ -120,3 +120,8 @@ def test_kinds_follow_their_rows():
 def test_bad_kinds_are_refused(kinds, words):
     with pytest.raises(mf.InputError, match=words):
         mf.Constraints(np.eye(2), [0, 0], np.ones((1, 1)), **kinds)
+
+
+def test_no_heads_are_refused():
+    with pytest.raises(mf.InputError, match="heads: got 0; expected at least 1"):
+        mf.Constraints([[1.0]], [0], [[1.0]], heads=0)

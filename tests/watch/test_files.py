@@ -91,10 +91,15 @@ def test_other_files_are_refused_in_one_line(tmp_path, capsys):
         assert err.startswith("marginflow: ") and err.count("\n") == 1 and said in err
 
 
-def test_a_record_given_as_a_run_is_called_that(saved, tmp_path, capsys):
-    for verb, file in (("export", "out.csv"), ("figure", "out.svg")):
-        assert main([verb, str(saved), "-o", str(tmp_path / file)]) == 2
-        assert "holds a record of a training run, not a run" in capsys.readouterr().err
+def test_a_record_given_as_something_else_is_called_that(saved, tmp_path, capsys):
+    for words, said in (
+        (["export", str(saved), "-o", str(tmp_path / "out.csv")], ", not a run"),
+        (["figure", str(saved), "-o", str(tmp_path / "out.svg")], ", not a run"),
+        (["describe", str(saved)], ", not a problem"),
+        (["svm", "--verify", str(saved)], "; expected also arrays ['norm'"),
+    ):
+        assert main(words) == 2
+        assert f"holds a record of a training run{said}" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
 
 

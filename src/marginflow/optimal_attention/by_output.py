@@ -65,6 +65,7 @@ def _programme(problem: Problem, loss: AbstractOutputLoss, o: int, means: list[F
         gradient=lambda u: loss.gradient(u[None], label)[0],
         terms=lambda u: loss.gradient_terms(u[None], label)[0],
         hessian=lambda u: loss.hessian(u[None], label)[0],
+        convex=loss.convex,
         smooth=loss.smooth,
         bend=loss.bend,
     )

@@ -44,7 +44,8 @@ def _selected(problem: Problem, loss: AbstractLoss) -> Faces:
     """A face of one token a row: the optimal one, and exact duplicates of it, which no W tells apart."""
     rows = np.arange(problem.n)
     best = problem.scores == problem.scores[rows, problem.optimal][:, None]
-    members = problem.mask & best & (problem.X == problem.X[rows, problem.optimal][:, None, :]).all(axis=2)
+    same = problem.mask & (problem.X == problem.X[rows, problem.optimal][:, None, :]).all(axis=2)
+    members, worse = same & best, (same & ~best).any(axis=1)
     each = loss.value(problem.best_outputs[:, None])
     shape = (problem.d, problem.d_z) if problem.counts[1] == 1 else (problem.counts[1], problem.d, problem.d_z)
     return Faces(
@@ -58,12 +59,15 @@ def _selected(problem: Problem, loss: AbstractLoss) -> Faces:
         * float(np.abs(each).mean() + _slope_doubt(problem, loss)),
         minimal_loss=float(each.mean()),
         shares_error=frozen(np.zeros(problem.n)),
-        attainable=True,
+        attainable=not worse.any(),
         reference=problem.optimal,
-        finite=frozen(np.zeros(shape)),
-        finite_decrement=0.0,
+        finite=None if worse.any() else frozen(np.zeros(shape)),
+        finite_decrement=np.nan if worse.any() else 0.0,
         loss=loss.word,
-        reason="",
+        reason=f"a token of sample {int(worse.argmax())} equals the optimal one but for its score: no W parts them, so "
+        "that the least loss is above what the optimal tokens give"
+        if worse.any()
+        else "",
     )
 
 

@@ -23,7 +23,7 @@ class Programme:
         V: (N, k) the values of all tokens of its rows.
         row: (N,) the row of each, 0, 1, ..., ascending.
         value, gradient, terms, hessian: of the loss at u (k,); `terms` are the sizes that the gradient adds up.
-        smooth, bend: of the loss (`AbstractOutputLoss`).
+        convex, smooth, bend: of the loss (`AbstractOutputLoss`); nothing is proved of one that is not convex.
     """
 
     V: Floats
@@ -32,6 +32,7 @@ class Programme:
     gradient: Callable[[Floats], Floats]
     terms: Callable[[Floats], Floats]
     hessian: Callable[[Floats], Floats]
+    convex: bool
     smooth: float
     bend: float
 
@@ -149,6 +150,8 @@ def _polish(f: Programme, p: Floats, members: Bools) -> Floats:
 def _prove(f: Programme, p: Floats, members: Bools) -> Optimum:
     """Bounds from convexity, and near the optimum from self-concordance (derived in theory 10.2)."""
     u = p @ f.V
+    if not f.convex:
+        return Optimum(p, members, False, False, math.inf, f.value(u), math.inf)
     g = f.V @ f.gradient(u)
     least = np.minimum.reduceat(g, f.starts)
     size = float((np.abs(f.V) @ f.terms(u)).max()) * (1.0 + float(np.abs(u).max()))

@@ -227,6 +227,8 @@ def _heads(count: int, head: Any, heads: int | None) -> tuple[Ints, int]:
         raise InputError(f"head: got {head.dtype} of shape {head.shape}; expected {count} integers, one per row")
     head = head.astype(np.intp)
     number = int(head.max(initial=0)) + 1 if heads is None else int(heads)
-    if number < 1 or head.min(initial=0) < 0 or head.max(initial=0) >= number:
+    if number < 1:
+        raise InputError(f"heads: got {number}; expected at least 1")
+    if head.min(initial=0) < 0 or head.max(initial=0) >= number:
         raise InputError(f"head: got {head.min(initial=0)}..{head.max(initial=0)}; expected heads in 0..{number - 1}")
     return head, number

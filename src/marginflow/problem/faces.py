@@ -15,8 +15,8 @@ class Faces:
         unique: (n,) bool, whether the optimum of the row is one point, and is proved to be.
         decided: (n,) bool, whether the members are proved: a token left out loses by more than what is not known of
             the gradient, a member has more than what is not known of its share.
-        gap: the least loss lies in [minimal_loss - gap, minimal_loss], rounding included. Of next tokens this, `unique`
-            and `shares_error` are proved where the members are.
+        gap: the least loss lies in [minimal_loss - gap, minimal_loss], rounding included; above it where
+            not `attainable`. Of next tokens this, `unique` and `shares_error` are proved where the members are.
         minimal_loss: the mean loss over outputs at the shares.
         shares_error: (n,) no share of the row is further from the exact one; inf where there is none.
         attainable: whether some W has these shares in all rows at once; None where it is not decided. Whether the

@@ -11,7 +11,7 @@ import numpy as np
 
 from marginflow.arrays import frozen
 from marginflow.errors import InputError
-from marginflow.npz import read_npz, require, write_npz
+from marginflow.npz import held, read_npz, require, write_npz
 from marginflow.problem.next_token import label_scores, next_token
 from marginflow.problem.problem import Problem
 
@@ -43,6 +43,8 @@ def read_problem(path: Path) -> Problem:
     data = read_npz(path)
     if "dual" in data or any(name.startswith("snapshot_") for name in data):
         return _inside(path, data)
+    if {"kind", "format"} <= set(data):
+        raise InputError(f"{path}: holds {held(data)}, not a problem; expected X, z and either scores or y and v")
     _unknown(path, sorted(set(data) - set(KNOWN)))
     if "sequences" in data or "embedding" in data:
         return _from_sequences(path, data)
