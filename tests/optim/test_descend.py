@@ -244,16 +244,25 @@ def test_weights_that_leave_the_numbers_end_at_the_state_before(kind, optimizer,
     assert json.loads(capsys.readouterr().out)["ended"] == "floor"
 
 
-def test_heads_values_and_scores_outside_the_loss_are_refused_and_not_ignored():
+def test_heads_values_and_faces_are_refused_and_not_ignored():
     rng = np.random.default_rng(0)
     X, z, scores = rng.standard_normal((4, 3, 3)), rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
     with pytest.raises(InputError, match="got a problem of 2 heads; expected one head"):
         mf.descend(mf.Problem(X, z, scores, head=[0, 1, 0, 1]), "w", iterations=2)
-    with pytest.raises(InputError, match="values"):
-        mf.descend(mf.Problem(X, z, values=X, labels=[0, 1, 2, 0]), "w", iterations=2)
-    with pytest.raises(InputError, match="expected scores >= 0"):
-        mf.descend(mf.Problem(X, z, scores), "w", iterations=2, loss="log")
-    assert mf.descend(mf.Problem(X, z, scores), "w", iterations=2).steps == 2
+    with pytest.raises(InputError, match="got a problem whose tokens have values; expected scores"):
+        mf.descend("classes:seed=0", "w", iterations=2)
+    with pytest.raises(InputError, match="got loss log, whose optimum keeps several tokens of a row"):
+        mf.descend("next-token:number=3", "w", iterations=2, loss="log")
+
+
+def test_rows_of_one_output_add_up_as_in_the_flow():
+    plain = mf.load("sphere:n=4,T=5,d=6,seed=2")
+    two = mf.Problem(plain.X, plain.z, plain.scores, output=[0, 1, 0, 1])
+    steps = mf.descend(two, "w", "gd", rate=1e-3, iterations=1, seed=0)
+    flow = mf.integrate(two, "w", seed=0, max_steps=1)
+    assert np.allclose(steps.snapshots.f[0], flow.snapshots.f[0], atol=1e-12)
+    alone = mf.descend(plain, "w", "gd", rate=1e-3, iterations=1, seed=0)
+    assert not np.allclose(steps.snapshots.f[0], alone.snapshots.f[0], atol=1e-3)
 
 
 def test_a_step_from_all_outputs_is_no_mini_batch():
