@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,12 @@ from marginflow.errors import InputError
 from marginflow.flow.integrate import resume
 from marginflow.flow.point import point
 from marginflow.flow.rosenbrock import step
-from marginflow.losses import parse_loss
+from marginflow.losses import Logistic, parse_loss
 from marginflow.model.face_limit import face_limit
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
+from marginflow.selection import judge
+from marginflow.trajectory.ended import Ended
 
 
 NORMS = {"w": "frobenius", "kq": "nuclear", "diag": "l2"}
@@ -39,8 +42,7 @@ def far():
 def test_cyclic_next_token_data_reach_their_graph_svm(far):
     """Plain forces stop at a lead of 35 = -log eps."""
     for path, solution in far:
-        assert path.status is mf.FlowStatus.minimal_loss, path.reason
-        assert path.margin[-1] == pytest.approx(1e6, rel=1e-5)
+        assert path.ended is Ended.margin and path.margin[-1] == pytest.approx(1e6, rel=1e-5)
         table = mf.diagnose(path, [solution])
         name = solution.norm.name
         value, R = table[f"value_ratio_{name}"][-1], table[f"R_{name}"][-1]
@@ -78,15 +80,60 @@ def test_the_force_inside_supplies_the_free_multipliers(far):
 
 
 def test_the_verdict_is_given_from_a_lead_on_and_says_on_what_it_rests(far):
-    early = mf.integrate("next-token:number=3", "kq", loss="log", until_margin=10.0)
+    early = mf.integrate("next-token:number=3", "w", loss="log", until_margin=10.0)
     assert early.status is mf.FlowStatus.undecided and "out of the faces" in early.reason
-    sure = mf.integrate("next-token:number=3", "kq", loss="log", until="verdict")
+    sure = mf.integrate("next-token:number=3", "w", loss="log", until="verdict")
     assert sure.status is mf.FlowStatus.minimal_loss and sure.margin[-1] < 1e3
-    assert {(p.parameterization.word, p.verdict.proof) for p, _ in far} == {
-        ("w", "convex"),
-        ("kq", "face"),
-        ("diag", "convex"),
-    }
+    for path, _ in far:
+        proved = path.parameterization.word in ("w", "diag")
+        assert path.verdict.proof == ("convex" if proved else "")
+        assert path.status is (mf.FlowStatus.minimal_loss if proved else mf.FlowStatus.undecided), path.reason
+        assert proved or "not convex in the parameters" in path.reason
+
+
+@dataclass(frozen=True)
+class Mislabelled(mf.KeyQuery):
+    """Says that it is of degree 1."""
+
+    degree: int = 1
+
+
+def test_a_verdict_on_faces_rests_on_what_the_judge_has_checked(far, monkeypatch):
+    path, _ = far[0]
+    last = path.snapshots
+    sure = judge.Judge(path.problem, path.parameterization, path.loss)
+    assert sure(last, None).proof == "convex"
+    moved = last.theta.copy()
+    moved[-1] += 0.01 * path.problem.X[0, 0][:, None] * path.problem.z[0]
+    said = sure(replace(last, theta=moved), None)
+    assert said.status is mf.FlowStatus.undecided and "from the balance" in said.reason
+    factored, _ = far[1]
+    said = judge.Judge(path.problem, Mislabelled(8), path.loss)(factored.snapshots, None)
+    assert said.status is mf.FlowStatus.undecided and "not convex in the parameters" in said.reason
+    open_ = replace(path.limit, faces=replace(path.limit.faces, decided=np.zeros(path.problem.n, dtype=bool)))
+    monkeypatch.setattr(judge, "face_limit", lambda *_: open_)
+    said = sure(last, None)
+    assert said.status is mf.FlowStatus.undecided and "is not proved" in said.reason
+
+
+def test_diagonal_weights_that_cannot_settle_inside_the_faces_are_refused():
+    """Three equalities of a query with two entries: until now such runs were said to reach a loss .05 below theirs."""
+    E = np.random.default_rng(0).standard_normal((6, 4))
+    rows = np.array([[0, 1, 2, 3], [1, 2, 3, 0], [2, 3, 0, 1], [3, 0, 1, 2], [0, 1, 1, 1], [4, 5, 5, 5]])
+    z = np.array([[1.0, 1.0, 0.0, 0.0]] * 5 + [[0.0, 0.0, 1.0, 1.0]])
+    problem = mf.Problem(E[rows], z, np.eye(4)[[0] * 6])
+    for word in ("diag", "diag-kq"):
+        with pytest.raises(InputError, match="whose faces no diagonal weights settle in"):
+            mf.integrate(problem, word, loss="log", until_margin=30.0)
+    path = mf.integrate(problem, "w", loss="log", until_margin=30.0)
+    assert path.ended is Ended.margin and path.limit.off_balance(path.W())[0] < 1e-6
+
+
+def test_a_loss_that_cannot_be_hashed_has_no_faces():
+    class Own(Logistic):
+        __hash__ = None
+
+    assert face_limit(acyclic(), Own()) is None
 
 
 def a_point(kind, lead=30.0):
@@ -189,9 +236,9 @@ def test_the_command_line_follows_next_token_files(tmp_path, capsys):
     file = tmp_path / "data.npz"
     np.savez(file, X=data.X, z=data.z, mask=data.mask, labels_token=data.optimal)
     asked = ["flow", str(file), "--loss", "log", "--parameterization", "kq", "--until-margin", "1e4", "--json"]
-    assert main(asked) == 0
+    assert main(asked) == 1
     found = json.loads(capsys.readouterr().out)
-    assert found["status"] == "minimal_loss" and found["margin"] == pytest.approx(1e4, rel=1e-5)
+    assert found["status"] == "undecided" and found["margin"] == pytest.approx(1e4, rel=1e-5)
     assert 1.0 <= found["ratio"] < 1.2
 
 

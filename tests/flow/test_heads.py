@@ -114,11 +114,7 @@ def test_the_list_of_ends_refuses_several_heads():
         attractors(several_heads(0), "w")
 
 
-def test_steps_of_optimisers_refuse_several_heads_and_take_several_rows_an_output():
-    with pytest.raises(InputError, match="got a problem of 2 heads; expected one head"):
-        mf.descend(several_heads(0), "w", iterations=2)
-    plain = mf.load("sphere:n=4,T=5,d=6,seed=2")
-    two = mf.Problem(plain.X, plain.z, plain.scores, output=[0, 1, 0, 1])
-    steps = mf.descend(two, "w", "gd", rate=1e-3, iterations=1, seed=0)
-    flow = mf.integrate(two, "w", seed=0, max_steps=1)
-    assert np.allclose(steps.snapshots.f[0], flow.snapshots.f[0], atol=1e-12)
+@pytest.mark.parametrize(("word", "init"), [("w", [[1, 2], [3]]), ("kq", ([[1], [2, 3]], [[1], [2, 3]]))])
+def test_a_start_of_lists_of_different_lengths_is_refused_in_a_sentence(word, init):
+    with pytest.raises(InputError, match="init"):
+        mf.integrate(several_heads(0), word, init=init)

@@ -244,10 +244,29 @@ def test_weights_that_leave_the_numbers_end_at_the_state_before(kind, optimizer,
     assert json.loads(capsys.readouterr().out)["ended"] == "floor"
 
 
-def test_heads_outputs_and_values_are_refused_and_not_ignored():
+def test_heads_values_and_faces_are_refused_and_not_ignored():
     rng = np.random.default_rng(0)
     X, z, scores = rng.standard_normal((4, 3, 3)), rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
-    for more in ({"head": [0, 1, 0, 1]}, {"output": [0, 0, 1, 1]}):
-        with pytest.raises(InputError, match="expected a problem of scores"):
-            mf.descend(mf.Problem(X, z, scores, **more), "w", iterations=2)
-    assert mf.descend(mf.Problem(X, z, scores), "w", iterations=2).steps == 2
+    with pytest.raises(InputError, match="got a problem of 2 heads; expected one head"):
+        mf.descend(mf.Problem(X, z, scores, head=[0, 1, 0, 1]), "w", iterations=2)
+    with pytest.raises(InputError, match="got a problem whose tokens have values; expected scores"):
+        mf.descend("classes:seed=0", "w", iterations=2)
+    with pytest.raises(InputError, match="got loss log, whose optimum keeps several tokens of a row"):
+        mf.descend("next-token:number=3", "w", iterations=2, loss="log")
+
+
+def test_rows_of_one_output_add_up_as_in_the_flow():
+    plain = mf.load("sphere:n=4,T=5,d=6,seed=2")
+    two = mf.Problem(plain.X, plain.z, plain.scores, output=[0, 1, 0, 1])
+    steps = mf.descend(two, "w", "gd", rate=1e-3, iterations=1, seed=0)
+    flow = mf.integrate(two, "w", seed=0, max_steps=1)
+    assert np.allclose(steps.snapshots.f[0], flow.snapshots.f[0], atol=1e-12)
+    alone = mf.descend(plain, "w", "gd", rate=1e-3, iterations=1, seed=0)
+    assert not np.allclose(steps.snapshots.f[0], alone.snapshots.f[0], atol=1e-3)
+
+
+def test_a_step_from_all_outputs_is_no_mini_batch():
+    plain = mf.load("sphere:n=4,T=5,d=6,seed=2")
+    two = mf.Problem(plain.X, plain.z, plain.scores, output=[0, 1, 0, 1])
+    said = [mf.descend(two, "w", "sign", iterations=1, batch=batch).method.why for batch in (1, 2)]
+    assert "1 of 2 samples" in said[0] and "of 4 samples" not in said[1]

@@ -76,6 +76,23 @@ def test_any_multipliers_are_only_a_bound(norm, monkeypatch):
         assert OptimalMargins(solution, better, reach).least_above(0, np.inf) <= least + 1e-6
 
 
+def test_multipliers_below_zero_bound_nothing(monkeypatch):
+    """Those of active constraints, of either sign, bound weights with margins there of exactly 1, not of at least 1."""
+    solution, better = trap("frobenius")
+    own, reach = solution.constraints, 2.0 * solution.certificate.upper
+    active = solution.dual > 1e-6 * solution.dual.max()
+    rows = (own.a[:, :, None] * own.queries[:, None, :]).reshape(len(own), -1)
+    pull = np.outer(better.a[0], better.z[better.sample[0]])
+    x = cp.Variable(len(own))
+    bound = cp.sum(x) - reach * cp.norm(rows.T @ x - pull.ravel())
+    cp.Problem(cp.Maximize(bound), [x[~active] >= 0]).solve(solver="CLARABEL")
+    least, margins = referee(solution, better, 0, reach), OptimalMargins(solution, better, reach)
+    assert x.value.min() < 0.0
+    assert margins._certified(x.value, *margins._matrix(better.a[0], int(better.sample[0]))) > least + 1e-2
+    monkeypatch.setattr(optimal_margins, "multipliers", lambda *_, **__: x.value)
+    assert margins.least_above(0, np.inf) <= least + 1e-6
+
+
 def test_a_bound_is_below_the_exact_value_of_its_multipliers():
     """For l1 a sum and a largest coordinate, both in rationals: where all but rounding cancels, and far out."""
     solution, _ = trap("l1")

@@ -134,6 +134,9 @@ def integrate_many(
     judges: dict[tuple[int, AbstractParameterization], Judge] = {}
     for p, model in zip(problems, models, strict=True):
         judges.setdefault((id(p), model), Judge(p, model, loss))
+        limit = face_limit(p, loss)
+        if limit is not None:
+            limit.check(model)
     starts = []
     for i, p in enumerate(problems):
         rng = np.random.default_rng(numbers[i])

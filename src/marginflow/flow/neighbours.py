@@ -116,8 +116,7 @@ def settled(
     restart, why = record.restart(), None
     drift, most = float(restart.drift[-1]), min(max(LEAST_DRIFT, DRIFT * settings.rtol), 0.5)
     trapped = verdict.status is FlowStatus.trapped
-    face = verdict.proof == "face"
-    growth = record.early_growth if trapped or face else record.growth
+    growth = record.early_growth if trapped else record.growth
     if drift > most:
         why = (
             f"the conserved quantity has drifted by {drift:.3g} of the parameters, more than {most:.2g}: "
@@ -127,7 +126,7 @@ def settled(
         why = "the run was interrupted before starts beside its own could tell whether it is the flow from its start"
     elif growth * settings.rtol > SENSITIVE:
         steps = 2 * int(record.snapshots().steps[-1]) + 100
-        goal = _Clear() if trapped or face else _Barrier(record.log_barrier)
+        goal = _Clear() if trapped else _Barrier(record.log_barrier)
         why = border_of_a_basin(objective, restart.start, goal, settings.rtol, steps)
     return verdict if why is None else replace(verdict, status=FlowStatus.undecided, reason=why, proof="")
 

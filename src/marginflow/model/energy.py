@@ -12,7 +12,7 @@ from marginflow.norms import Operator
 
 def squares(arrays: Mapping[str, Floats]) -> float:
     """|theta|^2, rounded up."""
-    return rounding.up(sum(float((array * array).sum()) for array in arrays.values()), _longest(arrays))
+    return rounding.up(sum(float((array * array).sum()) for array in arrays.values()), _roundings(arrays))
 
 
 def between_factors(arrays: Mapping[str, Floats], imbalance: float) -> float:
@@ -38,5 +38,6 @@ def imbalance_of_coordinates(k: Floats, q: Floats) -> float:
     return float(np.abs(k * k - q * q).sum()) - error
 
 
-def _longest(arrays: Mapping[str, Floats]) -> int:
+def _roundings(arrays: Mapping[str, Floats]) -> int:
+    """Those of one sum over all entries."""
     return sum(array.size for array in arrays.values()) + 8

@@ -9,7 +9,7 @@ from scipy.linalg import qr
 
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
-from marginflow.losses import AbstractLoss, AbstractOutputLoss
+from marginflow.losses import AbstractLoss, AbstractOutputLoss, Log
 from marginflow.losses.exponential import Exponential
 from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
@@ -25,21 +25,26 @@ from marginflow.problem.problem import Problem
 INDEPENDENT: Final = 1e-10
 """An equality whose part off those before is below this, relative, follows from them."""
 
+ATTAINED: Final = 1e-8
+"""A logit inside a face nearer to the balance than this is there: the shares themselves are known to about as much."""
+
 CLOSE: Final = 15.0
 """Lead out of the face from which the excess is that of the pulls from outside, to e^-15 of itself."""
 
 
-@lru_cache(maxsize=64)
 def face_limit(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit | None":
     """The limit of a loss that keeps several tokens of some row; None where each row ends on one, or keeps all.
 
-    Only functions of log u do that among decreasing losses of scores (theory 10).
+    Only the log loss does that among losses of scores (theory 10.3).
 
     Raises:
         InputError: several heads.
     """
-    if not isinstance(loss, AbstractLoss) or not loss.of_log or problem.values is not None:
-        return None
+    return _limit(problem, loss) if isinstance(loss, Log) and problem.values is None else None
+
+
+@lru_cache(maxsize=64)
+def _limit(problem: Problem, loss: Log) -> "FaceLimit | None":
     found = faces(problem, loss)
     if not found.unique.all():
         return None
@@ -96,6 +101,32 @@ class FaceLimit:
         """(r,) the margins of `equal` at the balance inside the faces."""
         rows = self.equal(diagonal)
         return np.asarray(-self.levels[rows.sample, rows.token])
+
+    def check(self, parameterization: AbstractParameterization) -> None:
+        """Whether weights of this kind can have the balance inside the faces.
+
+        Raises:
+            InputError: diagonal weights that cannot.
+        """
+        if not parameterization.diagonal:
+            return
+        off, _ = self.off_balance(np.diagonal(self.finite(True)))
+        if off > ATTAINED:
+            raise InputError(
+                f"parameterization {parameterization.word}: got a problem whose faces no diagonal weights settle in "
+                f"(the nearest are {off:.3g} off, in logits); expected 'w' or 'kq' for it"
+            )
+
+    def off_balance(self, weights: Floats) -> tuple[float, float]:
+        """The largest difference of a logit inside a face from the balance, and what of it may be rounding.
+
+        Of weights (d, d_z), or (d,) where they are diagonals.
+        """
+        rows = self.constraints.restrict(self.constraints.equal)
+        A = _rows_of(rows, weights.ndim == 1)
+        off = A @ weights.ravel() + self.levels[rows.sample, rows.token]
+        size = np.abs(A) @ np.abs(weights.ravel())
+        return float(np.abs(off).max()), 64.0 * float(np.finfo(float).eps) * float(size.max())
 
     @cached_property
     def levels(self) -> Floats:

@@ -33,7 +33,7 @@ def sized(parameterization: AbstractParameterization, problem: Problem, init: An
     if problem.counts[1] > 1 and init is not None:
         listed = init if isinstance(init, dict | tuple | list) else [init]
         named = listed.items() if isinstance(listed, dict) else enumerate(listed)
-        first = {name: array[0] if np.ndim(array) > 0 and len(array) else array for name, array in named}
+        first = {name: array[0] if _shape(array) and len(array) else array for name, array in named}
         init = first if isinstance(init, dict) else tuple(first.values())
     return parameterization.sized(problem.d, problem.d_z, init)
 
@@ -65,15 +65,24 @@ def start(parameterization: AbstractParameterization, problem: Problem, arrays: 
     else:
         by_name = {names[0]: arrays[0] if isinstance(arrays, tuple) and len(arrays) == 1 else arrays}
     for name, array in by_name.items():
-        if np.ndim(array) == 0 or len(array) != H:
+        shape = _shape(array)
+        if not shape or shape[0] != H:
             raise InputError(
-                f"init {name}: got shape {np.shape(array)}; expected {H} heads as the first axis, one block per head"
+                f"init {name}: got shape {shape}; expected {H} heads as the first axis, one block per head"
             )
     each = [
         parameterization.start({name: array[h] for name, array in by_name.items()}, problem.d, problem.d_z)
         for h in range(H)
     ]
     return {name: np.stack([one[name] for one in each]) for name in each[0]}
+
+
+def _shape(array: Any) -> tuple[int, ...]:
+    """Its shape; of lists of different lengths the first axis alone."""
+    try:
+        return np.shape(array)
+    except ValueError:
+        return (len(array),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.losses import EXPONENTIAL, AbstractLoss, parse_loss
+from marginflow.model.face_limit import face_limit
 from marginflow.model.heads import draw, sized, start
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization
@@ -125,14 +126,11 @@ def descend_many(
     one = isinstance(problems, Problem | str)
     given = [as_problem(p) for p in ([problems] if one else problems)]  # type: ignore[union-attr]
     for p in given:
-        _need_scores(p)
+        _need_a_token_a_row(p, loss)
     count = _count(None if one else len(given), seeds, inits)
     given = given * count if one else given
     numbers = [0] * count if seeds is None else [_whole("seed", x, 0) for x in seeds]
     _check(iterations, until_margin, scale, batch, min(p.counts[0] for p in given))
-    several = next((p.counts[1] for p in given if p.counts[1] > 1), 1)
-    if several > 1:
-        raise InputError(f"descend: got a problem of {several} heads; expected one head; `integrate` follows several")
     models, starts = [], []
     for i, p in enumerate(given):
         init = None if inits is None else inits[i]
@@ -201,11 +199,16 @@ def _count(problems: int | None, seeds: Sequence[int] | None, inits: Sequence[An
     return lengths.pop() if lengths else 1
 
 
-def _need_scores(problem: Problem) -> None:
-    if not problem.plain:
+def _need_a_token_a_row(problem: Problem, loss: AbstractLoss) -> None:
+    if problem.values is not None:
+        raise InputError("descend: got a problem whose tokens have values; expected scores")
+    if problem.counts[1] > 1:
+        heads = problem.counts[1]
+        raise InputError(f"descend: got a problem of {heads} heads; expected one head; `integrate` follows several")
+    if face_limit(problem, loss) is not None:
         raise InputError(
-            f"descend: got {problem.name or 'a problem'} with several heads, outputs of several rows, or values in "
-            "place of scores; expected a problem of scores in which every row is its own output"
+            f"descend: got loss {loss.word}, whose optimum keeps several tokens of a row (marginflow.faces says "
+            "which); expected a loss that ends on one token a row; `integrate` follows this one"
         )
 
 

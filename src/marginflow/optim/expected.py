@@ -27,9 +27,9 @@ def with_decay_and_batch(expected: Prediction, setting: Setting, *, linear: bool
         expected = Prediction(
             expected.norm, f"{expected.why}; decay bounds the weights, so the margin stays finite and the gap with it"
         )
-    if setting.batch is not None and setting.batch < setting.problem.n and not linear:
+    if setting.batch is not None and setting.batch < setting.problem.counts[0] and not linear:
         return expected.but(
-            f"steps from {setting.batch} of {setting.problem.n} samples: a step that is not linear in the gradient "
-            "weighs samples by how often they are drawn"
+            f"steps from {setting.batch} of {setting.problem.counts[0]} samples: a step that is not linear in the "
+            "gradient weighs samples by how often they are drawn"
         )
     return expected

@@ -31,6 +31,9 @@ from marginflow.trajectory.verdict import FlowStatus, Verdict
 FACE_LEAD: Final = 19.9
 """The lead out of a face from which tokens outside weigh e^-20 of those inside: where flow/onto_face.py lands."""
 
+BALANCED: Final = 1e-3
+"""How far from the balance, beyond rounding, logits inside a face may be: rtol 1e-6 leaves less at a lead of 20."""
+
 RULE_MARGIN: Final = 1e3
 """The least lead from which the rule is asked: the bounds of `trap` are loose before, and cost a solve."""
 
@@ -104,11 +107,26 @@ class Judge:
             f"attention is on the faces of the least loss {limit.faces.minimal_loss:.6g} by a lead of {lead:.6g}, with "
             f"an excess of exp({excess:.6g})"
         )
-        if self.parameterization.degree == 1:
-            why = "the loss is convex in the weights, so that its flow goes to the infimum from every start"
-            return Verdict(FlowStatus.minimal_loss, f"{reached}; {why}", "convex", excess)
-        why = "no token outside is better, so that the faces attract (theorem in docs/attractors.md 2, for large leads)"
-        return Verdict(FlowStatus.minimal_loss, f"{reached}; {why}", "face", excess)
+        why, proof = self._not_proved(limit, snapshots.theta[-1]), ""
+        if why is None:
+            why = "the loss is convex in the parameters, so that its flow goes to the infimum from every start"
+            proof = "convex"
+        status = FlowStatus.minimal_loss if proof else FlowStatus.undecided
+        return Verdict(status, f"{reached}; {why}", proof, excess)
+
+    def _not_proved(self, limit: FaceLimit, theta: Floats) -> str | None:
+        """Why a run on its faces may not be one to the least loss; None where that is proved."""
+        if not limit.faces.decided.all():
+            return "which tokens the faces have is not proved"
+        phi = self.parameterization.map(self.problem.d, self.problem.d_z)
+        off, rounded = limit.off_balance(phi.weights(theta[None])[0])
+        if not off <= BALANCED + rounded:
+            return f"but inside them the weights are {off:.3g} from the balance, in logits, and may not reach it"
+        other = np.random.default_rng(0).standard_normal((2, *theta.shape))
+        apart, together = phi.weights(other).sum(axis=0), phi.weights(other.sum(axis=0)[None])[0]
+        if self.parameterization.degree != 1 or not np.allclose(apart, together, rtol=0.0, atol=1e-9):
+            return "the loss is not convex in the parameters, and that their flow keeps to the faces is not proved"
+        return None
 
     def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen") -> Verdict:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""

@@ -70,7 +70,8 @@ class OptimalMargins:
         dual = multipliers(solution.svm, rows, self.others, b, sign=sign, reach=reach, start=start, needed=needed)
         if dual is None:
             return bound
-        return max(bound, self._certified(dual, pull, rounded))
+        # Only multipliers >= 0 bound anything, and a search may end outside by rounding.
+        return max(bound, self._certified(np.maximum(dual, 0.0), pull, rounded))
 
     def _bound(self, b: int, sign: float) -> float:
         pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))

@@ -22,8 +22,7 @@ class Verdict:
         status: what is said.
         reason: one sentence with the numbers, for the user.
         proof: "barrier" (theorem of docs/flow.md, minimal loss), "convex" (the loss is convex in the parameters),
-            "face" (no token outside the face is better: theorem of docs/attractors.md 2 for large margins, without
-            its constants), "confined" (theorem of docs/attractors.md, section 2, trap) or "".
+            "confined" (theorem of docs/attractors.md, section 2, trap) or "".
         log_excess: log(L - L*) at the end of the run.
         log_barrier: the value below which the theorem applies.
         wrong: samples that are not on their optimal token, with the token each is on.
