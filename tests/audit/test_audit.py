@@ -138,3 +138,9 @@ def test_an_interrupted_audit_keeps_what_was_measured(opt, capsys, monkeypatch):
     monkeypatch.setattr(run, "measure", once)
     assert main(["audit", opt.source]) == 130
     assert "3 heads" in capsys.readouterr().out
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt):
+        mf.audit(opt.source)
+    seen.clear()
+    kept = mf.audit(opt.source, keep_partial=True)
+    assert kept.interrupted and len(kept.heads) == 3

@@ -25,6 +25,7 @@ def audit(
     positions: int = 0,
     queries: int = 12,
     progress: Callable[[str], None] | None = None,
+    keep_partial: bool = False,
 ) -> Audit:
     """Measure the query-key matrices of a checkpoint, head by head, beside two controls.
 
@@ -42,10 +43,11 @@ def audit(
         samples: at most so many samples of `inputs`, drawn with `seed`.
         positions: so many random tokens of each sample are its queries for the rank on data; 0 for all of them.
         queries: of all queries so many give the SVM of the head's own top tokens; 0 for none.
-        progress: called with a status text. Ctrl-C ends the audit with the heads measured until then.
+        progress: called with a status text.
+        keep_partial: return the heads measured until then on KeyboardInterrupt, instead of raising it.
 
     Raises:
-        InputError: a path, file, layout or option that cannot be used.
+        InputError: a path, file, layout or option that cannot be used. KeyboardInterrupt: unless `keep_partial`.
     """
     _check(controls, seed, samples, positions, queries)
     found = open_checkpoint(path)
@@ -84,6 +86,8 @@ def audit(
                     )
                 measured.append(own)
     except KeyboardInterrupt:
+        if not keep_partial:
+            raise
         interrupted = True
     return Audit(
         source=os.fspath(path),

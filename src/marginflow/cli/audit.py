@@ -59,6 +59,7 @@ def audit(
             positions=positions,
             queries=queries,
             progress=show,
+            keep_partial=True,
         )
     if save is not None and found.heads:
         found.save(save)

@@ -154,7 +154,7 @@ def _prove(f: Programme, p: Floats, members: Bools) -> Optimum:
         return Optimum(p, members, False, False, math.inf, f.value(u), math.inf)
     g = f.V @ f.gradient(u)
     least = np.minimum.reduceat(g, f.starts)
-    size = float((np.abs(f.V) @ f.terms(u)).max()) * (1.0 + float(np.abs(u).max()))
+    size = _rounding(f, p) * (1.0 + float(np.abs(u).max()))
     doubt = 4.0 * EPS * (len(p) + f.V.shape[1] + 8) * size * len(f.starts)
     gap = max(float((p * (g - least[f.row])).sum()), 0.0) + doubt
     value = f.value(u)
