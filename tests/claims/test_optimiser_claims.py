@@ -19,6 +19,7 @@ from marginflow.svm.solve import solve
 
 CACHED = (
     memory._with_momentum,
+    memory._on_digits,
     memory._on_factors,
     memory._adam,
     decay._adamw,
@@ -47,6 +48,7 @@ def signs_only(monkeypatch) -> None:
     monkeypatch.setattr(memory, "ONE_MATRIX", memory.ONE_MATRIX[:1])
     monkeypatch.setattr(memory, "STEPS", 1000)
     monkeypatch.setattr(memory, "FACTOR_STEPS", 200)
+    monkeypatch.setattr(memory, "DIGITS_STEPS", 2000)
 
 
 def one_adam(monkeypatch) -> None:
@@ -71,6 +73,7 @@ def test_a_threshold_that_is_not_there_is_noticed(monkeypatch):
     monkeypatch.setattr(Momentum, "update", lambda self, buffer, pull: (pull, buffer))
     failed = failing(memory.momentum_threshold())
     assert any("x = 1.15: least over the geometries" in what for what in failed)
+    assert any("digits, NGD, x = 1.15: least gap" in what for what in failed)
 
 
 def test_another_second_moment_is_noticed(monkeypatch):

@@ -77,9 +77,13 @@ def at_margin(path: Trajectory, wanted: float) -> int:
 
 
 def power(path: Trajectory, norm: str, over: float = 4.0) -> float:
-    """The power of the iteration with which the gap moves over the last factor `over` of the run."""
+    """The power of the iteration with which the gap moves over the last factor `over` of the run.
+
+    Weights that do not separate count as a gap of 1e6, and a gap of rounding as 1e-15.
+    """
     i = near(path, path.iteration[-1] / over)
-    return math.log(gap(path, norm) / gap(path, norm, i)) / math.log(path.iteration[-1] / path.iteration[i])
+    late, early = (min(max(gap(path, norm, k), 1e-15), 1e6) for k in (-1, i))
+    return math.log(late / early) / math.log(path.iteration[-1] / path.iteration[i])
 
 
 def speed(path: Trajectory, over: float = 2.0) -> float:
