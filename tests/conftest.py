@@ -1,12 +1,16 @@
 """Fixtures of every room: shared runs, and one Chromium for all browser tests of a process."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from saved_runs import digits, orbit, trained, trapped, undecided  # noqa: F401
 
+
+# The background job of a shell ignores SIGINT, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TORCH = os.environ.get("MARGINFLOW_BACKENDS") == "torch"
 """Whether tests/with_torch run: `make test-torch` says so, and a missing torch is then an error, not a skip."""

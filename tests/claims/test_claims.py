@@ -15,8 +15,8 @@ rank-infeasible non-unique trap-finite trap-at-infinity initial-scale contrast
 heads-separate heads-time-constant next-token-graph-svm finite-part faces-before-training""".split()
 NAMES = [claim.name for claim in registry.listing()]
 
-SLOW = {"contrast"}
-"""Left to `make test-all`: 200 runs and 200 solves, a third of the CPU time of all claims."""
+SLOW = {"contrast", "ends-are-attractors"}
+"""Left to `make test-all`: 200 runs and 200 solves, and 30 s of CPU time; test_ends.py has the second in small."""
 
 
 def test_every_claim_that_was_asked_for_is_there() -> None:

@@ -17,9 +17,10 @@ from plans import FAKE, batch_bytes, plan
 from processes_of_tests import SCRIPT, start
 
 from marginflow.errors import InputError
+from marginflow.frames import to_csv
 from marginflow.study.coordinator import run_study
 from marginflow.study.engines.serial import Serial
-from marginflow.study.outcome.export import table, to_csv
+from marginflow.study.outcome.export import table
 from marginflow.study.results.folder import Folder
 
 
