@@ -158,8 +158,36 @@ class PinnedMatrices(AbstractFace):
         return 2.0 * math.sqrt(size * slack / float(self.values[self.r - 1])) if self.r else 0.0
 
 
+class AbstractCoordinates(AbstractFace):
+    """Faces on which single coordinates are free: those of norms of entries and of diagonal weights."""
+
+    @property
+    @abstractmethod
+    def loose(self) -> Bools:
+        """Which coordinates are free, of the shape of C."""
+
+    @property
+    def dimension(self) -> int:
+        return int(self.loose.sum())
+
+    @property
+    def skew(self) -> float:
+        return 0.0
+
+    def free(self, *factors: Floats) -> Floats:
+        return _entries(factors, self.loose)
+
+    def known(self, *factors: Floats) -> Floats:
+        return _entries(factors, ~self.loose)
+
+    def lift(self, coordinates: Floats) -> Floats:
+        out = np.zeros(self.loose.shape)
+        out[self.loose] = coordinates
+        return out
+
+
 @dataclass(frozen=True, eq=False)
-class AlignedCoordinates(AbstractFace):
+class AlignedCoordinates(AbstractCoordinates):
     """The coordinates `at`, of the shape of C, at which |c_j| counts as largest."""
 
     values: Floats
@@ -172,23 +200,8 @@ class AlignedCoordinates(AbstractFace):
         return AlignedCoordinates(size, size >= (1.0 - flat) * size.max())
 
     @property
-    def dimension(self) -> int:
-        return int(self.at.sum())
-
-    @property
-    def skew(self) -> float:
-        return 0.0
-
-    def free(self, *factors: Floats) -> Floats:
-        return _entries(factors, self.at)
-
-    def known(self, *factors: Floats) -> Floats:
-        return _entries(factors, ~self.at)
-
-    def lift(self, coordinates: Floats) -> Floats:
-        out = np.zeros(self.at.shape)
-        out[self.at] = coordinates
-        return out
+    def loose(self) -> Bools:
+        return self.at
 
     def error(self, slack: float, size: float) -> float:
         gap = float(self.values.max()) - self.below
@@ -205,7 +218,7 @@ class AlignedCoordinates(AbstractFace):
 
 
 @dataclass(frozen=True, eq=False)
-class PinnedCoordinates(AbstractFace):
+class PinnedCoordinates(AbstractCoordinates):
     """The coordinates `at`, of the shape of C, at which c_j counts as not 0 are fixed, the others free."""
 
     values: Floats
@@ -218,23 +231,8 @@ class PinnedCoordinates(AbstractFace):
         return PinnedCoordinates(size, size > flat * size.max())
 
     @property
-    def dimension(self) -> int:
-        return int((~self.at).sum())
-
-    @property
-    def skew(self) -> float:
-        return 0.0
-
-    def free(self, *factors: Floats) -> Floats:
-        return _entries(factors, ~self.at)
-
-    def known(self, *factors: Floats) -> Floats:
-        return _entries(factors, self.at)
-
-    def lift(self, coordinates: Floats) -> Floats:
-        out = np.zeros(self.at.shape)
-        out[~self.at] = coordinates
-        return out
+    def loose(self) -> Bools:
+        return ~self.at
 
     def error(self, slack: float, size: float) -> float:
         # sum |c_j| (N - |M_j|) <= slack

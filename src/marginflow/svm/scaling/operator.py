@@ -8,10 +8,11 @@ import numpy as np
 from scipy.linalg.lapack import dpstrf
 
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.svm.scaling.levels import AbstractLevels
 
 
 @dataclass(frozen=True, eq=False)
-class Operator:
+class Operator(AbstractLevels):
     """The map A: W -> (a_c' W z_c)_c with unit a_c and z_c, laid out as a batch of small matrices.
 
     One batched product serves all samples: `margins` never gathers a row of W z_i per constraint, which is
@@ -53,21 +54,6 @@ class Operator:
     def h(self) -> Floats:
         """(C,) right-hand sides."""
         return np.asarray(self.unit * self.level)
-
-    @cached_property
-    def leads(self) -> Bools:
-        """(C,) the rows of positive level."""
-        return np.asarray(self.level > 0.0)
-
-    @cached_property
-    def floor(self) -> Floats:
-        """(C,) what the multipliers are at least: 0, or nothing for equalities."""
-        return np.where(self.equal, -np.inf, 0.0)
-
-    @cached_property
-    def plain(self) -> bool:
-        """Whether every row is one of level 1."""
-        return bool(self.leads.all())
 
     def onto(self, W: Floats, margins: Floats) -> Floats:
         """The nearest W whose `margins` vanish on equalities, and on rows of level 0 where they are negative."""

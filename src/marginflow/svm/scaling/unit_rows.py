@@ -11,6 +11,7 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.problem.constraints import Constraints
+from marginflow.svm.scaling.levels import AbstractLevels
 from marginflow.svm.scaling.operator import Operator, batched
 
 
@@ -63,7 +64,7 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Rows(AbstractLevels):
     """C rows of length one, r_c' w >= h_c (= 0 for equalities): what the solvers of vector norms see.
 
     Attributes:
@@ -92,21 +93,6 @@ class Rows:
     def h(self) -> Floats:
         """(C,) right-hand sides."""
         return np.asarray(self.unit * self.level)
-
-    @cached_property
-    def leads(self) -> Bools:
-        """(C,) the rows of positive level."""
-        return np.asarray(self.level > 0.0)
-
-    @cached_property
-    def floor(self) -> Floats:
-        """(C,) what the multipliers are at least: 0, or nothing for equalities."""
-        return np.where(self.equal, -np.inf, 0.0)
-
-    @property
-    def plain(self) -> bool:
-        """Whether every row is one of level 1."""
-        return bool(self.leads.all())
 
     def reached(self, margins: Floats, size: float) -> float:
         """The least margin of the rows of level 1 over h; -inf where the others are not met to rounding, nearly.
