@@ -63,15 +63,6 @@ def save_audit(audit: Audit, path: str | os.PathLike[str]) -> None:
     write_npz(path, **arrays)
 
 
-def is_audit(path: str | os.PathLike[str]) -> bool:
-    """Whether `path` is a saved audit, as far as its own word goes.
-
-    Raises:
-        InputError: the file cannot be read as .npz.
-    """
-    return str(read_npz(path).get("kind", "")) == "audit"
-
-
 def load_audit(path: str | os.PathLike[str]) -> Audit:
     """Read a saved audit.
 

@@ -2,7 +2,6 @@
 
 import html
 import math
-import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from marginflow.errors import InputError
 from marginflow.heads.figures import FIGURES
 from marginflow.report.command import versions
 from marginflow.report.packing import plain
-from marginflow.report.page import asset, embed, script_hash
+from marginflow.report.page import embed, fill
 from marginflow.report.wording import number, plural
 
 
@@ -62,11 +61,8 @@ def build_audit_report(audits: Sequence[Audit], output: Path, *, progress: Calla
 
 def render(audits: Sequence[Audit]) -> str:
     """The whole page."""
-    script = "\n".join(asset(name) for name in SCRIPTS)
     heads = sum(len(audit) for audit in audits)
     parts = {
-        "script_hash": script_hash(script),
-        "style": asset("page.css") + asset("audit.css"),
         "summary": html.escape(
             f"{plural(heads, 'head')} of {plural(len(audits), 'checkpoint')}, each beside its controls."
         ),
@@ -76,9 +72,8 @@ def render(audits: Sequence[Audit]) -> str:
         "commands": html.escape("\n".join(commands(audits))),
         "versions": html.escape(versions()),
         "data": embed([_data(audit) for audit in audits]),
-        "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], asset("audit.html"))
+    return fill("audit.html", ("page.css", "audit.css"), SCRIPTS, parts)
 
 
 def commands(audits: Sequence[Audit]) -> list[str]:

@@ -58,10 +58,7 @@ def render(
     data: Mapping[str, Any],
 ) -> str:
     """The whole page."""
-    script = "\n".join(asset(name) for name in SCRIPTS)
     parts = {
-        "script_hash": script_hash(script),
-        "style": asset("page.css"),
         "headline": html.escape(headline(subjects)),
         "verdicts": verdict_table(subjects) + after_a_trap(subjects),
         "answers": "".join(_answer(found, data["words"], data["norms"]) for found in answers),
@@ -72,9 +69,15 @@ def render(
         "commands_note": html.escape(commands_note),
         "versions": html.escape(versions),
         "data": embed(data),
-        "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], asset("page.html"))
+    return fill("page.html", ("page.css",), SCRIPTS, parts)
+
+
+def fill(page: str, styles: Sequence[str], scripts: Sequence[str], parts: Mapping[str, str]) -> str:
+    """The template `page` with its styles, scripts, the scripts' hash and `parts` in their places."""
+    script = "\n".join(asset(name) for name in scripts)
+    whole = {**parts, "script_hash": script_hash(script), "style": "".join(map(asset, styles)), "script": script}
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: whole[match[1]], asset(page))
 
 
 def script_hash(script: str) -> str:

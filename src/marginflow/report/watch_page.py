@@ -1,7 +1,6 @@
 """Records of training runs as one self-contained page: sentences first, then curves, a map and every number."""
 
 import html
-import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
 from marginflow.report.command import versions
 from marginflow.report.packing import pack, plain
-from marginflow.report.page import asset, embed, script_hash
+from marginflow.report.page import embed, fill
 from marginflow.report.wording import number, plural
 from marginflow.watch.figures import ON_PROBE
 from marginflow.watch.record import Record
@@ -85,11 +84,8 @@ def build_watch_report(
 
 def render(records: Sequence[Record], sources: Sequence[str]) -> str:
     """The whole page."""
-    script = "\n".join(asset(name) for name in SCRIPTS)
     heads = sum(len(record.names) for record in records)
     parts = {
-        "script_hash": script_hash(script),
-        "style": asset("page.css") + asset("audit.css") + asset("watch.css"),
         "summary": html.escape(f"{plural(heads, 'attention head')} of {plural(len(records), 'training run')}."),
         "answers": "".join(_answer(record, source) for record, source in zip(records, sources, strict=True)),
         "limits": "".join(f"<li>{html.escape(text)}</li>" for text in LIMITS),
@@ -97,9 +93,8 @@ def render(records: Sequence[Record], sources: Sequence[str]) -> str:
         "commands": html.escape(shlex.join(["marginflow", "report", *sources, "-o", "report.html"])),
         "versions": html.escape(versions()),
         "data": embed(_data(records, sources)),
-        "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], asset("watch.html"))
+    return fill("watch.html", ("page.css", "audit.css", "watch.css"), SCRIPTS, parts)
 
 
 def _answer(record: Record, source: str) -> str:
