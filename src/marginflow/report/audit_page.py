@@ -94,7 +94,7 @@ def _differs(audit: Audit) -> str:
         return f"{plural(len(audit), 'head')}, too few or without draws: no average is compared"
     off = sorted((c for c in beside if c.off), key=lambda c: -abs(math.log(c.ratio)))
     if not off:
-        return f"no figure of its {plural(len(audit), 'head')} differs on average from a random rotation's"
+        return f"no figure of its {plural(len(audit), 'head')} is shown to differ on average from a random rotation's"
     named = [f"{LABELS[c.figure]} {abs(c.ratio - 1.0):.0%} {'below' if c.ratio < 1.0 else 'above'}" for c in off]
     return f"{listing(named, _NAMED)} what a random rotation of the same keys and queries gives"
 
