@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.atomic_file import whole_file
 from marginflow.audit.audit import Audit
 from marginflow.audit.controls import SENTENCES, interval
@@ -108,7 +109,7 @@ def _comparisons(audit: Audit) -> str:
     lines = ""
     for c in audit.comparisons:
         off = ' class="off"' if c.off else ""
-        span = f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]" if math.isfinite(c.low) else number(c.ratio, 4)
+        span = f"{c.ratio:.3f} {rounding.interval(c.low, c.high, 3)}" if math.isfinite(c.low) else number(c.ratio, 4)
         lines += (
             f'<tr><th scope="row">{html.escape(LABELS[c.figure])}</th><td>{c.control}</td>'
             f"<td>{number(c.trained, 4)}</td><td>{number(c.expected, 4)}</td><td{off}>{span}</td><td>{c.share:.0%}</td>"
