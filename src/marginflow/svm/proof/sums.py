@@ -1,8 +1,8 @@
 """Long sums whose rounding does not grow with their length: short ones by BLAS, their results added in pairs.
 
 A term of a sum of k terms passes through min(k, BLOCK) roundings in its block, in whatever order BLAS adds, and through
-one more in each of the ceil(log2(k / BLOCK)) rounds of pairs: gamma(`roundings(k)`) in place of gamma(k) (Higham, Accuracy
-and Stability of Numerical Algorithms, ch. 4; docs/svm.md, Rounding).
+one more in each of the ceil(log2(k / BLOCK)) rounds of pairs: gamma(`roundings(k)`) in place of gamma(k) (Higham,
+Accuracy and Stability of Numerical Algorithms, ch. 4; docs/svm.md, Rounding).
 """
 
 import math
