@@ -27,7 +27,7 @@ def data(incomplete: str) -> list[str]:
 
 def norms(incomplete: str) -> list[str]:
     """Norms by name; exponents by an example."""
-    from marginflow.norms import names
+    from marginflow.norms.registry import names
 
     return _starting([*names(), "lp:1.75", "entry-lp:3"], incomplete)
 
