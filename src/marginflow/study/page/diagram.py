@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from marginflow import rounding
 from marginflow.pages.parts import badge, head, scrolling, table
 from marginflow.study.outcome.outcome import CellOutcome
 from marginflow.study.outcome.shares import Share
@@ -73,7 +74,7 @@ def interval(share: Share) -> str:
     """A share with its interval, in per cent."""
     if share.total == 0:
         return "none"
-    return f"{100 * share.value:.0f} % [{100 * share.lower:.0f}, {100 * share.upper:.0f}]"
+    return f"{100 * share.value:.0f} % {rounding.percent(share.lower, share.upper)}"
 
 
 def _field(found: Placed | None) -> str:
@@ -87,7 +88,7 @@ def _field(found: Placed | None) -> str:
     drawn = ";".join(f"--{name}:{value:.3f}" for name, value in zip(_DRAWN, _values(share), strict=True))
     return (
         f'<button type="button" data-cell="{i}" style="{drawn}" title="{label}"><b>{100 * share.value:.0f} %</b> '
-        f"<small>[{100 * share.lower:.0f}, {100 * share.upper:.0f}] of {share.total}</small></button>"
+        f"<small>{rounding.percent(share.lower, share.upper)} of {share.total}</small></button>"
     )
 
 

@@ -4,6 +4,7 @@ import shlex
 from html import escape
 from typing import Any, Final
 
+from marginflow import rounding
 from marginflow.diagnostics.late_law import POWER_SENTENCE
 from marginflow.norms import parse_norm
 from marginflow.pages.kind import Again, Kind, Said
@@ -93,7 +94,7 @@ def _mark_rows(c: CellOutcome) -> list[list[str]]:
 
 
 def _spread(q: Quantiles) -> str:
-    return "–" if q.total == 0 else f"{number(q.median, 4)} [{number(q.low, 3)}, {number(q.high, 3)}]"
+    return "–" if q.total == 0 else f"{number(q.median, 4)} {rounding.interval(q.low, q.high, 4)}"
 
 
 def _costs(found: Outcome) -> str:
