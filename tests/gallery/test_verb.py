@@ -5,6 +5,7 @@ import json
 import pytest
 
 from marginflow.claims.claim import Check
+from marginflow.cli import completion
 from marginflow.cli.main import main
 from marginflow.gallery import registry
 from marginflow.gallery.page import page, text
@@ -105,3 +106,7 @@ def test_list_runs_nothing(rows, capsys):
 )
 def test_values_as_people_read_them(value, said):
     assert text(value) == said
+
+
+def test_shells_complete_the_names_of_rows():
+    assert [name for name, _ in completion.gallery("vis")] == ["visualization1", "visualization2"]

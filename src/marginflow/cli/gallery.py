@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, print_json, progress, table
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import print_json, progress, table
 
 
 if TYPE_CHECKING:
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 def gallery(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME ...]", help="Which rows, or how their names begin; default: all."),
+        typer.Argument(
+            metavar="[NAME ...]",
+            help="Which rows, or how their names begin; default: all.",
+            autocompletion=completion.gallery,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for gallery.md and a figure for each row; needs matplotlib.")
