@@ -15,6 +15,7 @@ from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.optim.polar import polar
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import inner, spread
+from marginflow.pages import page
 
 
 class AbstractGeometry(ABC):
@@ -116,7 +117,7 @@ class Sign(AbstractGeometry):
         return Prediction(
             None,
             "sign descent on factors has spurious end points: columns that are maxima in each coordinate only "
-            "(docs/optimisers.md), so it minimises no norm of W",
+            f"({page('optimisers')}), so it minimises no norm of W",
         )
 
 

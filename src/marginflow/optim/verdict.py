@@ -9,6 +9,7 @@ from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
+from marginflow.pages import page
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.selected import Selected
@@ -40,7 +41,7 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
             FlowStatus.minimal_loss,
             f"the excess exp({last:.6g}) is below the barrier exp({barrier:.6g}), and has been in every snapshot since "
             f"iteration {since}: every sample is on its optimal token for as long as no step lifts the loss back over "
-            "the barrier (theorem in docs/flow.md), which the flow cannot do and steps have not done",
+            f"the barrier (theorem in {page('flow')}), which the flow cannot do and steps have not done",
             "observed",
             last,
             barrier,
@@ -72,5 +73,5 @@ def _rule(selected: Selected, norm: str | None) -> str:
         return f"the rule for traps cannot be asked: {error}"
     return (
         f"in the {norm} norm the rule calls these tokens {said.verdict.name} ({said.reason}); that a run stays with "
-        "them is a theorem of the flow (docs/attractors.md 2), not shown for steps"
+        f"them is a theorem of the flow ({page('attractors', '2')}), not shown for steps"
     )

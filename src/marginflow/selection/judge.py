@@ -15,6 +15,7 @@ from marginflow.model.heads import map_of, of_head
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization
+from marginflow.pages import page
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.selection import stability
@@ -68,7 +69,7 @@ class Judge:
             return Verdict(
                 FlowStatus.minimal_loss,
                 f"the excess exp({excess:.6g}) is below the barrier exp({barrier:.6g}), which the flow cannot "
-                "climb back over, and under it every constraint pulls (theorem in docs/flow.md)",
+                f"climb back over, and under it every constraint pulls (theorem in {page('flow')})",
                 "barrier",
                 excess,
                 barrier,
@@ -158,7 +159,7 @@ class Judge:
                 FlowStatus.trapped,
                 f"samples {_samples(seen.wrong)} stay on a wrong token: the {solutions[0].norm.name} norm over the "
                 f"least acting margin stays within a factor {rounding.text_up(seen.closeness, 6)} of the {beside}, and "
-                f"{found.sentence} (theorem in docs/attractors.md, section 2)",
+                f"{found.sentence} (theorem in {page('attractors')}, section 2)",
                 "confined",
                 seen.excess,
                 seen.barrier,
