@@ -44,6 +44,7 @@ FLOORS = {
     "watch": 7,
     "attractors": 8,
     "extensions": 8,
+    "pages": 8,
     "torch": 8,
     "report": 9,
     "study": 9,

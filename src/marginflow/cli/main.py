@@ -27,6 +27,7 @@ from marginflow.cli import (
     svm,
     watch,
 )
+from marginflow.cli.completion import answered
 from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
 
@@ -97,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = lambda message, *_: _say(f"note: {message}")
         try:
             with stops_within():
-                return _main(given)
+                with answered():
+                    return _main(given)
         except KeyboardInterrupt:
             return 130  # pressed again while the first was answered
 
