@@ -13,11 +13,11 @@ COMMENT = re.compile(r"<!--.*?-->\n*", re.S)
 
 
 class Metadata(MetadataHookInterface):
-    """README and addresses, from README.md and marginflow/pages.py."""
+    """README and addresses, from README.md and marginflow/documents.py."""
 
     def update(self, metadata: dict) -> None:
         root = Path(self.root)
-        address = runpy.run_path(str(root / "src" / "marginflow" / "pages.py"))["ADDRESS"]
+        address = runpy.run_path(str(root / "src" / "marginflow" / "documents.py"))["ADDRESS"]
         text = for_index((root / "README.md").read_text(), address)
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
         metadata["urls"] = {"Documentation": address, "Changelog": f"{address}CHANGELOG.html"} if address else {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 import marginflow as mf
-from marginflow import pages
+from marginflow import documents
 
 
 ROOT = Path(__file__).parents[1]
@@ -52,10 +52,10 @@ def test_what_to_cite_is_what_the_citation_file_says():
 
 
 def test_pages_are_called_by_name_while_they_stand_nowhere_and_by_address_where_they_do(monkeypatch):
-    assert pages.page("flow") == "docs/flow.md" and pages.page("theory", "7.4") == "docs/theory.md 7.4"
-    monkeypatch.setattr(pages, "ADDRESS", "https://example.org/mf/")
-    assert pages.page("flow") == "https://example.org/mf/docs/flow.html"
-    found = pages.addressed("derived, docs/theory.md 5.1, 5.2; see docs/svm-nuclear.md")
+    assert documents.page("flow") == "docs/flow.md" and documents.page("theory", "7.4") == "docs/theory.md 7.4"
+    monkeypatch.setattr(documents, "ADDRESS", "https://example.org/mf/")
+    assert documents.page("flow") == "https://example.org/mf/docs/flow.html"
+    found = documents.addressed("derived, docs/theory.md 5.1, 5.2; see docs/svm-nuclear.md")
     assert (
         found
         == "derived, https://example.org/mf/docs/theory.html 5.1, 5.2; see https://example.org/mf/docs/svm-nuclear.html"
@@ -65,7 +65,7 @@ def test_pages_are_called_by_name_while_they_stand_nowhere_and_by_address_where_
 def test_a_verdict_and_a_claim_give_the_address(monkeypatch, capsys):
     from marginflow.cli.main import main
 
-    monkeypatch.setattr(pages, "ADDRESS", "https://example.org/mf/")
+    monkeypatch.setattr(documents, "ADDRESS", "https://example.org/mf/")
     assert "https://example.org/mf/docs/flow.html" in mf.integrate("angle:c=0.5", "w", until_margin=1e3).reason
     assert main(["claims", "--list"]) == 0
     out = capsys.readouterr().out
@@ -85,7 +85,9 @@ def test_messages_name_pages_by_the_function_that_knows_where_they_stand():
     import ast
 
     for file in (ROOT / "src").rglob("*.py"):
-        if file.name == "pages.py" or "claims" in file.parts:  # sources of claims are addressed where they are shown
+        if (
+            file.name == "documents.py" or "claims" in file.parts
+        ):  # sources of claims are addressed where they are shown
             continue
         tree = ast.parse(file.read_text())
         described = {

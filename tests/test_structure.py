@@ -15,7 +15,7 @@ SRC = Path(__file__).parents[1] / "src" / "marginflow"
 FLOORS = {
     "errors": 0,
     "cite": 0,
-    "pages": 0,
+    "documents": 0,
     "moved": 0,
     "arrays": 0,
     "blas": 0,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from marginflow.pages import addressed
+from marginflow.documents import addressed
 
 
 Relation = Literal["=", "<=", ">="]

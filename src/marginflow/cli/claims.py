@@ -7,7 +7,7 @@ import typer
 from marginflow.cli import completion
 from marginflow.cli.arguments import JsonFlag
 from marginflow.cli.output import number, print_json, progress, table
-from marginflow.pages import addressed
+from marginflow.documents import addressed
 
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
+from marginflow.documents import page
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.optim.polar import polar
 from marginflow.optim.prediction import Prediction
 from marginflow.optim.scaled import inner, spread
-from marginflow.pages import page
 
 
 class AbstractGeometry(ABC):

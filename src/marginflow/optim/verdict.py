@@ -5,12 +5,12 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
+from marginflow.documents import page
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
-from marginflow.pages import page
 from marginflow.problem.problem import Problem
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.selected import Selected

@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
+from marginflow.documents import page
 from marginflow.losses import AbstractLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
@@ -15,7 +16,6 @@ from marginflow.model.heads import map_of, of_head
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization
-from marginflow.pages import page
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.selection import stability

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from marginflow.documents import page
 from marginflow.errors import InputError
-from marginflow.pages import page
 
 
 def torch_or_error(who: str) -> Any:
