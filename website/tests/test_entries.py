@@ -8,6 +8,7 @@ from pages_read import Page
 from reference import homes, public_names, rooms
 
 from marginflow.claims.registry import listing
+from marginflow.gallery import registry as gallery
 
 
 @pytest.mark.parametrize("room", rooms())
@@ -45,3 +46,13 @@ def test_every_claim_has_its_numbers(site):
     for name in names:
         assert name in page.places, name
     assert f"{len(names)} of {len(names)} claims hold" in page.text
+
+
+def test_every_row_of_the_gallery_has_its_numbers_and_its_figure(site):
+    page = Page(site / "docs" / "gallery.html")
+    names = [row.name for row in gallery.listing(None)]
+    assert len(names) >= 7
+    for name in names:
+        assert name.replace("_", "-") in page.places or name in page.places, name
+        assert any(load.endswith(f"{name}.svg") for load in page.loads), name
+    assert f"{len(names)} of {len(names)} hold" in page.text
