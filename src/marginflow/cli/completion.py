@@ -70,6 +70,13 @@ def claims(incomplete: str) -> list[tuple[str, str]]:
     return [(claim.name, shorten(claim.statement, 70)) for claim in listing() if claim.name.startswith(incomplete)]
 
 
+def gallery(incomplete: str) -> list[tuple[str, str]]:
+    """Rows of the gallery with the beginning of what they are about."""
+    from marginflow.gallery.registry import listing
+
+    return [(row.name, shorten(row.statement, 70)) for row in listing() if row.name.startswith(incomplete)]
+
+
 def figures(incomplete: str) -> list[str]:
     """Kinds of figures."""
     from marginflow.figures.runs import KINDS
