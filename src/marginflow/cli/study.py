@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marginflow import rounding
 from marginflow.atomic_file import whole_file
-from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress, table
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, output_path, print_json, progress, table
 from marginflow.errors import InputError
 
 
@@ -33,7 +36,9 @@ OutOption = Annotated[Path | None, typer.Option(help="The study's folder; defaul
 @app.command()
 def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.toml", help="`study example` prints one.")],
-    engine: Annotated[str, typer.Option(help="serial, processes or dask.")] = "serial",
+    engine: Annotated[
+        str, typer.Option(help="serial, processes or dask.", autocompletion=completion.engines)
+    ] = "serial",
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a running Dask scheduler; none: a cluster of our own here.")
     ] = None,
@@ -296,7 +301,7 @@ def _print(found: "Outcome", about: dict[str, Any], json: bool) -> None:
                 c.cell.label,
                 str(c.runs),
                 number(share.value, 3),
-                f"{number(share.lower, 2)}..{number(share.upper, 2)}",
+                rounding.interval(share.lower, share.upper, 2),
                 str(c.shares["trapped"].count),
                 str(c.shares["undecided"].count),
                 str(c.failed),

@@ -61,7 +61,8 @@ class Standing:
         text += f"{rounding.text_down(self.solution.certificate.lower, 4)}, ratio {self.ratio:.4g}"
         if len(self.controls):
             low, middle, high = np.quantile(self.controls, [0.0, 0.5, 1.0])
-            text += f"; random W of its spectrum {low:.4g} to {high:.4g}, median {middle:.4g}"
+            text += f"; random W of its spectrum {rounding.text_down(low, 4)} to {rounding.text_up(high, 4)}, "
+            text += f"median {middle:.4g}"
         return text
 
 
