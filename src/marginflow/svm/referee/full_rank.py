@@ -1,4 +1,4 @@
-"""Exact multipliers next to those of a file, shown through a Gram matrix: of more rows than integers can be written for.
+"""Exact multipliers next to those of a file, through a Gram matrix: of more rows than integers are written for.
 
 With rows S, r_c = A_c / s_c, G = sum_S r_c r_c' >= mu I and b = |sum lambda_c A_c|_F, changes of lambda on S by at most
 b / (s_c sqrt(mu)) make the sum vanish exactly (docs/svm.md, Infeasibility). b is exact; mu is what Cholesky's method in
