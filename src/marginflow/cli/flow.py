@@ -74,7 +74,7 @@ def flow(
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     keep(path, save)
-    ends = known_ends(problem, path.parameterization)
+    ends = known_ends(problem, path.parameterization, path.loss)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
         print_json(found)
