@@ -21,7 +21,7 @@ from marginflow.selection import stability
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
 from marginflow.selection.selected import Selected
-from marginflow.selection.trap import Confinement, Hold, Part, confine_heads, hold
+from marginflow.selection.trap import Confinement, Hold, Part, confine, hold
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
@@ -145,7 +145,7 @@ class Judge:
                 return seen.undecided(reason)
         arrays = map_of(self.parameterization, self.problem).unpack(snapshots.theta[-1])
         parts = self._parts(at, decisions, arrays)
-        within = confine_heads(self.parameterization, parts)
+        within = confine(self.parameterization, parts)
         found = None if within is None else _hold(parts, within)
         solutions = [part.solution for part in parts]
         if within is not None:

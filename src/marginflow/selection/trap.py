@@ -71,21 +71,7 @@ class Part:
     margins: Floats
 
 
-def confine(
-    problem: Problem,
-    parameterization: AbstractParameterization,
-    arrays: dict[str, Floats],
-    solution: Solution,
-    selected: Ints,
-    log_slope: Floats,
-    margins: Floats,
-) -> Confinement | None:
-    """The bounds for a run of one head, the attributes of `Part`; None where its margins are too small for any."""
-    found = confine_heads(parameterization, [Part(problem, arrays, solution, selected, log_slope, margins)])
-    return None if found is None else found[0]
-
-
-def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
+def confine(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
     """The bounds for each head of a run; None where its margins are too small for any, or where the parameterisation
     has no `norm_bound` (several heads: no `least_energy`), or one that its own weights contradict.
 

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.norm_faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 from marginflow.norms import Frobenius
+from marginflow.norms.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 from marginflow.svm.optimum.linear import linear_optimum
 from marginflow.svm.optimum.optimum import Optimum
 from marginflow.svm.optimum.radius import radius

@@ -10,7 +10,7 @@ import numpy as np
 from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
-from marginflow.norms import AbstractNorm
+from marginflow.norms.abstract import AbstractNorm
 
 
 LARGEST_SIDE: Final = 20
