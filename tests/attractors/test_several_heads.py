@@ -67,9 +67,9 @@ def test_runs_that_are_in_no_end_are_counted_apart(sampled):
 
 
 def test_keys_and_queries_end_in_the_product():
-    found = attractors("heads:n=2,T=3,d=4,H=2,seed=2", "kq", sample=3, scales=(3.0,), until_margin=50.0)
+    found = attractors("heads:n=2,T=3,d=4,H=2,seed=2", "kq", sample=2, scales=(3.0,), until_margin=500.0)
     assert found.complete and found.count > 1 and found.elsewhere == 0
-    assert sum(end.shares[0].count for end in found.attractors) == 3
+    assert sum(end.shares[0].count for end in found.attractors) == 2
 
 
 def test_the_loss_of_an_end_is_that_of_attention_on_its_tokens(sampled):
