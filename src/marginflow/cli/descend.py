@@ -127,7 +127,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
     lines = [
         f"{f['problem']}, {f['parameterization']}, {f['method']}: {f['iterations']} steps",
-        path.status.value,
+        path.verdict.sentence,
         f"reason           {f['reason']}",
         f"least margin     {number(f['margin'])}",
         f"margin a step    {number(f['speed'], 4)}",

@@ -175,7 +175,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
     lines = [
         f"{f['problem']}, {f['parameterization']}: {f['steps']} steps, {f['evaluations']} force evaluations",
-        path.status.value,
+        path.verdict.sentence,
         f"reason           {f['reason']}",
         f"least margin     {number(f['margin'])}",
         f"log t            {number(f['log_time'])}",

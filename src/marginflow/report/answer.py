@@ -110,7 +110,8 @@ def _outcome(paths: list[Trajectory]) -> str:
 
 def _one(path: Trajectory, subject: Subject) -> str:
     who = f"With {path.parameterization.description}{how(path)} ({_start(path)}): "
-    verdict = path.status.value[0].lower() + path.status.value[1:]
+    said = path.verdict.sentence
+    verdict = said[0].lower() + said[1:]
     stopped = "was interrupted" if path.ended is Ended.interrupted else "ends"
     when = f"at log₁₀ t = {number(float(path.log_time[-1]) / LN10)}" if path.method.is_flow else _after([path])
     where = f"The run {stopped} {when} with least margin {number(float(path.margin[-1]))}."
