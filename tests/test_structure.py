@@ -48,7 +48,8 @@ FLOORS = {
     "study": 9,
     "claims": 10,
     "figures": 10,
-    "cli": 11,
+    "gallery": 11,
+    "cli": 12,
 }
 """A room imports only rooms below it; the same room is fine on its own floor, its neighbour is not."""
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
+from marginflow import rounding
+from marginflow.cli import completion
+from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, WidthOption
+from marginflow.cli.output import number, output_path, print_json, progress, table
 
 
 if TYPE_CHECKING:
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
 
 def attractors(
     data: DataArgument,
-    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
-    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
+    parameterization: ParameterizationOption = "kq",
+    width: WidthOption = None,
     sample: Annotated[
         int | None, typer.Option(help="Also integrate this many starts per scale and count where they end.")
     ] = None,
@@ -32,7 +35,10 @@ def attractors(
     limit: Annotated[
         int | None, typer.Option(help="Partial selections to look at before giving up as incomplete.")
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="Of which the excess is told: exponential, logistic.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Of which the excess is told: exponential, logistic.", autocompletion=completion.losses),
+    ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
     ] = None,
@@ -98,7 +104,9 @@ def _text(found: "Attractors | EndsOfHeads") -> str:
         if found.elsewhere:
             lines.append(f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}")
     if found.missing is not None:
-        lines.append(f"at most {found.missing:.3f} of the starts end in ways the runs did not show (95 %)")
+        lines.append(
+            f"at most {rounding.text_up(found.missing, 3)} of the starts end in ways the runs did not show (95 %)"
+        )
     return "\n".join(lines)
 
 
@@ -114,12 +122,12 @@ def _ends(found: "Attractors | EndsOfHeads", ends: "Sequence[Attractor | JointEn
             ("best" if of_head else "minimal") if end.optimal else "trap",
             *([] if of_head else [number(end.excess)]),
             number(end.value, 10),
-            "KKT point" if math.isnan(end.gap) else f"{end.gap:.0e}",
+            "KKT point" if math.isnan(end.gap) else rounding.text_up(end.gap, 1),
             "no better token" if end.optimal else f"{number(end.stability)} > 1",
         ]
         for s in end.shares:
             low, high = s.interval
-            row.append(f"{s.value:.3f} [{low:.3f}, {high:.3f}]")
+            row.append(f"{s.value:.3f} {rounding.interval(low, high, 3)}")
         rows.append(row)
     more = f"\n... and {len(ends) - _SHOWN} more (--json lists all)" if len(ends) > _SHOWN else ""
     return table(header, rows) + more

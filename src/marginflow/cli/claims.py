@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, number, print_json, progress, table
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, print_json, progress, table
 
 
 if TYPE_CHECKING:
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def claims(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME ...]", help="Which claims; default: all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME ...]", help="Which claims; default: all.", autocompletion=completion.claims),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the claims without running them.")] = False,
     json: JsonFlag = False,
 ) -> int:

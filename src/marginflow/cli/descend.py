@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress, save_path
+from marginflow.cli import completion
+from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, TrainingLoss, WidthOption
+from marginflow.cli.output import number, print_json, progress, save_path
 from marginflow.cli.run_files import keep, read_start
 
 
@@ -15,30 +17,34 @@ if TYPE_CHECKING:
 
 def descend(
     data: DataArgument,
-    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
+    parameterization: ParameterizationOption = "kq",
     optimizer: Annotated[
         str,
         typer.Option(
             help="gd:momentum=0.9,nesterov=true, ngd, ngd-separate, sign:momentum=0.9, spectral:momentum=0.95, "
-            "nuclear, coordinate, adam:b1=0.9,b2=0.95,eps=0 ... or module:Class of your own."
+            "nuclear, coordinate, adam:b1=0.9,b2=0.95,eps=0 ... or module:Class of your own.",
+            autocompletion=completion.optimisers,
         ),
     ] = "gd",
-    rate: Annotated[str, typer.Option(help="A number, power:ETA,A, or speed:RHO (the margin grows RHO a step).")] = (
-        "speed:0.03"
-    ),
-    decay: Annotated[str | None, typer.Option(help="l2:LAM or decoupled:LAM.")] = None,
+    rate: Annotated[
+        str,
+        typer.Option(
+            help="A number, power:ETA,A, or speed:RHO (the margin grows RHO a step).", autocompletion=completion.rates
+        ),
+    ] = "speed:0.03",
+    decay: Annotated[
+        str | None, typer.Option(help="l2:LAM or decoupled:LAM.", autocompletion=completion.decays)
+    ] = None,
     iterations: Annotated[int, typer.Option(help="Steps at most.")] = 10_000,
     until_margin: Annotated[float | None, typer.Option(help="Stop at the first iterate of this margin.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples drawn for each step; all by default.")] = None,
-    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
+    width: WidthOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the random start and of mini-batches.")] = 0,
     scale: Annotated[float, typer.Option(help="Standard deviation of the random start.")] = 0.1,
     init: Annotated[
         Path | None, typer.Option(help="Start from an .npz with arrays K, Q | W | k, q | beta instead.")
     ] = None,
-    loss: Annotated[
-        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
-    ] = None,
+    loss: TrainingLoss = None,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
 ) -> int:

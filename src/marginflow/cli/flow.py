@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress, save_path, table
+from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, TrainingLoss, WidthOption
+from marginflow.cli.output import number, print_json, progress, save_path, table
 from marginflow.cli.run_files import keep, read_start
 from marginflow.errors import InputError
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 def flow(
     data: DataArgument,
-    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
-    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
+    parameterization: ParameterizationOption = "kq",
+    width: WidthOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the random start.")] = 0,
     seeds: Annotated[
         str | None, typer.Option(help="Many runs, one per seed, such as 0-19 or 0,3,5; instead of --seed.")
@@ -33,9 +34,7 @@ def flow(
     until: Annotated[
         Literal["margin", "verdict"], typer.Option(help="verdict: stop as soon as the verdict is certain.")
     ] = "margin",
-    loss: Annotated[
-        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
-    ] = None,
+    loss: TrainingLoss = None,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
@@ -39,7 +40,8 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
         since = int(snapshots.steps[above[-1] + 1 if len(above) else 0])
         return Verdict(
             FlowStatus.minimal_loss,
-            f"the excess exp({last:.6g}) is below the barrier exp({barrier:.6g}), and has been in every snapshot since "
+            f"the excess exp({rounding.text_up(last, 6)}) is below the barrier exp({rounding.text_down(barrier, 6)}), "
+            "and has been in every snapshot since "
             f"iteration {since}: every sample is on its optimal token for as long as no step lifts the loss back over "
             "the barrier (theorem in docs/flow.md), which the flow cannot do and steps have not done",
             "observed",
@@ -49,8 +51,8 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
     selected = Selected.last(problem, snapshots)
     if not selected.wrong:
         reason = (
-            f"every sample is on its optimal token, but the excess exp({last:.6g}) is not yet below the barrier "
-            f"exp({barrier:.6g}); {ended.advice}"
+            f"every sample is on its optimal token, but the excess exp({rounding.text_down(last, 6)}) is not yet below "
+            f"the barrier exp({rounding.text_up(barrier, 6)}); {ended.advice}"
         )
     else:
         reason = (

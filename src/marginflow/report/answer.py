@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
@@ -160,7 +161,7 @@ def _met(path: Trajectory, subject: Subject) -> str:
     )
     ratio = seen.ratio(norm)
     if np.isfinite(ratio):
-        text += f" Its own weights prove at most {number(ratio - 1, 3)} (R − 1), whatever any solver says."
+        text += f" Its own weights prove at most {rounding.text_up(ratio - 1, 3)} (R − 1), whatever any solver says."
     return text
 
 
@@ -171,7 +172,7 @@ def _away(value: float, least: float) -> str:
 
 def _bounds(solution: Solution) -> str:
     c = solution.certificate
-    return f"{number(c.upper, 8)} (its bounds agree to {number(c.gap, 2)})"
+    return f"in {c.interval(8)}"
 
 
 def _many(paths: list[Trajectory], subject: Subject) -> str:

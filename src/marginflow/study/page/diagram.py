@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from marginflow import rounding
 from marginflow.study.outcome.outcome import CellOutcome
 from marginflow.study.outcome.shares import Share
 
@@ -65,7 +66,7 @@ def interval(share: Share) -> str:
     """A share with its interval, in per cent."""
     if share.total == 0:
         return "none"
-    return f"{100 * share.value:.0f} % [{100 * share.lower:.0f}, {100 * share.upper:.0f}]"
+    return f"{100 * share.value:.0f} % {rounding.percent(share.lower, share.upper)}"
 
 
 def _model(c: CellOutcome) -> str:
@@ -82,5 +83,5 @@ def _field(found: tuple[int, CellOutcome] | None) -> str:
         return f'<button class="empty" data-cell="{i}" aria-label="{label}">no result</button>'
     return (
         f'<button data-cell="{i}" style="--share:{share.value:.3f}" title="{label}">{100 * share.value:.0f} %'
-        f"<small>[{100 * share.lower:.0f}, {100 * share.upper:.0f}] of {share.total}</small></button>"
+        f"<small>{rounding.percent(share.lower, share.upper)} of {share.total}</small></button>"
     )

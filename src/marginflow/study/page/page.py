@@ -5,6 +5,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
+from marginflow import rounding
 from marginflow.diagnostics.late_law import POWER_SENTENCE
 from marginflow.study.outcome.outcome import CellOutcome, Outcome
 from marginflow.study.outcome.shares import Quantiles
@@ -103,7 +104,7 @@ def _ratio_rows(c: CellOutcome) -> str:
 
 
 def _spread(q: Quantiles) -> str:
-    return "–" if q.total == 0 else f"{q.median:.4g} [{q.low:.3g}, {q.high:.3g}]"
+    return "–" if q.total == 0 else f"{q.median:.4g} {rounding.interval(q.low, q.high, 3)}"
 
 
 def _costs(found: Outcome) -> str:
