@@ -1,6 +1,7 @@
 """`marginflow attractors`: every place where training can end, before any training."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,7 @@ def attractors(
     figure: Annotated[
         Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
     ] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write a page: ends by samples, shares, numbers.")] = None,
     json: JsonFlag = False,
 ) -> int:
     """List the selections of tokens where training can end, and how often sampled starts meet each.
@@ -51,8 +53,9 @@ def attractors(
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
-    if figure is not None:
-        output_path(figure, data)
+    for file in (figure, page):
+        if file is not None:
+            output_path(file, data)
     with progress(f"attractors {parameterization}", "no list is complete, and nothing is saved") as show:
         found = find(
             problem,
@@ -71,13 +74,28 @@ def attractors(
         from marginflow.figures.attractors import draw_shares
 
         draw_shares(found, figure)
+    if page is not None:
+        from marginflow.report.attractors_page import build_attractors_report
+
+        options: dict[str, object] = {"--parameterization": parameterization, "--width": width, "--sample": sample}
+        options |= {"--seed": seed, "--until-margin": until_margin, "--tol": tol, "--limit": limit, "--loss": loss}
+        build_attractors_report(found, page, _again(data, options, scale or []))
     if json:
         print_json(found.to_dict())
     else:
         print(_text(found))
         if figure is not None:
             print(f"saved            {figure}")
+        if page is not None:
+            print(f"saved            {page}")
     return 0
+
+
+def _again(data: str, options: dict[str, object], scales: list[float]) -> str:
+    """The command that makes a page again."""
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += [word for scale in scales for word in ("--scale", str(scale))]
+    return shlex.join(["marginflow", "attractors", data, *words, "--html", "attractors.html"])
 
 
 def _text(found: "Attractors") -> str:
