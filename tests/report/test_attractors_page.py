@@ -59,3 +59,10 @@ def test_names_from_data_are_text(tmp_path):
     evil = "</script><script>alert(1)</script>"
     text = render(attractors(Problem(p.X, p.z, p.scores, name=evil), "w"), evil)
     assert "<script>alert" not in text
+
+
+def test_several_heads_are_refused_before_any_work(tmp_path, capsys):
+    file = tmp_path / "a.html"
+    assert main(["attractors", "heads", "--html", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert "several heads" in said and "without --html" in said and not file.exists()

@@ -1,7 +1,9 @@
 """`marginflow attractors`: every place where training can end, before any training."""
 
+import math
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,8 @@ from marginflow.cli.output import number, output_path, print_json, progress, tab
 
 
 if TYPE_CHECKING:
-    from marginflow.attractors.attractors import Attractors
+    from marginflow.attractors.attractors import Attractor, Attractors
+    from marginflow.attractors.product import EndsOfHeads, JointEnd
 
 
 def attractors(
@@ -56,6 +59,10 @@ def attractors(
     for file in (figure, page):
         if file is not None:
             output_path(file, data)
+    if page is not None:
+        from marginflow.report.attractors_page import build_attractors_report, check_page
+
+        check_page(problem)
     with progress(f"attractors {parameterization}", "no list is complete, and nothing is saved") as show:
         found = find(
             problem,
@@ -75,8 +82,6 @@ def attractors(
 
         draw_shares(found, figure)
     if page is not None:
-        from marginflow.report.attractors_page import build_attractors_report
-
         options: dict[str, object] = {"--parameterization": parameterization, "--width": width, "--sample": sample}
         options |= {"--seed": seed, "--until-margin": until_margin, "--tol": tol, "--limit": limit, "--loss": loss}
         build_attractors_report(found, page, _again(data, options, scale or []))
@@ -91,47 +96,71 @@ def attractors(
     return 0
 
 
-def _again(data: str, options: dict[str, object], scales: list[float]) -> str:
+def _again(data: str, options: dict[str, object], scales: Sequence[float]) -> str:
     """The command that makes a page again."""
     words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     words += [word for scale in scales for word in ("--scale", str(scale))]
     return shlex.join(["marginflow", "attractors", data, *words, "--html", "attractors.html"])
 
 
-def _text(found: "Attractors") -> str:
+def _text(found: "Attractors | EndsOfHeads") -> str:
+    from marginflow.attractors.product import EndsOfHeads
+
     lines = [
         f"{found.problem.name}, {found.parameterization.word}: {found.visited} partial selections looked at",
         found.sentence,
         f"complete         {'yes' if found.complete else 'no: ' + '; '.join(found.incomplete_because)}",
         f"finite ends      {'excluded' if found.infinite else 'not excluded'}",
     ]
-    header = ["selected", "loss", "excess", f"{found.parameterization.flow_norm} value", "gap", "stability"]
+    if isinstance(found, EndsOfHeads):
+        for h, own in enumerate(found.heads):
+            # What a head's wrong token costs depends on the other heads: told of joint ends only.
+            lines += ["", f"head {h}:", _ends(own, own.attractors, of_head=True), *_undecided(own)]
+        lines += ["", f"all heads together: {found.count} ends", _ends(found, found.attractors), *_unlisted(found)]
+        if found.elsewhere:
+            lines.append(f"{found.elsewhere} runs were not yet in an attractor")
+    else:
+        lines += ["", _ends(found, found.attractors), *_undecided(found)]
+        if found.elsewhere:
+            lines.append(f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}")
+    if found.missing is not None:
+        lines.append(
+            f"at most {rounding.text_up(found.missing, 3)} of the starts end in ways the runs did not show (95 %)"
+        )
+    return "\n".join(lines)
+
+
+def _ends(found: "Attractors | EndsOfHeads", ends: "Sequence[Attractor | JointEnd]", *, of_head: bool = False) -> str:
+    """The table of `ends`, with what the rest of them is."""
+    header = ["selected", "loss", f"{found.parameterization.flow_norm} value", "gap", "stability"]
+    header[2:2] = [] if of_head else ["excess"]
     header += [f"share at {s:g}" for s in found.scales]
     rows = []
-    for end in found.attractors[:_SHOWN]:
+    for end in ends[:_SHOWN]:
         row = [
             ",".join(map(str, end.selected.tolist())),
-            "minimal" if end.optimal else "trap",
-            number(end.excess),
+            ("best" if of_head else "minimal") if end.optimal else "trap",
+            *([] if of_head else [number(end.excess)]),
             number(end.value, 10),
-            "KKT point" if end.decision.point is not None else rounding.text_up(end.gap, 1),
+            "KKT point" if math.isnan(end.gap) else rounding.text_up(end.gap, 1),
             "no better token" if end.optimal else f"{number(end.stability)} > 1",
         ]
         for s in end.shares:
             low, high = s.interval
             row.append(f"{s.value:.3f} {rounding.interval(low, high, 3)}")
         rows.append(row)
-    lines += ["", table(header, rows)]
-    if len(found) > _SHOWN:
-        lines.append(f"... and {len(found) - _SHOWN} more (--json lists all)")
-    lines += [f"undecided: {d.selected.tolist()}: {d.reason}" for d in found.undecided[:_SHOWN]]
-    if found.elsewhere:
-        lines.append(f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}")
-    if found.missing is not None:
-        lines.append(
-            f"at most {rounding.text_up(found.missing, 3)} of the starts end in ways the runs did not show (95 %)"
-        )
-    return "\n".join(lines)
+    more = f"\n... and {len(ends) - _SHOWN} more (--json lists all)" if len(ends) > _SHOWN else ""
+    return table(header, rows) + more
+
+
+def _undecided(found: "Attractors") -> list[str]:
+    return [f"undecided: {d.selected.tolist()}: {d.reason}" for d in found.undecided[:_SHOWN]]
+
+
+def _unlisted(found: "EndsOfHeads") -> list[str]:
+    if found.listed:
+        return []
+    return ["too many to write out: shown are the minimal loss and those that sampled runs met"]
 
 
 _SHOWN = 20

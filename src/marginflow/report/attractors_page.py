@@ -9,10 +9,13 @@ from typing import Any, Final
 from marginflow import rounding
 from marginflow.atomic_file import whole_file
 from marginflow.attractors.attractors import Attractor, Attractors
+from marginflow.attractors.product import EndsOfHeads
+from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.pages.kind import Again, Kind, Said
 from marginflow.pages.parts import bullets, scrolling, table
 from marginflow.problem.headings import heading
+from marginflow.problem.problem import Problem
 from marginflow.report.packing import plain
 from marginflow.report.wording import number, plural
 
@@ -28,7 +31,20 @@ LIMITS: Final = (
 )
 
 
-def build_attractors_report(found: Attractors, output: Path, command: str) -> int:
+def check_page(problem: Problem) -> None:
+    """Refuse, before any work, a problem whose ends no page shows.
+
+    Raises:
+        InputError: several heads, or outputs of several rows.
+    """
+    if not problem.plain:
+        raise InputError(
+            "attractors: got --html for several heads, or outputs of several rows; expected one head and "
+            "a row an output: ask without --html, or for the page of Problem.of_head(h)"
+        )
+
+
+def build_attractors_report(found: Attractors | EndsOfHeads, output: Path, command: str) -> int:
     """Write the page about `found` to `output` and return its size in bytes.
 
     Args:
@@ -37,8 +53,10 @@ def build_attractors_report(found: Attractors, output: Path, command: str) -> in
         command: what makes the list and the page again.
 
     Raises:
-        InputError: a file that cannot be written.
+        InputError: as `check_page`, or a file that cannot be written.
     """
+    check_page(found.problem)
+    assert isinstance(found, Attractors)
     data = render(found, command).encode("utf-8")
     with whole_file(output) as draft:
         draft.write_bytes(data)
