@@ -159,7 +159,7 @@ def test_page_in_a_browser(study, capsys, tmp_path, chromium):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
     page.click("table.phase button >> nth=0")
-    page.click("#rerun .seeds button >> text=1")
+    page.click("#lists .seeds button >> text=1")
     command = page.inner_text("#command")
     width = page.evaluate("document.documentElement.scrollWidth")
     page.close()
