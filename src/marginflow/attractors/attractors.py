@@ -161,10 +161,9 @@ class Attractors:
     def _listed(self) -> str:
         """How many ends of which kind, in words."""
         traps = sum(not a.optimal for a in self.attractors)
-        said = f"{traps} trap" if traps == 1 else f"{traps} traps"
-        if traps == len(self):
-            return f"training can end only on {said}, each a selection of tokens with wrong ones"
-        return f"training can end on the minimal loss or on {said}, selections of tokens with wrong ones"
+        said = "1 trap, a selection" if traps == 1 else f"{traps} traps, selections"
+        where = "only on" if traps == len(self) else "on the minimal loss or on"
+        return f"training can end {where} {said} of tokens with wrong ones"
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `marginflow attractors --json`."""

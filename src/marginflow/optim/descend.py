@@ -111,8 +111,8 @@ def descend_many(
     Args:
         problems: one, or as many as there are seeds and inits.
         seeds, inits: one for each run; seed 0 where neither is given. With inits, seeds are those of mini-batches.
-        parameterization, optimizer, rate, decay, iterations, until_margin, batch, scale, loss, progress,
-            keep_partial: as for `descend`, shared by all.
+        parameterization, optimizer, rate, decay, iterations, until_margin: as for `descend`, shared by all.
+        batch, scale, loss, progress, keep_partial: as for `descend`, shared by all.
 
     Returns:
         The trajectories, in order; each is what `descend` returns for it, to rounding: products of a batch are added

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
+from marginflow.documents import page
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
@@ -42,7 +43,7 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
             f"the excess exp({rounding.text_up(last, 6)}) is below the barrier exp({rounding.text_down(barrier, 6)}), "
             "and has been in every snapshot since "
             f"iteration {since}: every sample is on its optimal token for as long as no step lifts the loss back over "
-            "the barrier (theorem in docs/flow.md), which the flow cannot do and steps have not done",
+            f"the barrier (theorem in {page('flow')}), which the flow cannot do and steps have not done",
             "observed",
             last,
             barrier,
@@ -74,5 +75,5 @@ def _rule(selected: Selected, norm: str | None) -> str:
         return f"the rule for traps cannot be asked: {error}"
     return (
         f"in the {norm} norm the rule calls these tokens {said.verdict.name} ({said.reason}); that a run stays with "
-        "them is a theorem of the flow (docs/attractors.md 2), not shown for steps"
+        f"them is a theorem of the flow ({page('attractors', '2')}), not shown for steps"
     )

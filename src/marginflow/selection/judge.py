@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
+from marginflow.documents import page
 from marginflow.losses import AbstractLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
@@ -69,7 +70,7 @@ class Judge:
                 FlowStatus.minimal_loss,
                 f"the excess exp({rounding.text_up(excess, 6)}) is below the barrier "
                 f"exp({rounding.text_down(barrier, 6)}), which the flow cannot "
-                "climb back over, and under it every constraint pulls (theorem in docs/flow.md)",
+                f"climb back over, and under it every constraint pulls (theorem in {page('flow')})",
                 "barrier",
                 excess,
                 barrier,
@@ -159,7 +160,7 @@ class Judge:
                 FlowStatus.trapped,
                 f"samples {_samples(seen.wrong)} stay on a wrong token: the {solutions[0].norm.name} norm over the "
                 f"least acting margin stays within a factor {rounding.text_up(seen.closeness, 6)} of the {beside}, and "
-                f"{found.sentence} (theorem in docs/attractors.md, section 2)",
+                f"{found.sentence} (theorem in {page('attractors')}, section 2)",
                 "confined",
                 seen.excess,
                 seen.barrier,
