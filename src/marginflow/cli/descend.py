@@ -93,7 +93,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The fields of `descend --json` at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnostics.gaps import gaps, margin_speed
+    from marginflow.diagnostics.gaps import gaps, gaps_by_head, margin_speed
     from marginflow.diagnostics.ratio import final_ratio
 
     W = path.W(-1)
@@ -118,6 +118,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "entry_l1": float(np.abs(W).sum()),
         "gaps": {name: float(gap.values[-1]) for name, gap in found.items()},
         "gaps_missing": {name: gap.reason for name, gap in found.items() if gap.reason},
+        "gaps_by_head": [{name: float(gap.values[-1]) for name, gap in found.items()} for found in gaps_by_head(path)],
         "predicted": path.method.norm,
         "why": path.method.why,
         "norm": path.norm,
@@ -132,7 +133,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
     lines = [
         f"{f['problem']}, {f['parameterization']}, {f['method']}: {f['iterations']} steps",
-        path.status.value,
+        path.verdict.sentence,
         f"reason           {f['reason']}",
         f"least margin     {number(f['margin'])}",
         f"margin a step    {number(f['speed'], 4)}",
@@ -148,5 +149,10 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
             lines.append(f"  {name:14} -  ({f['gaps_missing'][name]})")
         else:
             lines.append(f"  {name:14} {number(None if gap != gap else 100.0 * gap, 4)} %{note}")
+    if f["gaps_by_head"]:
+        lines.append("gap of each head to its own, at its own least margin:")
+        for name in f["gaps"]:
+            each = [own[name] for own in f["gaps_by_head"]]
+            lines.append(f"  {name:14} " + ", ".join(f"{number(None if g != g else 100.0 * g, 4)} %" for g in each))
     lines += [f"ratio R ({f['norm']}) {number(f['ratio'], 8)}", f"repeat with      {f['command']}"]
     return "\n".join(lines)

@@ -37,7 +37,7 @@ def describe(
     with progress("describe", "nothing is said of it") as show:
         found = describe_problem(problem, loss).to_dict()
         show("where training can end")
-        found |= {"ends": possible_ends(problem)}
+        found |= {"ends": possible_ends(problem, loss)}
     if json:
         print_json(found)
     else:
@@ -45,11 +45,11 @@ def describe(
     return 0
 
 
-def possible_ends(problem: "Problem") -> dict[str, str | None]:
+def possible_ends(problem: "Problem", loss: str | None = None) -> dict[str, str | None]:
     """Where training can end, by parameterisation, where a complete list takes about a second; else None."""
     from marginflow.attractors.sentence import known_ends
 
-    ends = {word: known_ends(problem, word) for word in ("kq", "w", "diag-kq", "diag")}
+    ends = {word: known_ends(problem, word, loss) for word in ("kq", "w", "diag-kq", "diag")}
     return {word: None if found is None else found.sentence for word, found in ends.items()}
 
 

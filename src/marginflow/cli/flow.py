@@ -73,7 +73,7 @@ def flow(
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     keep(path, save)
-    ends = known_ends(problem, path.parameterization)
+    ends = known_ends(problem, path.parameterization, path.loss)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
         print_json(found)
@@ -174,7 +174,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
     lines = [
         f"{f['problem']}, {f['parameterization']}: {f['steps']} steps, {f['evaluations']} force evaluations",
-        path.status.value,
+        path.verdict.sentence,
         f"reason           {f['reason']}",
         f"least margin     {number(f['margin'])}",
         f"log t            {number(f['log_time'])}",

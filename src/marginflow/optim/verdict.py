@@ -9,6 +9,7 @@ from marginflow.documents import page
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
+from marginflow.model.heads import of_head
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
 from marginflow.problem.problem import Problem
@@ -69,11 +70,15 @@ def _rule(selected: Selected, norm: str | None) -> str:
     lead = selected.least_lead
     if lead < ASKED_FROM:
         return f"the least lead is {lead:.4g}, below the {ASKED_FROM:g} from which the rule for traps is asked"
+    problem = selected.problem
+    heads = [of_head(problem, h) for h in range(problem.counts[1])]
     try:
-        said = decide(selected.problem, norm, selected.tokens)
+        said = [decide(own, norm, selected.tokens[rows]) for rows, own in heads]
     except InputError as error:
         return f"the rule for traps cannot be asked: {error}"
+    whose = [f"head {h}: " for h in range(len(said))] if len(said) > 1 else [""]
+    calls = "; ".join(f"{of}{one.verdict.name} ({one.reason})" for of, one in zip(whose, said, strict=True))
     return (
-        f"in the {norm} norm the rule calls these tokens {said.verdict.name} ({said.reason}); that a run stays with "
+        f"in the {norm} norm the rule calls these tokens {calls}; that a run stays with "
         f"them is a theorem of the flow ({page('attractors', '2')}), not shown for steps"
     )

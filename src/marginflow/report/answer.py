@@ -11,6 +11,7 @@ from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
+from marginflow.report.heads import sentence_of_heads
 from marginflow.report.wording import ROUNDING, how, listing, number, plural
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
@@ -111,15 +112,19 @@ def _outcome(paths: list[Trajectory]) -> str:
 
 def _one(path: Trajectory, subject: Subject) -> str:
     who = f"With {path.parameterization.description}{how(path)} ({_start(path)}): "
-    verdict = path.status.value[0].lower() + path.status.value[1:]
+    said = path.verdict.sentence
+    verdict = said[0].lower() + said[1:]
     stopped = "was interrupted" if path.ended is Ended.interrupted else "ends"
     when = f"at log₁₀ t = {number(float(path.log_time[-1]) / LN10)}" if path.method.is_flow else _after([path])
     where = f"The run {stopped} {when} with least margin {number(float(path.margin[-1]))}."
     if path.status.name == "minimal_loss":
-        return f"{who}{verdict} {where} {_met(path, subject)}"
+        return " ".join(
+            filter(None, [f"{who}{verdict} {where} {_met(path, subject)}", sentence_of_heads(path, subject)])
+        )
     parts = [f"{who}{verdict} {where}", _unsettled(path, subject), _sentence(path.reason)]
     if path.status.name == "trapped":
         parts.append(_met(path, subject))
+    parts.append(sentence_of_heads(path, subject))
     return " ".join(part for part in parts if part)
 
 

@@ -182,7 +182,7 @@ class Judge:
                 return seen.undecided(decision.reason)
         certain = (
             _UNKNOWN.format(self.parameterization.word)
-            if self.parameterization.norm_bound(arrays) is None
+            if self.parameterization.norm_bound(parts[0].arrays) is None
             else "the run is too near its start for any bound on where it can still go"
             if found is None
             else f"all that is certain is that norm over margin stays within a factor "
