@@ -64,3 +64,9 @@ def test_the_loss_factors_of_the_heads_are_counted_on_one_scale(run):
     _, parts = run
     weak = replace(parts[1], log_slope=parts[1].log_slope - 5.0)
     assert confine(mf.Combined(), [parts[0], weak])[0].reach > confine(mf.Combined(), parts)[0].reach
+
+
+def test_keys_and_queries_of_several_heads_off_their_optimal_tokens_get_a_verdict():
+    path = mf.integrate("heads:n=2,T=3,d=4,H=2,seed=2", "kq", seed=4, scale=3.0, until_margin=1.1e3)
+    assert path.status is mf.FlowStatus.undecided and path.verdict.wrong
+    assert "the selected tokens are a possible end" in path.reason and "of their SVM" in path.reason

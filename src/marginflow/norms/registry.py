@@ -32,8 +32,14 @@ def parse_norm(norm: str | AbstractNorm) -> AbstractNorm:
                 f"norm: got {norm!r}; expected {prefix}lp:P with a number P > 1, such as {prefix}lp:1.75{hint}"
             )
     hint = "; the l2 norm of all entries is frobenius" if known == "entry-l2" else ""
-    names = ", ".join(_NAMED)
-    raise InputError(f"norm: got {norm!r}; expected one of {names}, entry-lp:P or lp:P, such as lp:1.75{hint}")
+    raise InputError(
+        f"norm: got {norm!r}; expected one of {', '.join(names())}, entry-lp:P or lp:P, such as lp:1.75{hint}"
+    )
+
+
+def names() -> tuple[str, ...]:
+    """The norms that have a name, those of users among them; lp:P and entry-lp:P come on top."""
+    return tuple(_NAMED)
 
 
 _NAMED: Final[dict[str, AbstractNorm]] = {

@@ -21,6 +21,7 @@ STYLES: Final = (
     "charts.css",
     "attention.css",
     "heads.css",
+    "study.css",
     "narrow.css",
     "paper.css",
 )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.atomic_file import whole_file
 from marginflow.audit.audit import Audit
 from marginflow.audit.controls import SENTENCES, interval
@@ -135,7 +136,7 @@ def _comparisons(audit: Audit) -> str:
         return ""
     rows = []
     for c in audit.comparisons:
-        span = f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]" if math.isfinite(c.low) else number(c.ratio, 4)
+        span = f"{c.ratio:.3f} {rounding.interval(c.low, c.high, 3)}" if math.isfinite(c.low) else number(c.ratio, 4)
         rows.append(
             [
                 html.escape(LABELS[c.figure]),

@@ -157,7 +157,9 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
                 least = min(least, bound)
             if not bound > needed:
                 name = f"{kind} token {rows.token[c]} of sample {rows.sample[c]}"
-                return Hold(False, least, f"the margin of {name} is bounded below there only by {bound:.6g}")
+                return Hold(
+                    False, least, f"the margin of {name} is bounded below there only by {rounding.text_down(bound, 6)}"
+                )
     shown = "no token is better" if least == math.inf else _at_least(least)
     return Hold(True, least, f"{shown} there, in units of the least acting margin (certified)")
 

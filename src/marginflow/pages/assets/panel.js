@@ -7,6 +7,7 @@ const EDGE = { left: 52, right: 62, top: 26, bottom: 38 };
 //   curves: [{run, word, name, xs, ys, style}]  one value per snapshot
 //   rules:  [{y, y2, name, style}]              horizontal lines (or bands) with a name
 //   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
+//   bands:  [{xs, low, high, word}]             what lies between two curves, tinted
 //   marks:  [{x, name}]                         vertical lines with a name
 //   norm: the norm that a click on the title chooses
 // on: {hover(run, snapshot), pick(run, snapshot), set(patch)}
@@ -32,7 +33,8 @@ function drawPanel(host, spec, on) {
   const rules = spec.rules || [];
   const domainX = view.x || extent(visible.map((c) => c.points.map((p) => p.x)), spec.x, 0.02);
   const ys = visible.map((c) => c.points.map((p) => p.y));
-  const domainY = view.y || spec.domainY || extent([...ys, rules.map((r) => r.y)], spec.y, 0.06);
+  const bands = spec.bands || [];
+  const domainY = view.y || spec.domainY || extent([...ys, rules.map((r) => r.y), ...bands.flatMap((b) => [b.low, b.high])], spec.y, 0.06);
   if (!domainX || !domainY) {
     svg.append(s("text", { class: "muted", x: PAD.left, y: height / 2 }, spec.empty || "Nothing to draw here."));
     return { move() {} };
@@ -50,6 +52,7 @@ function drawPanel(host, spec, on) {
   for (const guide of spec.guides || []) {
     plot.append(s("path", { class: "guide", d: pathOf(zip(guide.xs, guide.ys, x, y), x, y) }));
   }
+  for (const band of bands) drawBand(plot, band, x, y);
   for (const rule of rules) drawRule(plot, rule, x, y);
   (spec.marks || []).forEach((mark, k) => drawMark(plot, mark, k, x, y));
   drawCurves(plot, labels, visible, x, y);
@@ -116,6 +119,11 @@ function drawAxes(svg, x, y, spec, width, height, PAD) {
   axes.append(s("line", { class: "base", x1: PAD.left, x2: width - PAD.right, y1: height - PAD.bottom, y2: height - PAD.bottom }));
   axes.append(s("text", { class: "axis-title", x: width - PAD.right, y: height - 5, "text-anchor": "end" }, spec.xLabel));
   svg.append(axes);
+}
+
+function drawBand(plot, band, x, y) {
+  const ends = [...zip(band.xs, band.low, x, y), ...zip(band.xs, band.high, x, y).reverse()];
+  if (ends.length > 2) plot.append(s("path", { class: `between word-${band.word}`, d: `${pathOf(ends, x, y)}Z` }));
 }
 
 function drawRule(plot, rule, x, y) {

@@ -41,9 +41,10 @@ function linearTicks(lo, hi, count) {
   const step = [1, 2, 5, 10].map((f) => f * base).find((value) => value >= raw);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const ticks = [];
+  const most = Math.max(Math.abs(lo), Math.abs(hi));
+  const large = most >= 1e5 || most < 1e-3;
   for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + 1e-9 * step && ticks.length < 50; k++) {
     const v = k * step;
-    const large = Math.abs(v) >= 1e5 || (Math.abs(v) < 1e-3 && v !== 0);
     ticks.push({ v, text: large ? number(v, 3) : v.toFixed(digits).replace("-", "−") });
   }
   return ticks;
@@ -53,6 +54,7 @@ function logTicks(lo, hi, count) {
   if (hi - lo < 1) {
     return linearTicks(10 ** lo, 10 ** hi, Math.min(count, 4)).filter(({ v }) => v > 0);
   }
+  if (hi - lo < 2) return partTicks(lo, hi);
   const step = Math.max(1, Math.ceil((hi - lo) / Math.max(2, count)));
   const ticks = [];
   for (let k = Math.ceil(lo - 1e-9); k <= hi + 1e-9; k++) {
@@ -61,10 +63,25 @@ function logTicks(lo, hi, count) {
   return ticks;
 }
 
-// Drop ticks that would overlap their neighbour, keeping zero and the far end first.
+// Over less than two decades the powers of ten are too few: 1, 2 and 5 times each, in one notation.
+function partTicks(lo, hi) {
+  const plain = lo > -3.1 && hi < 3.1;
+  const ticks = [];
+  for (let k = Math.floor(lo); k <= hi; k++) {
+    for (const f of [1, 2, 5]) {
+      const v = f * 10 ** k;
+      const power = `${f === 1 ? "" : `${f}×`}10${superscript(k)}`;
+      const inside = Math.log10(v) >= lo - 1e-9 && Math.log10(v) <= hi + 1e-9;
+      if (inside) ticks.push({ v, text: plain ? String(Number(v.toPrecision(1))) : power, first: f === 1 });
+    }
+  }
+  return ticks;
+}
+
+// Drop ticks that would overlap their neighbour, keeping zero, whole decades and the far end first.
 function thin(ticks, map, spacing) {
   const kept = [];
-  const order = [...ticks].sort((a, b) => (a.v === 0 ? -1 : b.v === 0 ? 1 : Math.abs(b.v) - Math.abs(a.v)));
+  const order = [...ticks].sort((a, b) => (a.v === 0 ? -1 : b.v === 0 ? 1 : Boolean(b.first) - Boolean(a.first) || Math.abs(b.v) - Math.abs(a.v)));
   for (const tick of order) {
     if (kept.every((other) => Math.abs(map(other.v) - map(tick.v)) >= spacing)) kept.push(tick);
   }

@@ -37,7 +37,7 @@ class Certificate:
 
     def interval(self, digits: int) -> str:
         """Both bounds in so many digits, rounded outwards: what is printed holds as well."""
-        return f"[{rounding.text_down(self.lower, digits)}, {rounding.text_up(self.upper, digits)}]"
+        return rounding.interval(self.lower, self.upper, digits)
 
     @property
     def gap(self) -> float:
