@@ -124,8 +124,8 @@ def main() -> None:
                         else "- | - | -"
                     )
                     print(
-                        f"| {text} | {word} | {seed} | {method} | {rtol:g} | {got.ended} | {got.lead:.3g} | {got.steps} | "
-                        f"{got.cpu:.1f} | {beside} | {got.said} |",
+                        f"| {text} | {word} | {seed} | {method} | {rtol:g} | {got.ended} | {got.lead:.3g} | "
+                        f"{got.steps} | {got.cpu:.1f} | {beside} | {got.said} |",
                         flush=True,
                     )
 
