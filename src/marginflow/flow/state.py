@@ -1,12 +1,13 @@
 """What a batch of flows carries from step to step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.flow.late_rule import LateRule
 from marginflow.flow.point import Point, point
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
@@ -25,6 +26,7 @@ class Settings:
     until_margin: float
     rtol: float
     max_steps: int
+    late: LateRule = field(default_factory=LateRule)
 
 
 @dataclass(frozen=True)
