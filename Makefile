@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
-.PHONY: demo test test-torch test-all lint bench bench-save bench-compare mutants docs clean browsers
+.PHONY: demo test test-torch test-site site test-all lint bench bench-save bench-compare mutants docs clean browsers
 
 .venv/.core: pyproject.toml
 	test -x $(PY) || python3 -m venv .venv
@@ -46,6 +46,18 @@ test: lint browsers
 test-torch: .venv-torch/.done
 	MARGINFLOW_BACKENDS=torch .venv-torch/bin/python -m pytest tests/with_torch
 
+# The documentation in out/site, and the package files: Sphinx and its friends have their own .venv-site.
+.venv-site/.done: pyproject.toml
+	test -x .venv-site/bin/python || python3 -m venv .venv-site
+	.venv-site/bin/pip install -q --disable-pip-version-check -e '.[site]'
+	touch $@
+
+site: .venv-site/.done
+	.venv-site/bin/python website/make_site.py
+
+test-site: site browsers
+	.venv-site/bin/python -m pytest -n 2 website/tests
+
 test-all: lint browsers
 	.venv/bin/pytest -n 2
 
@@ -73,4 +85,4 @@ docs: .venv/.core
 	$(PY) docs/make_api.py
 
 clean:
-	rm -rf .venv .venv-torch out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-torch .venv-site out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

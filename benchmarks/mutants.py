@@ -45,7 +45,7 @@ class Mutant:
         name: short, unique.
         file: below src/marginflow.
         find, replace: the place and what it becomes; `find` stands in the file exactly once.
-        tests: files or folders, the quickest first.
+        tests: single tests (file.py::name), files or folders, the quickest first.
         survives: why no test can notice; "" when one must.
     """
 
@@ -78,7 +78,7 @@ class Mutant:
         total = hashlib.sha256(json.dumps(asdict(self)).encode())
         total.update((ROOT / "src" / "marginflow" / self.file).read_bytes())
         for name in self.tests:
-            where = ROOT / name
+            where = ROOT / name.partition("::")[0]
             for file in [where] if where.is_file() else sorted(where.rglob("*.py")):
                 total.update(file.read_bytes())
         return total.hexdigest()
@@ -147,8 +147,17 @@ def problems(mutants: Sequence[Mutant]) -> list[str]:
             compile(mutant.applied(text), mutant.file, "exec")
         except (ValueError, SyntaxError) as error:
             wrong.append(f"{mutant.name}: {error}")
-        wrong += [f"{mutant.name}: no tests at {name}" for name in mutant.tests if not (ROOT / name).exists()]
+        wrong += [f"{mutant.name}: no tests at {name}" for name in mutant.tests if not _exists(name)]
     return wrong
+
+
+def _exists(name: str) -> bool:
+    """Whether a folder, a file or a test `file.py::name[parameters]` is there."""
+    where, _, test = name.partition("::")
+    if not test:
+        return (ROOT / where).exists()
+    single = rf"^(async )?def {re.escape(test.partition('[')[0])}\("
+    return (ROOT / where).is_file() and bool(re.search(single, (ROOT / where).read_text(encoding="utf-8"), re.M))
 
 
 def judge(mutant: Mutant, tree: Tree) -> Answer:

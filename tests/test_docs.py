@@ -17,7 +17,10 @@ from marginflow.cli.main import app, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+STRANGERS = ROOT / "docs" / "strangers.md"
 BLOCK = re.compile(r"^```(?:console|sh|bash)\n(.*?)^```", re.M | re.S)
+TOML = re.compile(r"^```toml\n(.*?)^```", re.M | re.S)
+SAID = re.compile(r"^```text\n(.*?)^```", re.M | re.S)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 
 
@@ -48,7 +51,7 @@ def placed(checkpoint, folder):
         (folder / "MODEL" / name).rename(folder / name)
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.exists() and commands(p)], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if commands(p) and p != STRANGERS], ids=lambda p: p.name)
 def test_shown_commands_run(page, checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     placed(checkpoint, tmp_path)
@@ -61,8 +64,26 @@ def test_shown_commands_run(page, checkpoint, tmp_path, monkeypatch, capsys):
             (tmp_path / line.partition(" > ")[2].strip()).write_text(out.out)
 
 
+def test_the_strangers_page_shows_what_is_printed(checkpoint, tmp_path, monkeypatch, capsys):
+    """Every line shown there is in what its commands and its Python print."""
+    monkeypatch.chdir(tmp_path)
+    placed(checkpoint, tmp_path)
+    page = STRANGERS.read_text()
+    names: dict[str, object] = {}
+    (plan,), (data, *blocks) = TOML.findall(page), PYTHON.findall(page)
+    exec(data, names)
+    Path("plan.toml").write_text(plan)
+    for line in commands(STRANGERS):
+        assert main(shlex.split(line)[1:]) == 0, line
+    for block in blocks:
+        exec(block, names)
+    said = capsys.readouterr().out
+    shown = [line for block in SAID.findall(page) for line in block.splitlines()]
+    assert len(shown) >= 20 and not [line for line in shown if line not in said]
+
+
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.exists() and PYTHON.search(p.read_text())], ids=lambda p: p.name
+    "page", [p for p in PAGES if PYTHON.search(p.read_text()) and p != STRANGERS], ids=lambda p: p.name
 )
 def test_shown_python_runs(page, checkpoint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

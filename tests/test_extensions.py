@@ -13,7 +13,7 @@ from marginflow.errors import InputError
 from marginflow.flow.integrate import resume
 from marginflow.losses import LOSSES
 from marginflow.model.registry import PARAMETERIZATIONS
-from marginflow.norms import _NAMED
+from marginflow.norms.registry import _NAMED
 from marginflow.report.build import build_report
 from marginflow.svm.referee.verify import verify_saved
 from marginflow.svm.solve import SOLVERS

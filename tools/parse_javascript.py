@@ -13,9 +13,10 @@ from pathlib import Path
 import quickjs
 
 from marginflow.report import audit_page, page, watch_page
+from marginflow.study.page import page as study_page
 
 
-PAGES = {"run report": page.SCRIPTS, "audit page": audit_page.SCRIPTS, "record page": watch_page.SCRIPTS}
+PAGES = {f"{kind.word} page": kind.scripts for kind in (page.KIND, audit_page.KIND, watch_page.KIND, study_page.KIND)}
 """Which scripts share a page, in order."""
 
 ROOT = Path(__file__).parents[1] / "src" / "marginflow"
@@ -33,14 +34,13 @@ def error_in(code: str) -> str:
 def main() -> int:
     """Parse the files and the page's script; the number of errors decides the exit code."""
     files = sorted(ROOT.rglob("*.js"))
-    report = ROOT / "report" / "assets"
-    listed = {name: [report / script for script in scripts] for name, scripts in PAGES.items()}
+    listed = {name: [ROOT / script for script in scripts] for name, scripts in PAGES.items()}
     found = [(str(file.relative_to(ROOT)), error_in(file.read_text(encoding="utf-8"))) for file in files]
     for name, scripts in listed.items():
         joined = "\n".join(file.read_text(encoding="utf-8") for file in scripts)
         found.append((f"the {name}, joined", error_in(joined)))
     known = {file for scripts in listed.values() for file in scripts}
-    found += [(str(file), "is in no page") for file in report.rglob("*.js") if file not in known]
+    found += [(str(file), "is in no page") for file in files if file not in known]
     wrong = [f"{name}: {error}" for name, error in found if error]
     print("\n".join(wrong) if wrong else f"{len(files)} scripts parse")
     return 1 if wrong else 0

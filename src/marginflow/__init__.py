@@ -13,6 +13,7 @@ from marginflow.errors import InputError as InputError, UndefinedError as Undefi
 if TYPE_CHECKING:
     from marginflow.audit.audit import Audit as Audit
     from marginflow.audit.run import audit as audit
+    from marginflow.citation import cite as cite
     from marginflow.diagnostics.against_svm import against_svm as against_svm
     from marginflow.diagnostics.compare import Contrast as Contrast, compare as compare
     from marginflow.diagnostics.table import Table as Table, diagnose as diagnose
@@ -72,6 +73,7 @@ _HOMES = {
     "Table": "marginflow.diagnostics.table",
     "audit": "marginflow.audit.run",
     "Audit": "marginflow.audit.audit",
+    "cite": "marginflow.citation",
     "Head": "marginflow.heads.head",
     "Runs": "marginflow.trajectory.runs",
     "Trajectory": "marginflow.trajectory.trajectory",

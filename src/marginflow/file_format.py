@@ -72,6 +72,11 @@ def conversion(path: str | os.PathLike[str]) -> str | None:
     return f"{path}: is a {kind} file; expected an .npz; make one in Python with: {line}"
 
 
+def is_file_name(text: str) -> bool:
+    """Whether `text` ends as files of one of these formats do."""
+    return Path(text).suffix.lower() in _SUFFIXES
+
+
 def _by_content(file: Path) -> str | None:
     try:
         with open(file, "rb") as stream:

@@ -8,6 +8,7 @@ what underflows is covered by `TINY`.
 
 import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -45,6 +46,16 @@ def text_down(x: float, digits: int) -> str:
 def text_up(x: float, digits: int) -> str:
     """The smallest decimal number of so many digits that is not below `x`, written as by format code g."""
     return _text(x, digits, ROUND_CEILING)
+
+
+def interval(lower: float, upper: float, digits: int) -> str:
+    """[lower, upper] in so many digits, rounded outwards: what is printed holds as well."""
+    return f"[{text_down(lower, digits)}, {text_up(upper, digits)}]"
+
+
+def percent(lower: float, upper: float) -> str:
+    """[lower, upper] in whole per cent, rounded outwards."""
+    return f"[{math.floor(100 * Fraction(lower))}, {math.ceil(100 * Fraction(upper))}]"
 
 
 def _text(x: float, digits: int, direction: str) -> str:

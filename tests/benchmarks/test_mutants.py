@@ -82,3 +82,18 @@ def test_what_the_words_mean(mutants, tree, find, replace, tests, word):
     found = mutants.judge(mutants.Mutant("m", "a.py", find, replace, (tests,)), tree)
     assert found.word == word and file.read_text() == before
     assert ("test_double" in found.by) is (word == "caught" and replace == "3 * x")
+
+
+@pytest.mark.parametrize(
+    "test, there",
+    [
+        ("tests/benchmarks/test_mutants.py::test_a_place_must_be_there_once", True),
+        ("tests/benchmarks/test_mutants.py::test_what_the_words_mean[return x-caught]", True),
+        ("tests/benchmarks/test_mutants.py::test_a_place", False),
+        ("tests/benchmarks/test_no_such.py::test_a", False),
+        ("tests/benchmarks", True),
+    ],
+)
+def test_tests_of_a_mutant_exist(mutants, test, there):
+    mutant = mutants.Mutant("m", "errors.py", "class InputError", "class InputError", (test,))
+    assert (mutants.problems([mutant]) == []) is there

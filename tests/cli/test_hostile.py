@@ -201,3 +201,9 @@ def test_read_only_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(marginflow.npz.np, "savez", full)
     error = one_line_error(capsys, tmp_path, [], ["svm", "angle", "--save", "out.npz"])
     assert "No space left" in error
+
+
+@pytest.mark.parametrize("name", ["mine.h5", "mine.pt", "mine.csv", "mine.safetensors", "folder/mine.pkl"])
+def test_a_file_of_another_format_that_is_not_there_is_called_missing(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    assert f"{name}: no such file" in one_line_error(capsys, tmp_path, [], ["flow", name])

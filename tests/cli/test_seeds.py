@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.cli.arguments import DATA_HELP
 from marginflow.cli.main import main
-from marginflow.cli.output import DATA_HELP
 from marginflow.problem.named import FAMILIES
 
 

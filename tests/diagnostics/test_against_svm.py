@@ -108,3 +108,10 @@ def test_bad_input_is_one_line(change, message):
         mf.against_svm(**given)
     with pytest.raises(InputError, match="expected one of"):
         mf.against_svm(np.eye(6), drawn(), controls=0)["operator"]
+
+
+def test_a_problem_may_be_named():
+    W = np.eye(4, 3)
+    assert str(mf.against_svm(W, "sphere:n=2,T=3,d=4,seed=1,dz=3", controls=0)) == str(
+        mf.against_svm(W, mf.load("sphere:n=2,T=3,d=4,seed=1,dz=3"), controls=0)
+    )

@@ -61,3 +61,8 @@ def test_a_head_is_read_only_and_owns_its_arrays():
     assert head.K[0, 0] == K[0, 0]
     with pytest.raises(ValueError):
         head.K[0, 0] = 1.0
+
+
+def test_a_head_shows_where_it_is_and_no_arrays():
+    head = mf.Head(np.ones((4, 9)), np.ones((4, 7)), 0.5, layer=2, head=3)
+    assert repr(head) == "Head(layer 2, head 3: K 4 x 9, Q 4 x 7, scale 0.5, law plain)"

@@ -9,7 +9,7 @@ import pytest
 import marginflow as mf
 from marginflow.model.energy import imbalance_of_coordinates, imbalance_of_matrices
 from marginflow.problem import named
-from marginflow.selection.trap import confine
+from one_head import confine_one
 
 
 def nuclear(W):
@@ -67,7 +67,7 @@ def test_the_bound_over_the_margin_never_rises_on_a_run(model):
         W = path.W(k)
         margins = solution.constraints.margins(W)
         if margins.min() > 30.0:
-            within = confine(problem, model, path.parameters(k), solution, problem.optimal, slope, margins)
+            within = confine_one(problem, model, path.parameters(k), solution, problem.optimal, slope, margins)
             reach.append(within.reach)
     assert len(reach) > 5 and reach[0] > 1.01 * reach[-1]
     assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(reach))

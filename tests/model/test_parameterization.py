@@ -18,6 +18,7 @@ from marginflow.model.parameterization import (
     AbstractResolvent,
     relative,
 )
+from marginflow.model.token_rows import TokenRows
 from marginflow.problem.random import sphere
 
 
@@ -159,6 +160,48 @@ def test_the_kernel_is_what_its_parts_say_token_by_token(setting):
         rate = phi.vjp(at.theta, tokens.adjoint(f.reshape(at.ds.shape)))
         column = tokens.logits(resolvent.predicted_jvp(resolvent.solve(rate))).reshape(2, size)
         assert np.abs(np.broadcast_to(M, (2, size, size))[:, :, e] - column).max() < 1e-10
+
+
+@pytest.mark.parametrize("count", [63, 64])
+def test_the_kernel_of_many_tokens_takes_each_query_once_and_is_the_same(count):
+    """From 64 tokens on; here two runs of their own tokens, queries in stretches of several lengths, three sizes."""
+    rng = np.random.default_rng(0)
+    theta, G = rng.standard_normal((2, 9, 3)), 0.1 * rng.standard_normal((2, 5, 4))
+    phi = mf.KeyQuery(3).map(5, 4)
+    resolvent = phi.resolvent(theta, phi.vjp(theta, G), G, np.array([3.0, 7.0]))
+    x = rng.standard_normal((2, count, 5))
+    z = rng.standard_normal((2, 20, 4))[:, np.sort(rng.integers(0, 20, count))]
+    M = resolvent.kernel(x, z)
+    rates = phi.vjp(np.repeat(theta, count, axis=0), (x[..., None] * z[:, :, None]).reshape(-1, 5, 4))
+    for e in (0, 17, count - 1):
+        dW = resolvent.predicted_jvp(resolvent.solve(rates.reshape(2, count, 9, 3)[:, e]))
+        assert np.abs(M[:, :, e] - np.einsum("bad,bde,bae->ba", x, dW, z)).max() < 1e-12
+
+
+@pytest.mark.parametrize("kind", [mf.KeyQuery(3), mf.Combined(), mf.Diagonal()], ids=lambda k: k.word)
+def test_couplings_of_two_lists_and_the_diagonal_are_parts_of_the_kernel(kind):
+    rng = np.random.default_rng(1)
+    phi = kind.map(4, 4)
+    theta = np.stack([phi.pack(kind.draw(4, 4, rng, 1.0)) for _ in range(2)])
+    G = 0.1 * rng.standard_normal((2, 4) if kind.diagonal else (2, 4, 4))
+    resolvent = phi.resolvent(theta, phi.vjp(theta, G), G, np.array([3.0, 7.0]))
+    x, z = rng.standard_normal((12, 4)), rng.standard_normal((5, 4))[[0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4]]
+    M = np.broadcast_to(resolvent.kernel(x[None], z[None]), (2, 12, 12))
+    some, others = [2, 3, 4, 9, 0], [11, 6, 7]
+    for b in range(2):
+        rows, columns = TokenRows(x[some], z[some]), TokenRows(x[others], z[others])
+        assert len(rows) == 5 and len(rows.z) == 3
+        assert np.abs(resolvent.coupling(b, rows, columns) - M[b][np.ix_(some, others)]).max() < 1e-14
+        assert np.abs(resolvent.own(b, rows) - np.diagonal(M[b])[some]).max() < 1e-14
+        assert resolvent.definite(b)
+
+
+@pytest.mark.parametrize("a", [0.999, 1.001])
+def test_a_stage_is_definite_up_to_where_its_solution_runs_away(a):
+    """K' = G Q, Q' = G'K grow at the rate |G|_op; an implicit step of length 1/|G|_op has no solution."""
+    phi = mf.KeyQuery(2).map(3, 3)
+    theta, G = np.ones((1, 6, 2)), np.diag([1.0, 0.5, 0.2])[None]
+    assert phi.resolvent(theta, np.zeros_like(theta), G, np.array([a])).definite(0) == (a > 1.0)
 
 
 @pytest.mark.parametrize("loss", ["exponential", "logistic"])

@@ -244,11 +244,7 @@ def test_weights_that_leave_the_numbers_end_at_the_state_before(kind, optimizer,
     assert json.loads(capsys.readouterr().out)["ended"] == "floor"
 
 
-def test_heads_values_and_faces_are_refused_and_not_ignored():
-    rng = np.random.default_rng(0)
-    X, z, scores = rng.standard_normal((4, 3, 3)), rng.standard_normal((4, 3)), rng.standard_normal((4, 3))
-    with pytest.raises(InputError, match="got a problem of 2 heads; expected one head"):
-        mf.descend(mf.Problem(X, z, scores, head=[0, 1, 0, 1]), "w", iterations=2)
+def test_values_and_faces_are_refused_and_not_ignored():
     with pytest.raises(InputError, match="got a problem whose tokens have values; expected scores"):
         mf.descend("classes:seed=0", "w", iterations=2)
     with pytest.raises(InputError, match="got loss log, whose optimum keeps several tokens of a row"):

@@ -36,3 +36,13 @@ def test_off_the_optimal_tokens_nothing_is_proved(optimizer, words):
 def test_a_short_run_says_that_it_is_short():
     path = mf.descend("sphere:n=3,T=4,d=5,seed=2", "w", "ngd", iterations=3)
     assert path.status.name == "undecided" and ("below the 20" in path.reason or "not yet below" in path.reason)
+
+
+def test_what_steps_reach_is_called_observed():
+    """The flow's sentence says where the loss goes; of steps nothing proves that."""
+    path = mf.descend("trap:infinity", "w", "ngd", iterations=100, rate=0.3)
+    flow = mf.integrate("trap:infinity", "w", until_margin=20.0)
+    assert path.verdict.proof == "observed" and path.status is flow.status is mf.FlowStatus.minimal_loss
+    assert "observed, not proved" in path.verdict.sentence and "goes to its minimum" not in path.verdict.sentence
+    assert flow.verdict.sentence == flow.status.value
+    assert "observed, not proved" in path._repr_html_()

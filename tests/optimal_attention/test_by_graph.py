@@ -1,5 +1,6 @@
 """Faces of next-token prediction: components of the token-priority graph, shares by counts, the joint optimum."""
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -196,3 +197,28 @@ def test_a_worse_twin_of_the_optimal_token_cannot_be_left_behind(loss):
         faces = mf.faces(mf.Problem(twins, [[1.0, 0.0]], scores), loss)
         assert faces.attainable is attainable and ("no W parts them" in faces.reason) is not attainable
         assert (faces.finite is not None) is attainable
+
+
+def test_the_gap_of_the_finite_part_does_not_trust_the_eigenvalue_solver(monkeypatch):
+    """eigvalsh only proposes the least curvature: one that says more than there is leaves the gap open."""
+    from marginflow.optimal_attention import choice
+
+    honest = np.linalg.eigvalsh
+    problem = mf.load("next-token:number=3")
+    assert mf.faces(problem, "log").gap < 1e-12
+    for factor, known in ((0.5, True), (1.001, False), (50.0, False)):
+        monkeypatch.setattr(choice.np.linalg, "eigvalsh", lambda H, factor=factor: factor * honest(H))
+        assert bool(mf.faces(problem, "log").gap < 1e-9) is known
+
+
+def test_the_least_eigenvalue_is_bounded_from_below():
+    from marginflow.optimal_attention.choice import _least_eigenvalue_down
+
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        n = int(draw.integers(1, 6))
+        V = mpmath.matrix(draw.integers(-9, 10, (n, n)).tolist())
+        H = V * V.T
+        least = min(mpmath.eigsy(H, eigvals_only=True))
+        down = _least_eigenvalue_down(np.array(H.tolist(), dtype=float))
+        assert down <= least and (down >= 0.999 * float(least) or least < 1e-9)

@@ -63,6 +63,8 @@ def test_temperature_is_a_scale_of_the_queries():
         lambda: relative_bias(X, Z, DELTA + 0.5),
         lambda: relative_bias(X, Z, DELTA - 1),
         lambda: relative_bias(X, Z, DELTA[:2]),
+        lambda: relative_bias(X, Z, DELTA * 10**12),
+        lambda: relative_bias(X, Z, DELTA * 10**7),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(call):

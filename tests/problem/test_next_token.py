@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import marginflow as mf
+from marginflow.problem.next_token import label_scores
 
 
 E = np.random.default_rng(0).standard_normal((5, 3))
@@ -73,6 +74,19 @@ def test_files_hold_sequences_or_places_of_labels(tmp_path):
             np.testing.assert_array_equal(getattr(again, key), getattr(problem, key))
     with pytest.warns(UserWarning, match="positions left out"):
         mf.load(tmp_path / "s.npz")
+
+
+def test_padding_is_no_label_and_has_no_score(tmp_path):
+    """A label of zeros looks like padding; a label where no token is says nothing."""
+    X = np.array([[[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]])
+    z, mask = np.ones((2, 2)), np.array([[True, True, False], [True, True, True]])
+    for form in (mask, mask.sum(axis=1)):
+        np.testing.assert_array_equal(label_scores(X, [1, 2], form), [[0, 1, 0], [0, 0, 1]])
+    np.savez(tmp_path / "l.npz", X=X, z=z, mask=mask, labels_token=np.array([1, 2]))
+    np.testing.assert_array_equal(mf.load(tmp_path / "l.npz").scores, [[0, 1, 0], [0, 0, 1]])
+    np.savez(tmp_path / "l.npz", X=X, z=z, mask=mask, labels_token=np.array([2, 2]))
+    with pytest.raises(mf.InputError, match="got 2 for sample 0, where mask has no token"):
+        mf.load(tmp_path / "l.npz")
 
 
 BAD = {

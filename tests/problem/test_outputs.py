@@ -162,14 +162,3 @@ def test_a_head_by_itself_has_its_rows_as_outputs():
             ask()
     with pytest.raises(mf.InputError, match="values"):
         mf.Problem(X, Z, values=V, labels=[0] * 4).of_head(0)
-
-
-def test_ends_are_listed_head_by_head():
-    from marginflow.attractors.find import attractors
-    from marginflow.attractors.sentence import known_ends
-
-    problem = mf.Problem(X, Z, S, output=[0, 0, 1, 1], head=[0, 1, 0, 1])
-    with pytest.raises(mf.InputError, match=r"all combinations of the ends of each: list those of problem\.of_head"):
-        attractors(problem, "w")
-    assert known_ends(problem, "w") is None
-    assert attractors(problem.of_head(0), "w").complete

@@ -20,6 +20,21 @@ class Opened:
     def settle(self):
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
+    def violations(self):
+        """What axe-core says against the page as it stands: rules, and the elements that break them."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [(v["id"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found]
+
+    def smallest(self):
+        """The least height in pixels of any text of a chart, as shown."""
+        return self.page.evaluate(SMALLEST)
+
+    def unreachable(self):
+        """Cells of tables that are beyond the right edge and that no box scrolls to."""
+        return self.page.evaluate(UNREACHABLE)
+
     def state(self, name):
         return self.page.evaluate(f"page.state.{name}")
 
@@ -31,3 +46,19 @@ class Opened:
         asked = [url for url in self.requests if not url.startswith("blob:")]
         assert asked == [file.as_uri()], asked
         self.context.close()
+
+
+SMALLEST = """() => Math.min(...[...document.querySelectorAll('svg text')].map((text) => {
+  if (!text.checkVisibility()) return 99;
+  const svg = text.ownerSVGElement;
+  const shown = svg.getBoundingClientRect().width / (svg.viewBox.baseVal.width || svg.getBoundingClientRect().width);
+  return parseFloat(getComputedStyle(text).fontSize) * shown;
+}))"""
+UNREACHABLE = """() => [...document.querySelectorAll('td, th')].filter((cell) => {
+  if (!cell.checkVisibility()) return false;
+  const box = cell.getBoundingClientRect();
+  if (box.right <= innerWidth + 1) return false;
+  const frame = cell.closest('.scroll, .map-frame');
+  return !frame || frame.scrollWidth < box.right - frame.getBoundingClientRect().left + frame.scrollLeft - 1
+    || !['auto', 'scroll'].includes(getComputedStyle(frame).overflowX);
+}).map((cell) => cell.textContent)"""

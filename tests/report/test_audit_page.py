@@ -65,17 +65,6 @@ def test_it_opens_sorts_and_shows_a_head(page, chromium, width, theme):
     tab.close()
 
 
-@pytest.mark.browser
-def test_it_is_accessible_in_both_themes(page, chromium):
-    from axe_playwright_python.sync_playwright import Axe
-
-    for theme in ("light", "dark"):
-        tab = chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme=theme, bypass_csp=True)
-        tab.goto(page.as_uri())
-        assert Axe().run(tab).violations_count == 0, Axe().run(tab).generate_report()
-        tab.close()
-
-
 def test_names_are_escaped(saved, tmp_path):
     audit = mf.Audit.load(saved[0])
     object.__setattr__(audit, "source", "</script><script>alert(1)</script>")

@@ -10,9 +10,9 @@ import pytest
 
 import marginflow as mf
 from marginflow.errors import InputError
+from marginflow.pages.kind import embed
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
-from marginflow.report.page import embed
 from saved_runs import asked
 
 

@@ -20,20 +20,6 @@ def pages(digits, orbit, trapped, tmp_path_factory):
 
 
 BOTTOM = "(name) => document.querySelector(name).getBoundingClientRect().bottom + scrollY"
-SMALLEST = """() => Math.min(...[...document.querySelectorAll('svg text')].map((text) => {
-  if (!text.checkVisibility()) return 99;
-  const svg = text.ownerSVGElement;
-  const shown = svg.getBoundingClientRect().width / (svg.viewBox.baseVal.width || svg.getBoundingClientRect().width);
-  return parseFloat(getComputedStyle(text).fontSize) * shown;
-}))"""
-UNREACHABLE = """() => [...document.querySelectorAll('td, th')].filter((cell) => {
-  if (!cell.checkVisibility()) return false;
-  const box = cell.getBoundingClientRect();
-  if (box.right <= innerWidth + 1) return false;
-  const frame = cell.closest('.scroll, .map-frame');
-  return !frame || frame.scrollWidth < box.right - frame.getBoundingClientRect().left + frame.scrollLeft - 1
-    || !['auto', 'scroll'].includes(getComputedStyle(frame).overflowX);
-}).map((cell) => cell.textContent)"""
 
 
 @pytest.mark.parametrize("name", ["one", "trap"])
@@ -50,8 +36,8 @@ def test_on_a_phone_answer_and_first_figure_take_two_screens(chromium, pages, na
     found = Opened(chromium, pages / f"{name}.html", width=390)
     assert found.page.evaluate(BOTTOM, "h1") < 600
     assert found.page.evaluate(BOTTOM, "#figure-norms svg:last-of-type") < 1800
-    assert found.page.evaluate(SMALLEST) >= 9
-    assert found.page.evaluate(UNREACHABLE) == []
+    assert found.smallest() >= 9
+    assert found.unreachable() == []
     assert found.page.evaluate("document.documentElement.scrollWidth") <= 390
     found.close(pages / f"{name}.html")
 

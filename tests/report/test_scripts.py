@@ -46,6 +46,6 @@ def test_a_broken_file_fails_the_lint(lint, tmp_path, monkeypatch, capsys):
     (tmp_path / "report" / "assets").mkdir(parents=True)
     (tmp_path / "report" / "assets" / "page.js").write_text("function f( {")
     monkeypatch.setattr(lint, "ROOT", tmp_path)
-    monkeypatch.setattr(lint, "PAGES", {"run report": ("page.js",)})
+    monkeypatch.setattr(lint, "PAGES", {"run report": ("report/assets/page.js",)})
     assert lint.main() == 1
     assert "page.js: SyntaxError" in capsys.readouterr().out

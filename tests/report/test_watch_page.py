@@ -96,17 +96,6 @@ def test_the_csv_has_every_number(page, chromium, tmp_path):
 
 
 @pytest.mark.browser
-def test_it_is_accessible_in_both_themes(page, chromium):
-    from axe_playwright_python.sync_playwright import Axe
-
-    for theme in ("light", "dark"):
-        tab = chromium.new_page(viewport={"width": 1280, "height": 900}, color_scheme=theme, bypass_csp=True)
-        tab.goto(page.as_uri())
-        assert Axe().run(tab).violations_count == 0, Axe().run(tab).generate_report()
-        tab.close()
-
-
-@pytest.mark.browser
 def test_a_record_without_logits_or_loss_opens(chromium, tmp_path):
     recorder = mf.Recorder(model="</script><script>alert(1)</script>")
     for step in (0, 1):

@@ -7,7 +7,7 @@ import pytest
 
 import marginflow as mf
 from marginflow.selection import trap
-from marginflow.selection.trap import confine
+from one_head import confine_one
 
 
 def _problem(scores, tokens=None):
@@ -20,7 +20,7 @@ def _confined(problem, model, arrays, margins, norm):
     """As for a run on token 0 that carries these margins; losses of slope one."""
     solution = mf.solve(problem, norm, 1e-9, [0], against="worse")
     carried = np.full(len(solution.constraints), margins)
-    return confine(problem, model, arrays, solution, np.array([0]), np.zeros(1), carried)
+    return confine_one(problem, model, arrays, solution, np.array([0]), np.zeros(1), carried)
 
 
 @pytest.mark.parametrize("carried", [1900.0, 1999.0, 2000.0, 2001.0, 2100.0, 1e5])

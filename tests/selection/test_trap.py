@@ -9,7 +9,8 @@ import marginflow as mf
 from marginflow.problem import named
 from marginflow.selection import stability, trap
 from marginflow.selection.optimal_margins import OptimalMargins
-from marginflow.selection.trap import confine, hold
+from marginflow.selection.trap import hold
+from one_head import confine_one
 
 
 def between():
@@ -61,7 +62,7 @@ def confined(problem, model, path):
     selected = path.selected(-1)
     solution = mf.solve(problem, "frobenius", 1e-9, selected, against="worse")
     slope = -problem.scores[np.arange(problem.n), selected]
-    return confine(
+    return confine_one(
         problem, model, path.parameters(-1), solution, selected, slope, solution.constraints.margins(path.W(-1))
     )
 
@@ -79,7 +80,7 @@ def by_hand(problem, W, selected=(0,), model=None, arrays=None, slope=None):
     solution = mf.solve(problem, norm, 1e-9, selected, against="worse")
     slope = np.zeros(problem.n) if slope is None else slope
     margins = solution.constraints.margins(W)
-    return confine(problem, model, arrays or {"W": W}, solution, selected, slope, margins)
+    return confine_one(problem, model, arrays or {"W": W}, solution, selected, slope, margins)
 
 
 def test_one_constraint_needs_no_room():

@@ -8,7 +8,8 @@ import pytest
 import marginflow as mf
 from marginflow.selection.judge import Judge
 from marginflow.selection.selected import Selected
-from marginflow.selection.trap import confine, confine_heads
+from marginflow.selection.trap import confine
+from one_head import confine_one
 from several_heads import lifted, several_heads
 
 
@@ -34,8 +35,8 @@ def test_the_bounds_are_those_of_the_lifted_problem(run):
     log_slope = np.zeros(whole.n)
     for part, h in zip(parts, range(2), strict=True):
         log_slope[path.problem.head == h] = part.log_slope
-    one = confine(whole, mf.Combined(), {"W": W.reshape(10, 10)}, solution, path.selected(), log_slope, margins)
-    heads = confine_heads(mf.Combined(), parts)
+    one = confine_one(whole, mf.Combined(), {"W": W.reshape(10, 10)}, solution, path.selected(), log_slope, margins)
+    heads = confine(mf.Combined(), parts)
     lower = [part.solution.certificate.lower for part in parts]
     for h, own in enumerate(heads):
         assert own.acting == pytest.approx(one.acting, rel=1e-6)
@@ -47,14 +48,14 @@ def test_the_bounds_are_those_of_the_lifted_problem(run):
 def test_a_head_that_is_far_from_its_svm_loosens_the_bound_of_the_other(run):
     """What a head has beyond its own least norm, the other might have."""
     _, parts = run
-    tight = confine_heads(mf.Combined(), parts)
+    tight = confine(mf.Combined(), parts)
     W = parts[1].arrays["W"]
     rows = parts[1].solution.constraints
     other = np.random.default_rng(0).standard_normal(W.shape)
     A = np.stack([np.outer(a, z).ravel() for a, z in zip(rows.a, rows.queries, strict=True)])
     off = other.ravel() - A.T @ np.linalg.lstsq(A.T, other.ravel(), rcond=None)[0]
     W = W + np.linalg.norm(W) * (off / np.linalg.norm(off)).reshape(W.shape)
-    loose = confine_heads(mf.Combined(), [parts[0], replace(parts[1], arrays={"W": W})])
+    loose = confine(mf.Combined(), [parts[0], replace(parts[1], arrays={"W": W})])
     assert loose[0].reach > 1.1 * tight[0].reach
 
 
@@ -62,4 +63,10 @@ def test_the_loss_factors_of_the_heads_are_counted_on_one_scale(run):
     """A head whose outputs pull e^5 times less has a least constraint weight that all bounds are in units of."""
     _, parts = run
     weak = replace(parts[1], log_slope=parts[1].log_slope - 5.0)
-    assert confine_heads(mf.Combined(), [parts[0], weak])[0].reach > confine_heads(mf.Combined(), parts)[0].reach
+    assert confine(mf.Combined(), [parts[0], weak])[0].reach > confine(mf.Combined(), parts)[0].reach
+
+
+def test_keys_and_queries_of_several_heads_off_their_optimal_tokens_get_a_verdict():
+    path = mf.integrate("heads:n=2,T=3,d=4,H=2,seed=2", "kq", seed=4, scale=3.0, until_margin=1.1e3)
+    assert path.status is mf.FlowStatus.undecided and path.verdict.wrong
+    assert "the selected tokens are a possible end" in path.reason and "of their SVM" in path.reason

@@ -147,7 +147,7 @@ def test_it_runs_resumes_exports_and_reports(tmp_path, capsys):
     words = [str(tmp_path / "plan.toml"), "--out", str(tmp_path / "out"), "-o", str(out)]
     assert main(["study", "report", *words]) == 0
     text = out.read_text()
-    assert "gap in the nuclear norm against margin" in text and "slope -1" in text
+    assert '"title":"gap, nuclear"' in text and '"slope":true' in text
     assert "kq width=3, ngd rate speed:0.05" in text and "marginflow descend equal:" in text
     assert main(["study", "export", *words[:-1], str(tmp_path / "cells.csv"), "--cells"]) == 0
     with open(tmp_path / "cells.csv", newline="") as file:

@@ -159,9 +159,32 @@ def test_page_in_a_browser(study, capsys, tmp_path, chromium):
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(file.as_uri())
     page.click("table.phase button >> nth=0")
-    page.click("#rerun .seeds button >> text=1")
+    page.click("#lists .seeds button >> text=1")
     command = page.inner_text("#command")
     width = page.evaluate("document.documentElement.scrollWidth")
     page.close()
     assert command.startswith("marginflow flow sphere:n=2,T=3,d=3,seed=1 --parameterization kq --seed 1 ")
     assert not errors and requests == [file.as_uri()] and width <= 390
+
+
+FAILING = """
+name = "failing"
+seeds = 2
+[[problem]]
+family = "heads"
+seed = 0
+[[model]]
+parameterization = "kq"
+optimizer = "gd"
+"""
+"""Steps take one head, and this family has two: every run fails."""
+
+
+def test_a_study_of_which_all_runs_fail_says_so_beforehand_and_in_its_exit_code(tmp_path, capsys):
+    (tmp_path / "plan.toml").write_text(FAILING)
+    code, out, _ = said(capsys, "run", tmp_path / "plan.toml", "--dry-run")
+    assert code == 1 and "every timed run failed: heads seed=0 | kq" in out
+    code, out, _ = said(capsys, "run", tmp_path / "plan.toml", "--dry-run", "--json")
+    assert code == 1 and "head" in json.loads(out)["probe"][0]["failure"]
+    code, out, _ = said(capsys, "run", tmp_path / "plan.toml")
+    assert code == 1 and "nan" not in out and out.count("failed: ") == 2

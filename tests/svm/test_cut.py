@@ -8,9 +8,9 @@ import pytest
 from scipy.optimize import linprog
 
 import marginflow as mf
-from marginflow import cut_norm
-from marginflow.cut_norm import Cut, atoms_of, largest
 from marginflow.errors import InputError
+from marginflow.norms import cut as cut_norm
+from marginflow.norms.cut import Cut, atoms_of, largest
 from marginflow.npz import read_npz, write_npz
 from marginflow.svm.referee import cut as referee
 from marginflow.svm.referee.exact import Exact

@@ -246,3 +246,31 @@ def test_ctrl_c_reaches_the_caller(norm, monkeypatch):
     problem = bank.sphere(40, 8, 320) if norm in bank.DIAGONAL_NORMS else bank.sphere(60, 20, 60)
     with pytest.raises(KeyboardInterrupt):
         mf.solve(problem, norm, progress=stop)
+
+
+@pytest.mark.parametrize("norm", ["frobenius", "nuclear", "entry-l1"])
+def test_two_opposite_rows_of_a_large_problem_are_a_contradiction(norm):
+    """Found before any solver runs, which sees only a norm that grows; of powers of two alike."""
+    draw = np.random.default_rng(0)
+    a, sample = draw.standard_normal((400, 10)), np.repeat(np.arange(80), 5)
+    z = draw.standard_normal((80, 10))
+    for i, j, factor in ((0, 1, -1.0), (7, 395, 4.0)):
+        rows, queries = a.copy(), z.copy()
+        rows[j] = factor * rows[i]
+        if factor > 0.0:
+            queries[79] = -0.5 * queries[1]
+        found = mf.solve(mf.Constraints(rows, sample, queries), norm)
+        assert found.status is mf.SvmStatus.infeasible and found.iterations == {}, found.reason
+        assert np.flatnonzero(found.dual).tolist() == [i, j]
+
+
+def test_rows_that_are_only_nearly_opposite_are_no_contradiction():
+    from marginflow.svm.opposed import contradiction
+
+    rows = mf.Constraints([[1.0, 2.0], [-1.0, -2.0 - 2e-15], [1.0, 2.0]], [0, 0, 0], [[1.0, 3.0]])
+    assert contradiction(rows) is None
+    level = np.array([1.0, 0.0, 1.0])
+    assert (
+        contradiction(mf.Constraints([[1.0, 2.0], [-1.0, -2.0], [1.0, 2.0]], [0, 0, 0], [[1.0, 3.0]], level=level))
+        is None
+    )

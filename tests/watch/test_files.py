@@ -111,3 +111,27 @@ def test_a_frame_has_a_row_for_each_head_at_each_record(saved, monkeypatch):
     monkeypatch.setattr(frames, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="neither pandas nor polars"):
         record.to_dataframe()
+
+
+@pytest.mark.parametrize("name", ["model", "note", "laws", "formulas"])
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "a\x00b", "\u202e"])
+def test_words_of_a_file_that_a_terminal_would_obey_are_refused(saved, tmp_path, name, text):
+    with np.load(saved) as file:
+        arrays = dict(file)
+    arrays[name] = np.array(text) if arrays[name].ndim == 0 else np.array([text] * arrays[name].size)
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(InputError, match=f"{name}: got .* expected one line of plain text"):
+        mf.Record.load(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("words", [{"model": "a\nb"}, {"note": "\x1b[31m"}, {"model": 3}])
+def test_words_for_people_are_one_line(words):
+    with pytest.raises(InputError, match="expected one line of plain text"):
+        mf.Recorder(**words)
+
+
+@pytest.mark.parametrize("step", ["a", 1.5, None, True, [1]])
+def test_the_clock_takes_whole_numbers(step):
+    with pytest.raises(InputError, match=r"step: got .* a whole number"):
+        mf.Recorder().due(step)
+    assert mf.Recorder().due(np.int64(10)) and not mf.Recorder().due(-1)

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from marginflow.arrays import Ints
+from marginflow.arrays import Floats, Ints
 from marginflow.attractors.shares import Share
-from marginflow.losses import EXPONENTIAL, AbstractLoss, log_minimal_loss
+from marginflow.losses import EXPONENTIAL, AbstractLoss
+from marginflow.model.outputs import Outputs
 from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Decision
@@ -131,12 +132,11 @@ class Attractors:
     @property
     def zero_loss(self) -> float:
         """The loss at W = 0, where small starts begin."""
-        weight = self.problem.mask / self.problem.lengths[:, None]
-        return float(np.exp(self.loss.log_value((weight * self.problem.scores).sum(axis=1))).mean())
+        return loss_of_equal_shares(self.problem, self.loss)
 
     def below(self, loss: float) -> tuple[Attractor, ...]:
         """The ends below `loss`: a run that starts at that loss can meet no other, for loss only falls."""
-        least = float(np.exp(log_minimal_loss(self.problem, self.loss)))
+        least = least_loss(self.problem, self.loss)
         return tuple(a for a in self.attractors if least + a.excess < loss)
 
     @property
@@ -161,10 +161,11 @@ class Attractors:
     def _listed(self) -> str:
         """How many ends of which kind, in words."""
         traps = sum(not a.optimal for a in self.attractors)
-        said = f"{traps} trap" if traps == 1 else f"{traps} traps"
-        if traps == len(self):
-            return f"training can end only on {said}, each a selection of tokens with wrong ones"
-        return f"training can end on the minimal loss or on {said}, selections of tokens with wrong ones"
+        if not len(self):
+            return "no selection of tokens is an attracting end"
+        said = "1 trap, a selection" if traps == 1 else f"{traps} traps, selections"
+        where = "only on" if traps == len(self) else "on the minimal loss or on"
+        return f"training can end {where} {said} of tokens with wrong ones"
 
     def to_dict(self) -> dict[str, Any]:
         """The object of `marginflow attractors --json`."""
@@ -192,12 +193,30 @@ def score_class(problem: Problem, selected: Ints) -> tuple[float, ...]:
 
 
 def excess(problem: Problem, selected: Ints, loss: AbstractLoss = EXPONENTIAL) -> float:
-    """(1/n) sum_i l(gamma_selected) - l(gamma_optimal): the loss in the limit, above L*."""
+    """The loss with all attention on `selected`, above the minimal one: the mean over outputs."""
     rows = np.arange(problem.n)
-    best, own = problem.scores[rows, problem.optimal], problem.scores[rows, selected]
+    lost = problem.scores[rows, problem.optimal] - problem.scores[rows, selected]
+    return mean_gain(problem.best_outputs, Outputs(problem.output).sum(lost), loss)
+
+
+def mean_gain(best: Floats, lost: Floats, loss: AbstractLoss) -> float:
+    """The mean over outputs of l(best - lost) - l(best), best and lost (O,)."""
     with np.errstate(divide="ignore"):
-        behind = np.log(np.expm1(best - own))
+        # log(e^lost - 1), which overflows for no `lost`.
+        behind = lost + np.log(-np.expm1(-lost))
     return float(np.exp(loss.log_gain(best, behind, np.zeros_like(best))).mean())
+
+
+def loss_of_equal_shares(problem: Problem, loss: AbstractLoss) -> float:
+    """The loss at W = 0, where small starts begin."""
+    weight = problem.mask / problem.lengths[:, None]
+    output = Outputs(problem.output).sum((weight * problem.scores).sum(axis=1))
+    return float(loss.value(output[:, None]).mean())
+
+
+def least_loss(problem: Problem, loss: AbstractLoss) -> float:
+    """The loss with all attention on the optimal tokens."""
+    return float(loss.value(problem.best_outputs[:, None]).mean())
 
 
 _RESIDUALS: Final = ("epsilon", "delta", "curvature", "spectral")

@@ -1,17 +1,73 @@
 """Decisions on selections, and which of them sampled runs met."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.attractors import Attractor, excess, score_class
 from marginflow.attractors.shares import Share
+from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.registry import AbstractParameterization
 from marginflow.problem.problem import Problem
 from marginflow.selection.rule import judge
 from marginflow.selection.stability import Decision, Verdict
+
+
+if TYPE_CHECKING:
+    from marginflow.trajectory.trajectory import Trajectory
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Random starts whose ends are counted.
+
+    Attributes:
+        count: how many at each scale; 0 for none.
+        scales: their standard deviations, () for none.
+        seed: the first seed.
+        until_margin: where the tokens of a run are read.
+    """
+
+    count: int
+    scales: tuple[float, ...]
+    seed: int
+    until_margin: float
+
+    @classmethod
+    def checked(cls, count: int | None, scales: Sequence[float], seed: int, until_margin: float) -> "Starts":
+        """What the user asked for.
+
+        Raises:
+            InputError: a number that no starts have.
+        """
+        if count is not None and (isinstance(count, bool) or count < 1):
+            raise InputError(f"sample: got {count!r}; expected a whole number of at least 1")
+        if count and not all(0 < s < 1e10 for s in scales):
+            raise InputError(f"scales: got {list(scales)}; expected numbers above 0")
+        if seed < 0:
+            raise InputError(f"seed: got {seed}; expected at least 0")
+        return cls(count or 0, tuple(map(float, scales)) if count else (), seed, until_margin)
+
+    def runs(
+        self,
+        problem: Problem,
+        model: AbstractParameterization,
+        loss: AbstractLoss,
+        progress: Callable[[str], None] | None,
+    ) -> Iterator[tuple[float, "Trajectory"]]:
+        """Each run, with the scale of its start."""
+        from marginflow.flow.integrate import integrate_many
+
+        for scale in self.scales:
+            seeds = list(range(self.seed, self.seed + self.count))
+            paths = integrate_many(problem, model, seeds=seeds, scale=scale, until_margin=self.until_margin, loss=loss)
+            if progress is not None:
+                progress(f"{self.count} runs from scale {scale:g} done")
+            yield from ((scale, path) for path in paths)
 
 
 class EndsMet:
@@ -32,42 +88,18 @@ class EndsMet:
         self.decisions = decisions
         self.met: list[tuple[Ints, bool]] = []
         self.counts: dict[tuple[float, tuple[float, ...]], int] = {}
-        self.total = 0
+        self.total: dict[float, int] = {}
         self.elsewhere: tuple[Decision, ...] = ()
 
-    def run(
-        self,
-        sample: int,
-        scales: Sequence[float],
-        seed: int,
-        until_margin: float,
-        progress: Callable[[str], None] | None,
-    ) -> None:
-        """Integrate `sample` starts at each scale and enter where they end."""
-        from marginflow.flow.integrate import integrate_many
-
-        self.total = sample
-        for scale in scales:
-            paths = integrate_many(
-                self.problem,
-                self.parameterization,
-                seeds=list(range(seed, seed + sample)),
-                scale=float(scale),
-                until_margin=until_margin,
-                loss=self.loss,
-            )
-            if progress is not None:
-                progress(f"{sample} runs from scale {scale:g} done")
-            for path in paths:
-                self._meet(path.selected(-1), float(scale), path.parameters(-1))
-
-    def _meet(self, selected: Ints, scale: float, parameters: dict[str, Floats]) -> None:
+    def meet(self, selected: Ints, scale: float, parameters: dict[str, Floats]) -> Decision:
+        """Enter a run from a start of this `scale` that ended on `selected` (n,) at `parameters`."""
         key = tuple(selected.tolist())
         decision = self.decisions.get(key)
         # Under a rank cap the run itself leads to its KKT point, where local search had found none.
         if decision is None or decision.verdict is Verdict.unseen:
             decision = judge(self.problem, self.parameterization, selected, self.tol, parameters)
             self.decisions[key] = decision
+        self.total[scale] = self.total.get(scale, 0) + 1
         ended = decision.verdict is Verdict.attractor
         self.met.append((selected, ended))
         if ended:
@@ -75,6 +107,7 @@ class EndsMet:
             self.counts[place] = self.counts.get(place, 0) + 1
         else:
             self.elsewhere = (*self.elsewhere, decision)
+        return decision
 
     def attractors(self, scales: Sequence[float]) -> tuple[Attractor, ...]:
         """The ends, selections that differ only among ties as one, by excess."""
@@ -86,9 +119,7 @@ class EndsMet:
         out = []
         for key, members in groups.items():
             members.sort(key=_value)
-            shares = tuple(
-                Share(float(s), self.counts.get((float(s), key), 0), self.total) for s in scales if self.total
-            )
+            shares = tuple(Share(s, self.counts.get((s, key), 0), self.total[s]) for s in scales if s in self.total)
             loss = excess(self.problem, members[0].selected, self.loss)
             out.append(Attractor(members[0], key == best, loss, tuple(members[1:]), shares))
         return tuple(sorted(out, key=lambda a: (a.excess, a.value)))

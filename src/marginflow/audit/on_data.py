@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Bools, Floats
 from marginflow.audit.attention import STATISTICS, attention_statistics, joined
 from marginflow.audit.controls import SENTENCES, rotations
@@ -129,7 +130,7 @@ def data_sentences(heads: Sequence[HeadOnData], seed: int) -> list[str]:
             if found.off:
                 parts.append(
                     f"{found.expected:.3g} with {SENTENCES[control]} (ratio {found.ratio:.3f} "
-                    f"[{found.low:.3f}, {found.high:.3f}], {'below' if found.ratio < 1 else 'above'} in "
+                    f"{rounding.interval(found.low, found.high, 3)}, {'below' if found.ratio < 1 else 'above'} in "
                     f"{found.share:.0%} of {found.heads} heads)"
                 )
         if parts:
@@ -148,7 +149,7 @@ def _thrift_sentences(heads: Sequence[HeadOnData], seed: int) -> list[str]:
             said.append(
                 f"For the margins of its own top tokens a head spends {own.mean():.3g} times the certified least "
                 f"{norm} norm on average, a rotated head {other.mean():.3g} times for those of its own "
-                f"(ratio {(own / other).mean():.3f} [{low:.3f}, {high:.3f}] over {len(both)} heads)."
+                f"(ratio {(own / other).mean():.3f} {rounding.interval(low, high, 3)} over {len(both)} heads)."
             )
     return said
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.audit.controls import CONTROLS, SENTENCES
 from marginflow.audit.measured import MeasuredHead
@@ -162,7 +163,7 @@ def _against(c: Comparison, audit: "Audit") -> str:
     return (
         f"{LABELS[c.figure].capitalize()}: {beyond} of {c.heads} heads are {side} both controls; {c.trained:.4g} on "
         f"average against {c.expected:.4g} with {SENTENCES[c.control]}, ratio {c.ratio:.3f} "
-        f"[{c.low:.3f}, {c.high:.3f}] over heads, {side} in {c.share:.0%} of them."
+        f"{rounding.interval(c.low, c.high, 3)} over heads, {side} in {c.share:.0%} of them."
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from marginflow.documents import addressed
+
 
 Relation = Literal["=", "<=", ">="]
 
@@ -131,7 +133,7 @@ class ClaimResult:
         """Plain values for JSON."""
         found = {
             "name": self.name,
-            "source": self.source,
+            "source": addressed(self.source),
             "statement": self.statement,
             "what": self.headline.what,
             "predicted": self.predicted,

@@ -47,31 +47,33 @@ def momentum_threshold() -> Evidence:
 
 
 def _one_matrix() -> tuple[tuple[Check, ...], dict[str, object]]:
-    below, above, slow, fast = [], [], [], []
-    beyond = -math.inf
-    details: dict[str, object] = {}
-    for geometry, beta, norm in ONE_MATRIX:
-        limit = math.log(1.0 / beta)
-        runs = {x: _with_momentum(geometry, beta, norm, x) for x in (BELOW, ABOVE)}
-        powers = {x: [steps.power(path, norm) for path in paths] for x, paths in runs.items()}
-        below += powers[BELOW]
-        above.append(float(np.median(powers[ABOVE])))
-        slow += [steps.speed(path) / (BELOW * limit) for path in runs[BELOW]]
-        fast += [steps.speed(path) / limit for path in runs[ABOVE]]
-        beyond = max(beyond, *(steps.gap(path, norm) for path in runs[ABOVE]))
-        details[f"{geometry}, beta {beta:g}"] = {
+    checks = (*_below(), *_above())
+    details: dict[str, object] = {
+        f"{geometry}, beta {beta:g}": {
             f"x = {x:g}": {
-                "power of the gap": steps.spread(powers[x]),
-                "gap": steps.spread([steps.gap(path, norm) for path in runs[x]]),
+                "power of the gap": steps.spread([steps.power(path, norm) for path in paths]),
+                "gap": steps.spread([steps.gap(path, norm) for path in paths]),
             }
-            for x in runs
+            for x in (BELOW, ABOVE)
+            for paths in [_with_momentum(geometry, beta, norm, x)]
         }
+        for geometry, beta, norm in ONE_MATRIX
+    }
+    return checks, details
+
+
+def _below() -> tuple[Check, ...]:
+    powers, speeds = [], []
+    for geometry, beta, norm in ONE_MATRIX:
+        for path in _with_momentum(geometry, beta, norm, BELOW):
+            powers.append(steps.power(path, norm))
+            speeds.append(steps.speed(path) / (BELOW * math.log(1.0 / beta)))
     width = STEPS / 2.0
-    checks = (
+    return (
         Check(
-            f"x = {BELOW:g}: median power of k in the gap, {len(below)} runs",
+            f"x = {BELOW:g}: median power of k in the gap, {len(powers)} runs",
             -1.0,
-            float(np.median(below)),
+            float(np.median(powers)),
             0.1,
             "theory 7.4: gap x margin settles, and margin = x log(1/beta) k - C; C of 1 to 2 at margins of 50 to 100 "
             "moves the power by .03, and what C still loses by as much",
@@ -79,28 +81,39 @@ def _one_matrix() -> tuple[tuple[Check, ...], dict[str, object]]:
         Check(
             f"x = {BELOW:g}: runs whose gap stalls (power above -1/2)",
             0.0,
-            float(sum(value > -0.5 for value in below)),
+            float(sum(value > -0.5 for value in powers)),
             0.0,
             "-1/2 is halfway between forgetting (-1) and freezing (0)",
         ),
         Check(
             f"x = {BELOW:g}: margin per step over rate gamma, the worst run",
             1.0,
-            max(slow, key=lambda value: abs(value - 1.0)),
+            max(speeds, key=lambda value: abs(value - 1.0)),
             3.0 / width + LOST / (BELOW * math.log(1.0 / 0.95) * width),
             f"theory 7.4: three steps of the {width:g} measured, and C may change by {LOST:g} (a choice) over them",
         ),
+    )
+
+
+def _above() -> tuple[Check, ...]:
+    powers, speeds, gaps = [], [], []
+    for geometry, beta, norm in ONE_MATRIX:
+        paths = _with_momentum(geometry, beta, norm, ABOVE)
+        powers.append(float(np.median([steps.power(path, norm) for path in paths])))
+        speeds += [steps.speed(path) / math.log(1.0 / beta) for path in paths]
+        gaps += [steps.gap(path, norm) for path in paths]
+    return (
         Check(
             f"x = {ABOVE:g}: least over the geometries of the median power of k in the gap",
             0.0,
-            min(above),
+            min(powers),
             0.5,
             "the direction freezes (theory 7.4); halfway to forgetting",
         ),
         Check(
             f"x = {ABOVE:g}: least margin per step over log(1/beta)",
             1.0,
-            min(fast),
+            min(speeds),
             0.02,
             "a frozen direction has rate gamma(D) >= log(1/beta) (theory 7.4); speeds still settle by 1 % (a choice)",
             ">=",
@@ -108,14 +121,13 @@ def _one_matrix() -> tuple[tuple[Check, ...], dict[str, object]]:
         Check(
             f"x = {ABOVE:g}: largest gap",
             ABOVE - 1.0,
-            beyond,
+            max(gaps),
             0.05,
             "theory 7.4: x - 1 in the limit; C/margin at margins of 100 to 200 is .01 to .02, twice that for runs "
             "that have not frozen yet",
             "<=",
         ),
     )
-    return checks, details
 
 
 def _digits() -> tuple[tuple[Check, ...], dict[str, object]]:

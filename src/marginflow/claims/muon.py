@@ -1,6 +1,7 @@
 """Muon as it is shipped: five Newton-Schulz steps in place of the polar factor, and an absolute eps (theory 7.7)."""
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -24,57 +25,14 @@ def muon_as_shipped() -> Evidence:
     """The exact polar factor, Newton-Schulz without eps, and both as shipped, at one rate."""
     exact = _runs(Steepest("spectral", momentum=0.95, nesterov=True))
     rough, shipped = _runs(Muon(eps=0.0)), _runs(Muon())
-    powers = {
-        what: [steps.power(path, "operator") for path in runs] for what, runs in (("exact", exact), ("rough", rough))
-    }
-    gaps = [steps.gap(path, "operator") for path in rough]
     low, high = _singular_values()
-    ahead = [steps.margin(path) - _ceiling(path) for path in shipped]
-    checks = (
-        Check(
-            "exact polar factor: median power of k in the operator gap",
-            -1.0,
-            float(np.median(powers["exact"])),
-            0.15,
-            "theory 7.3: gap x margin is a constant at margins of 15 to 60; its last changes move the power by .1",
-        ),
-        Check(
-            "five Newton-Schulz steps, no eps: median power of k in the operator gap",
-            -0.5,
-            float(np.median(powers["rough"])),
-            0.0,
-            "it stalls; halfway between -1 and 0",
-            ">=",
-        ),
-        Check(
-            "five Newton-Schulz steps, no eps: least gap over that of the exact polar factor (medians)",
-            3.0,
-            float(np.median(gaps)) / float(np.median([steps.gap(path, "operator") for path in exact])),
-            0.0,
-            "that the two can be told apart; 3 is a choice",
-            ">=",
-        ),
-        Check(
-            "five Newton-Schulz steps, no eps: largest operator gap",
-            high / low - 1.0,
-            max(gaps),
-            0.0,
-            "theory 7.7: singular values above .02 of the largest length end between these two",
-            "<=",
-        ),
-        Check(
-            "as shipped, eps 1e-7: largest margin above log(1/eps) + log(1 + C k)",
-            0.0,
-            max(ahead),
-            1e-6,
-            "theory 7.7: Newton-Schulz is at most a^5 times the gradient over eps; C leaves out the buffer's lag, and "
-            "its lengths are the largest, so that it has room",
-            "<=",
-        ),
-    )
+    checks = (*_stalls(exact, rough, high / low - 1.0), _ceiling_holds(shipped))
     details = {
-        "power of k": {what: steps.spread(found) for what, found in powers.items()},
-        "operator gap, Newton-Schulz": steps.spread(gaps),
+        "power of k": {
+            what: steps.spread([steps.power(path, "operator") for path in runs])
+            for what, runs in (("exact", exact), ("rough", rough))
+        },
+        "operator gap, Newton-Schulz": steps.spread([steps.gap(path, "operator") for path in rough]),
         "margins": {
             what: steps.spread([steps.margin(path) for path in runs])
             for what, runs in (("exact", exact), ("no eps", rough), ("as shipped", shipped))
@@ -82,6 +40,59 @@ def muon_as_shipped() -> Evidence:
         "singular values after five steps": [low, high],
     }
     return Evidence(checks, details)
+
+
+def _stalls(exact: list[Trajectory], rough: list[Trajectory], largest: float) -> tuple[Check, ...]:
+    """`largest`: the gap that the spread of singular values after five steps of Newton-Schulz allows."""
+    return (
+        Check(
+            "exact polar factor: median power of k in the operator gap",
+            -1.0,
+            _median(steps.power, exact),
+            0.15,
+            "theory 7.3: gap x margin is a constant at margins of 15 to 60; its last changes move the power by .1",
+        ),
+        Check(
+            "five Newton-Schulz steps, no eps: median power of k in the operator gap",
+            -0.5,
+            _median(steps.power, rough),
+            0.0,
+            "it stalls; halfway between -1 and 0",
+            ">=",
+        ),
+        Check(
+            "five Newton-Schulz steps, no eps: least gap over that of the exact polar factor (medians)",
+            3.0,
+            _median(steps.gap, rough) / _median(steps.gap, exact),
+            0.0,
+            "that the two can be told apart; 3 is a choice",
+            ">=",
+        ),
+        Check(
+            "five Newton-Schulz steps, no eps: largest operator gap",
+            largest,
+            max(steps.gap(path, "operator") for path in rough),
+            0.0,
+            "theory 7.7: singular values above .02 of the largest length end between these two",
+            "<=",
+        ),
+    )
+
+
+def _median(measure: Callable[[Trajectory, str], float], paths: list[Trajectory]) -> float:
+    return float(np.median([measure(path, "operator") for path in paths]))
+
+
+def _ceiling_holds(shipped: list[Trajectory]) -> Check:
+    return Check(
+        "as shipped, eps 1e-7: largest margin above log(1/eps) + log(1 + C k)",
+        0.0,
+        max(steps.margin(path) - _ceiling(path) for path in shipped),
+        1e-6,
+        "theory 7.7: Newton-Schulz is at most a^5 times the gradient over eps; C leaves out the buffer's lag, and "
+        "its lengths are the largest, so that it has room",
+        "<=",
+    )
 
 
 @cache

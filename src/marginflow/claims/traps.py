@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from marginflow.arrays import Floats
 from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
 from marginflow.claims.closed_form import finite_trap_threshold, orthogonal_limit
@@ -33,54 +34,16 @@ def rank_cap() -> Evidence:
     solution = runs.solution(CAPPED, "nuclear")
     capped = runs.run(CAPPED, "kq", margin=1e8, width=1, rtol=runs.RTOL)
     full = runs.run(CAPPED, "kq", margin=1e8, rtol=runs.RTOL)
-    W, margin = capped.W(-1), float(capped.margin[-1])
-    found = final(capped, "nuclear")
-    table = diagnose(capped)
-    parts = capped.parameters(-1)
-    k, q = parts["K"][:, 0], parts["Q"][:, 0]
-    rows, dual = capped.problem.constraints(), capped.dual(-1)
-    # With the query side held fixed the best key side is a Euclidean SVM: a limit of the flow must solve it.
-    side = Constraints(rows.a, rows.sample, (rows.z @ q)[:, None], rows.token)
-    best = solve(side, "frobenius", 1e-10)
-    R_side = certify_weights(k[:, None], dual, side, "frobenius").value
-    B = rows.adjoint(dual)
-    spectrum = dual_spectrum(B)
-    used = float(k @ B @ q) / float(np.linalg.norm(k) * np.linalg.norm(q))
-    size = float(np.linalg.norm(W)) / margin
     return Evidence(
         (
-            Check(
-                "nuclear norm over margin at width 1: the best for its own query side",
-                best.value * float(np.linalg.norm(q)),
-                size,
-                size * (R_side - 1 + 1e-8),
-                "a Euclidean SVM solved apart, certified; R of that SVM at the run's keys, and rtol of the weights",
-            ),
-            Check(
-                "R at width 1 is |B| over the singular value in use, at a KKT point",
-                float(np.linalg.norm(B, 2)) / used,
-                found.value,
-                found.value * (found.slack - 1 + 1e-6),
-                "theory 3.4: R = duality x slack, and duality = |B|_op/(u'Bv) for a rank-one W; slack at "
-                "the end, "
-                "and rtol of the weights",
-            ),
-            Check(
-                "epsilon at width 1: a KKT point of the factored problem",
-                0.0,
-                float(table["epsilon"][-1]),
-                math.sqrt(2 * size) * (margin / 10) ** (-(1 - float(spectrum.rho[1])) / 2),
-                "theory 5.7: rows outside the direction in use die at least as margin^-((1 - rho)/2), from "
-                "order 1 "
-                "at margin 10, times |theta^|",
-            ),
+            _best_for_its_queries(capped),
+            *_kkt_of_width_one(capped),
             Check(
                 "nuclear norm over margin at width 1, over the optimum",
                 1.02,
-                size / solution.value,
+                _size_over_margin(capped) / solution.value,
                 0.0,
-                "the optimum is unique and of rank above 1, so rank one cannot attain it; 2 % is 20 times "
-                "what the "
+                "the optimum is unique and of rank above 1, so rank one cannot attain it; 2 % is 20 times what the "
                 "full width is off",
                 ">=",
             ),
@@ -96,9 +59,63 @@ def rank_cap() -> Evidence:
         {
             "rank of the optimum": int(solution.rank or 0),
             "unique": solution.unique,
-            "rho at the capped limit": spectrum.rho[:3],
+            "rho at the capped limit": dual_spectrum(_dual_matrix(capped)).rho[:3],
             "verdict at width 1": capped.status.name,
         },
+    )
+
+
+def _size_over_margin(path: Trajectory) -> float:
+    return float(np.linalg.norm(path.W(-1))) / float(path.margin[-1])
+
+
+def _dual_matrix(path: Trajectory) -> Floats:
+    return path.problem.constraints().adjoint(path.dual(-1))
+
+
+def _width_one(path: Trajectory) -> tuple[Floats, Floats]:
+    parts = path.parameters(-1)
+    return parts["K"][:, 0], parts["Q"][:, 0]
+
+
+def _best_for_its_queries(capped: Trajectory) -> Check:
+    """With the query side held fixed the best key side is a Euclidean SVM: a limit of the flow must solve it."""
+    k, q = _width_one(capped)
+    rows = capped.problem.constraints()
+    side = Constraints(rows.a, rows.sample, (rows.z @ q)[:, None], rows.token)
+    size = _size_over_margin(capped)
+    R = certify_weights(k[:, None], capped.dual(-1), side, "frobenius").value
+    return Check(
+        "nuclear norm over margin at width 1: the best for its own query side",
+        solve(side, "frobenius", 1e-10).value * float(np.linalg.norm(q)),
+        size,
+        size * (R - 1 + 1e-8),
+        "a Euclidean SVM solved apart, certified; R of that SVM at the run's keys, and rtol of the weights",
+    )
+
+
+def _kkt_of_width_one(capped: Trajectory) -> tuple[Check, Check]:
+    k, q = _width_one(capped)
+    B, found = _dual_matrix(capped), final(capped, "nuclear")
+    used = float(k @ B @ q) / float(np.linalg.norm(k) * np.linalg.norm(q))
+    rho = float(dual_spectrum(B).rho[1])
+    return (
+        Check(
+            "R at width 1 is |B| over the singular value in use, at a KKT point",
+            float(np.linalg.norm(B, 2)) / used,
+            found.value,
+            found.value * (found.slack - 1 + 1e-6),
+            "theory 3.4: R = duality x slack, and duality = |B|_op/(u'Bv) for a rank-one W; slack at the end, "
+            "and rtol of the weights",
+        ),
+        Check(
+            "epsilon at width 1: a KKT point of the factored problem",
+            0.0,
+            float(diagnose(capped)["epsilon"][-1]),
+            math.sqrt(2 * _size_over_margin(capped)) * (float(capped.margin[-1]) / 10) ** (-(1 - rho) / 2),
+            "theory 5.7: rows outside the direction in use die at least as margin^-((1 - rho)/2), from order 1 "
+            "at margin 10, times |theta^|",
+        ),
     )
 
 

@@ -1,22 +1,28 @@
 """`marginflow attractors`: every place where training can end, before any training."""
 
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, output_path, print_json, progress, table
+from marginflow import rounding
+from marginflow.cli import completion
+from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, WidthOption
+from marginflow.cli.output import number, output_path, print_json, progress, table
 
 
 if TYPE_CHECKING:
-    from marginflow.attractors.attractors import Attractors
+    from marginflow.attractors.attractors import Attractor, Attractors
+    from marginflow.attractors.product import EndsOfHeads, JointEnd
 
 
 def attractors(
     data: DataArgument,
-    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
-    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
+    parameterization: ParameterizationOption = "kq",
+    width: WidthOption = None,
     sample: Annotated[
         int | None, typer.Option(help="Also integrate this many starts per scale and count where they end.")
     ] = None,
@@ -29,7 +35,10 @@ def attractors(
     limit: Annotated[
         int | None, typer.Option(help="Partial selections to look at before giving up as incomplete.")
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="Of which the excess is told: exponential, logistic.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="Of which the excess is told: exponential, logistic.", autocompletion=completion.losses),
+    ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
     ] = None,
@@ -74,38 +83,64 @@ def attractors(
     return 0
 
 
-def _text(found: "Attractors") -> str:
+def _text(found: "Attractors | EndsOfHeads") -> str:
+    from marginflow.attractors.product import EndsOfHeads
+
     lines = [
         f"{found.problem.name}, {found.parameterization.word}: {found.visited} partial selections looked at",
         found.sentence,
         f"complete         {'yes' if found.complete else 'no: ' + '; '.join(found.incomplete_because)}",
         f"finite ends      {'excluded' if found.infinite else 'not excluded'}",
     ]
-    header = ["selected", "loss", "excess", f"{found.parameterization.flow_norm} value", "gap", "stability"]
+    if isinstance(found, EndsOfHeads):
+        for h, own in enumerate(found.heads):
+            # What a head's wrong token costs depends on the other heads: told of joint ends only.
+            lines += ["", f"head {h}:", _ends(own, own.attractors, of_head=True), *_undecided(own)]
+        lines += ["", f"all heads together: {found.count} ends", _ends(found, found.attractors), *_unlisted(found)]
+        if found.elsewhere:
+            lines.append(f"{found.elsewhere} runs were not yet in an attractor")
+    else:
+        lines += ["", _ends(found, found.attractors), *_undecided(found)]
+        if found.elsewhere:
+            lines.append(f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}")
+    if found.missing is not None:
+        lines.append(
+            f"at most {rounding.text_up(found.missing, 3)} of the starts end in ways the runs did not show (95 %)"
+        )
+    return "\n".join(lines)
+
+
+def _ends(found: "Attractors | EndsOfHeads", ends: "Sequence[Attractor | JointEnd]", *, of_head: bool = False) -> str:
+    """The table of `ends`, with what the rest of them is."""
+    header = ["selected", "loss", f"{found.parameterization.flow_norm} value", "gap", "stability"]
+    header[2:2] = [] if of_head else ["excess"]
     header += [f"share at {s:g}" for s in found.scales]
     rows = []
-    for end in found.attractors[:_SHOWN]:
+    for end in ends[:_SHOWN]:
         row = [
             ",".join(map(str, end.selected.tolist())),
-            "minimal" if end.optimal else "trap",
-            number(end.excess),
+            ("best" if of_head else "minimal") if end.optimal else "trap",
+            *([] if of_head else [number(end.excess)]),
             number(end.value, 10),
-            "KKT point" if end.decision.point is not None else f"{end.gap:.0e}",
+            "KKT point" if math.isnan(end.gap) else rounding.text_up(end.gap, 1),
             "no better token" if end.optimal else f"{number(end.stability)} > 1",
         ]
         for s in end.shares:
             low, high = s.interval
-            row.append(f"{s.value:.3f} [{low:.3f}, {high:.3f}]")
+            row.append(f"{s.value:.3f} {rounding.interval(low, high, 3)}")
         rows.append(row)
-    lines += ["", table(header, rows)]
-    if len(found) > _SHOWN:
-        lines.append(f"... and {len(found) - _SHOWN} more (--json lists all)")
-    lines += [f"undecided: {d.selected.tolist()}: {d.reason}" for d in found.undecided[:_SHOWN]]
-    if found.elsewhere:
-        lines.append(f"{len(found.elsewhere)} runs were not yet in an attractor, e.g. {found.elsewhere[0].reason}")
-    if found.missing is not None:
-        lines.append(f"at most {found.missing:.3f} of the starts end in ways the runs did not show (95 %)")
-    return "\n".join(lines)
+    more = f"\n... and {len(ends) - _SHOWN} more (--json lists all)" if len(ends) > _SHOWN else ""
+    return table(header, rows) + more
+
+
+def _undecided(found: "Attractors") -> list[str]:
+    return [f"undecided: {d.selected.tolist()}: {d.reason}" for d in found.undecided[:_SHOWN]]
+
+
+def _unlisted(found: "EndsOfHeads") -> list[str]:
+    if found.listed:
+        return []
+    return ["too many to write out: shown are the minimal loss and those that sampled runs met"]
 
 
 _SHOWN = 20

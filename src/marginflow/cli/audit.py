@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, number, print_json, progress, save_path, table
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, print_json, progress, save_path, table
 from marginflow.errors import InputError
 
 

@@ -4,7 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, number, print_json, progress, table
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, print_json, progress, table
+from marginflow.documents import addressed
 
 
 if TYPE_CHECKING:
@@ -12,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def claims(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME ...]", help="Which claims; default: all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME ...]", help="Which claims; default: all.", autocompletion=completion.claims),
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the claims without running them.")] = False,
     json: JsonFlag = False,
 ) -> int:
@@ -25,10 +31,12 @@ def claims(
     if list_:
         found = listing(names or None)
         if json:
-            print_json({"claims": [{"name": c.name, "source": c.source, "statement": c.statement} for c in found]})
+            print_json(
+                {"claims": [{"name": c.name, "source": addressed(c.source), "statement": c.statement} for c in found]}
+            )
         else:
             for c in found:
-                print(f"{c.name:24} [{c.source}] {c.statement}")
+                print(f"{c.name:24} [{addressed(c.source)}] {c.statement}")
         return 0
     results: list[ClaimResult] = []
     try:
@@ -59,7 +67,7 @@ def _print(results: "list[ClaimResult]", json: bool, *, interrupted: bool = Fals
     print(table(["claim", "predicted", "measured", "tolerance", "holds"], rows))
     if len(results) <= 3:
         for r in results:
-            print(f"\n{r.name} [{r.source}]\n  {r.statement}\n  tolerance: {r.reason}")
+            print(f"\n{r.name} [{addressed(r.source)}]\n  {r.statement}\n  tolerance: {r.reason}")
             for line in r.lines():
                 print(f"  {line}")
     print(f"\n{held} of {len(results)} {'finished ' * interrupted}claims hold")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import JsonFlag, number, print_json, progress, table
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, print_json, progress, table
 
 
 if TYPE_CHECKING:

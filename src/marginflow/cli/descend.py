@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress, save_path
+from marginflow.cli import completion
+from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, TrainingLoss, WidthOption
+from marginflow.cli.output import number, print_json, progress, save_path
 from marginflow.cli.run_files import keep, read_start
 
 
@@ -15,30 +17,34 @@ if TYPE_CHECKING:
 
 def descend(
     data: DataArgument,
-    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
+    parameterization: ParameterizationOption = "kq",
     optimizer: Annotated[
         str,
         typer.Option(
             help="gd:momentum=0.9,nesterov=true, ngd, ngd-separate, sign:momentum=0.9, spectral:momentum=0.95, "
-            "nuclear, coordinate, adam:b1=0.9,b2=0.95,eps=0 ... or module:Class of your own."
+            "nuclear, coordinate, adam:b1=0.9,b2=0.95,eps=0 ... or module:Class of your own.",
+            autocompletion=completion.optimisers,
         ),
     ] = "gd",
-    rate: Annotated[str, typer.Option(help="A number, power:ETA,A, or speed:RHO (the margin grows RHO a step).")] = (
-        "speed:0.03"
-    ),
-    decay: Annotated[str | None, typer.Option(help="l2:LAM or decoupled:LAM.")] = None,
+    rate: Annotated[
+        str,
+        typer.Option(
+            help="A number, power:ETA,A, or speed:RHO (the margin grows RHO a step).", autocompletion=completion.rates
+        ),
+    ] = "speed:0.03",
+    decay: Annotated[
+        str | None, typer.Option(help="l2:LAM or decoupled:LAM.", autocompletion=completion.decays)
+    ] = None,
     iterations: Annotated[int, typer.Option(help="Steps at most.")] = 10_000,
     until_margin: Annotated[float | None, typer.Option(help="Stop at the first iterate of this margin.")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples drawn for each step; all by default.")] = None,
-    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
+    width: WidthOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the random start and of mini-batches.")] = 0,
     scale: Annotated[float, typer.Option(help="Standard deviation of the random start.")] = 0.1,
     init: Annotated[
         Path | None, typer.Option(help="Start from an .npz with arrays K, Q | W | k, q | beta instead.")
     ] = None,
-    loss: Annotated[
-        str | None, typer.Option(help="Of the output times the label: exponential (where none is named), logistic.")
-    ] = None,
+    loss: TrainingLoss = None,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
 ) -> int:
@@ -87,7 +93,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The fields of `descend --json` at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnostics.gaps import gaps, margin_speed
+    from marginflow.diagnostics.gaps import gaps, gaps_by_head, margin_speed
     from marginflow.diagnostics.ratio import final_ratio
 
     W = path.W(-1)
@@ -112,6 +118,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "entry_l1": float(np.abs(W).sum()),
         "gaps": {name: float(gap.values[-1]) for name, gap in found.items()},
         "gaps_missing": {name: gap.reason for name, gap in found.items() if gap.reason},
+        "gaps_by_head": [{name: float(gap.values[-1]) for name, gap in found.items()} for found in gaps_by_head(path)],
         "predicted": path.method.norm,
         "why": path.method.why,
         "norm": path.norm,
@@ -126,7 +133,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
     lines = [
         f"{f['problem']}, {f['parameterization']}, {f['method']}: {f['iterations']} steps",
-        path.status.value,
+        path.verdict.sentence,
         f"reason           {f['reason']}",
         f"least margin     {number(f['margin'])}",
         f"margin a step    {number(f['speed'], 4)}",
@@ -142,5 +149,10 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
             lines.append(f"  {name:14} -  ({f['gaps_missing'][name]})")
         else:
             lines.append(f"  {name:14} {number(None if gap != gap else 100.0 * gap, 4)} %{note}")
+    if f["gaps_by_head"]:
+        lines.append("gap of each head to its own, at its own least margin:")
+        for name in f["gaps"]:
+            each = [own[name] for own in f["gaps_by_head"]]
+            lines.append(f"  {name:14} " + ", ".join(f"{number(None if g != g else 100.0 * g, 4)} %" for g in each))
     lines += [f"ratio R ({f['norm']}) {number(f['ratio'], 8)}", f"repeat with      {f['command']}"]
     return "\n".join(lines)

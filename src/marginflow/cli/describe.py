@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marginflow.cli.output import DATA_HELP, LOSS_HELP, JsonFlag, number, print_json, progress
+from marginflow import rounding
+from marginflow.cli.arguments import JsonFlag, LossOption, OptionalData
+from marginflow.cli.output import number, print_json, progress
 from marginflow.cli.problems import problems
 from marginflow.errors import InputError
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def describe(
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help=DATA_HELP)] = None,
-    loss: Annotated[str | None, typer.Option(help=LOSS_HELP)] = None,
+    data: OptionalData = None,
+    loss: LossOption = None,
     list_: Annotated[bool, typer.Option("--list", help="As `marginflow problems`.")] = False,
     json: JsonFlag = False,
 ) -> int:
@@ -35,7 +37,7 @@ def describe(
     with progress("describe", "nothing is said of it") as show:
         found = describe_problem(problem, loss).to_dict()
         show("where training can end")
-        found |= {"ends": possible_ends(problem)}
+        found |= {"ends": possible_ends(problem, loss)}
     if json:
         print_json(found)
     else:
@@ -43,11 +45,11 @@ def describe(
     return 0
 
 
-def possible_ends(problem: "Problem") -> dict[str, str | None]:
+def possible_ends(problem: "Problem", loss: str | None = None) -> dict[str, str | None]:
     """Where training can end, by parameterisation, where a complete list takes about a second; else None."""
     from marginflow.attractors.sentence import known_ends
 
-    ends = {word: known_ends(problem, word) for word in ("kq", "w", "diag-kq", "diag")}
+    ends = {word: known_ends(problem, word, loss) for word in ("kq", "w", "diag-kq", "diag")}
     return {word: None if found is None else found.sentence for word, found in ends.items()}
 
 
@@ -74,9 +76,10 @@ def _text(f: dict[str, Any]) -> str:
         f"diagonal W       {_yes(f['diagonal_separable'])}: {f['diagonal_proof']}",
     ]
     if f["score_gap"] is not None:
+        lead = f["score_gap"]
         lines += [
-            f"score gap        the best token leads the next by {number(f['score_gap']['least'])} at least (sample "
-            f"{f['score_gap']['sample']}), by {number(f['score_gap']['median'])} in the median",
+            f"score gap        the best token leads the next by {rounding.text_down(lead['least'], 6)} at least "
+            f"(sample {lead['sample']}), by {number(lead['median'])} in the median",
             f"ties             {f['ties']} pairs of other tokens with equal score, between which nothing pulls",
         ]
     word = f["loss"] or "exponential"
@@ -98,7 +101,7 @@ def _faces(f: dict[str, Any]) -> list[str]:
     state += ", members proved" if found["decided"] else ", members not proved"
     lines = [
         f"faces of {f['loss']}: {found['several']} of {f['n']} samples end on several tokens, at most "
-        f"{found['largest']}; {state}; least loss within {found['gap']:.1e}"
+        f"{found['largest']}; {state}; least loss within {rounding.text_up(found['gap'], 2)}"
     ]
     return lines + ([f"                 {found['reason']}"] if found["reason"] else [])
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, output_path, print_json
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import output_path, print_json
 from marginflow.errors import InputError
 
 

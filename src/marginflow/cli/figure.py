@@ -5,14 +5,21 @@ from typing import Annotated
 
 import typer
 
-from marginflow.cli.output import JsonFlag, output_path, print_json, progress
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import output_path, print_json, progress
 
 
 def figure(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN.npz ...", help="Runs on one problem, saved by `flow --save`.")
     ],
-    kind: Annotated[str, typer.Option(help="time, norms, ratio, spectrum, attention, support or balance.")] = "norms",
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="time, norms, ratio, spectrum, attention, support or balance.", autocompletion=completion.figures
+        ),
+    ] = "norms",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write: .pdf, .svg, .png, .eps or .pgf.")
     ] = Path("figure.pdf"),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from marginflow.cli.output import DataArgument, JsonFlag, number, print_json, progress, save_path, table
+from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, TrainingLoss, WidthOption
+from marginflow.cli.output import number, print_json, progress, save_path, table
 from marginflow.cli.run_files import keep, read_start
 from marginflow.errors import InputError
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 def flow(
     data: DataArgument,
-    parameterization: Annotated[str, typer.Option("--parameterization", "-p", help="kq, w, diag-kq or diag.")] = "kq",
-    width: Annotated[int | None, typer.Option(help="Columns of K and Q (kq only); default min(d, d_z).")] = None,
+    parameterization: ParameterizationOption = "kq",
+    width: WidthOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the random start.")] = 0,
     seeds: Annotated[
         str | None, typer.Option(help="Many runs, one per seed, such as 0-19 or 0,3,5; instead of --seed.")
@@ -33,10 +34,7 @@ def flow(
     until: Annotated[
         Literal["margin", "verdict"], typer.Option(help="verdict: stop as soon as the verdict is certain.")
     ] = "margin",
-    loss: Annotated[
-        str | None,
-        typer.Option(help="exponential (where none is named), logistic, log; cross-entropy, squared."),
-    ] = None,
+    loss: TrainingLoss = None,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
@@ -75,7 +73,7 @@ def flow(
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
     keep(path, save)
-    ends = known_ends(problem, path.parameterization)
+    ends = known_ends(problem, path.parameterization, path.loss)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
         print_json(found)
@@ -178,7 +176,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
     wrong = [i for i, (s, o) in enumerate(zip(f["selected"], f["optimal"], strict=True)) if s != o]
     lines = [
         f"{f['problem']}, {f['parameterization']}: {f['steps']} steps, {f['evaluations']} force evaluations",
-        path.status.value,
+        path.verdict.sentence,
         f"reason           {f['reason']}",
         f"least margin     {number(f['margin'])}",
         f"log t            {number(f['log_time'])}",

@@ -21,12 +21,14 @@ from marginflow.cli import (
     export,
     figure,
     flow,
+    gallery,
     problems,
     report,
     study,
     svm,
     watch,
 )
+from marginflow.cli.completion import answered
 from marginflow.cli.interrupt import stops_within
 from marginflow.errors import InputError, UndefinedError
 
@@ -62,6 +64,7 @@ VERBS: dict[str, Callable[..., int]] = {
     "audit": audit.audit,
     "watch": watch.watch,
     "claims": claims.claims,
+    "gallery": gallery.gallery,
     "report": report.report,
     "figure": figure.figure,
     "export": export.export,
@@ -97,7 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = lambda message, *_: _say(f"note: {message}")
         try:
             with stops_within():
-                return _main(given)
+                with answered():
+                    return _main(given)
         except KeyboardInterrupt:
             return 130  # pressed again while the first was answered
 

@@ -1,4 +1,4 @@
-"""What every verb shares: the --json object, aligned tables, numbers, progress and safe output paths."""
+"""What every verb shares in its output: the --json object, aligned tables, numbers, progress and safe paths."""
 
 import json as _json
 import math
@@ -7,26 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import typer
 
 from marginflow.errors import InputError
-
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DATA_HELP = (
-    "A file.npz (X, z and either scores, or y and v, or values and labels, or labels_token; or sequences and "
-    "embedding; optional mask, output, head), a saved run or solution, or a named problem: digits, sentences, "
-    "next-token, sphere:n=6,T=8,d=10,seed=0, gaussian, equal, heads, classes, single, angle:c=0.5, spiked:n=8,c=0.25, "
-    "sign-orbit, hadamard, orthogonal:n=2, rank-infeasible, trap:finite, trap:infinity, nearly-infeasible."
-)
-LOSS_HELP = (
-    "exponential, logistic, log, linear; of values cross-entropy, cross-entropy:smoothing=0.1, squared. "
-    "Selections become the faces of that loss."
-)
-DataArgument = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)]
 
 
 def plain(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from marginflow.cli.output import JsonFlag, print_json
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import print_json
 
 
 def problems(json: JsonFlag = False) -> int:

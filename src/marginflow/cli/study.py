@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marginflow import rounding
 from marginflow.atomic_file import whole_file
-from marginflow.cli.output import JsonFlag, number, output_path, print_json, progress, table
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, output_path, print_json, progress, table
 from marginflow.errors import InputError
 
 
@@ -33,7 +36,9 @@ OutOption = Annotated[Path | None, typer.Option(help="The study's folder; defaul
 @app.command()
 def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.toml", help="`study example` prints one.")],
-    engine: Annotated[str, typer.Option(help="serial, processes or dask.")] = "serial",
+    engine: Annotated[
+        str, typer.Option(help="serial, processes or dask.", autocompletion=completion.engines)
+    ] = "serial",
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a running Dask scheduler; none: a cluster of our own here.")
     ] = None,
@@ -45,6 +50,8 @@ def run(
     json: JsonFlag = False,
 ) -> int:
     """Run what is missing of a study; what is finished is kept, whatever ends the command.
+
+    Exit code 1: batches were lost, or all runs of a cell failed.
 
     Example: marginflow study run plan.toml --engine processes
     """
@@ -87,7 +94,8 @@ def run(
             f"{summary.found + summary.done} of {summary.batches} batches are finished and kept, what was "
             f"running is abandoned; resume with: {_again(plan, engine, scheduler, workers, out)}"
         )
-    return 0 if summary.complete else 1
+    answered = all(cell.failed < cell.runs for cell in found.cells)
+    return 0 if summary.complete and answered else 1
 
 
 @app.command()
@@ -232,11 +240,15 @@ def _dry_run(plan: "Plan", workers: int, json: bool) -> int:
     with progress("probe") as show:
         estimate = probe(plan, progress=lambda samples: show(f"{samples} cells timed"))
     counts = {"cells": len(plan.cells), "seeds": plan.seeds, "runs": plan.runs, "batches": len(plan.units)}
+    failing = [s for s in estimate.samples if s.failure]
     if json:
-        timed = [{"cell": s.cell.label, "runs": s.runs, "cpu_seconds": s.cpu_seconds} for s in estimate.samples]
+        timed = [
+            {"cell": s.cell.label, "runs": s.runs, "cpu_seconds": s.cpu_seconds, "failure": s.failure}
+            for s in estimate.samples
+        ]
         costs = {"cpu_seconds": estimate.cpu_seconds, "least": estimate.least, "most": estimate.most}
         print_json(counts | {"workers": workers, "estimate": costs, "probe": timed})
-        return 0
+        return 1 if failing else 0
     print(f"{plan.runs:,} runs: {len(plan.cells):,} cells x {plan.seeds:,} seeds, {len(plan.units):,} batches")
     rows = [[s.cell.label, str(s.runs), number(s.per_run, 3)] for s in estimate.samples]
     print(table(["timed cell", "runs", "CPU s per run"], rows))
@@ -246,7 +258,9 @@ def _dry_run(plan: "Plan", workers: int, json: bool) -> int:
     )
     if workers > 1:
         print(f"on {workers} workers about {_duration(estimate.cpu_seconds / workers)}, if each has a free core")
-    return 0
+    for s in failing:
+        print(f"every timed run failed: {s.cell.label}: {s.failure}")
+    return 1 if failing else 0
 
 
 def _duration(seconds: float) -> str:
@@ -296,7 +310,7 @@ def _print(found: "Outcome", about: dict[str, Any], json: bool) -> None:
                 c.cell.label,
                 str(c.runs),
                 number(share.value, 3),
-                f"{number(share.lower, 2)}..{number(share.upper, 2)}",
+                rounding.interval(share.lower, share.upper, 2) if share.total else "-",
                 str(c.shares["trapped"].count),
                 str(c.shares["undecided"].count),
                 str(c.failed),

@@ -5,17 +5,20 @@ from typing import Annotated
 
 import typer
 
-from marginflow.cli.output import LOSS_HELP, JsonFlag, print_json, progress, save_path
+from marginflow.cli import completion
+from marginflow.cli.arguments import JsonFlag, LossOption, OptionalData
+from marginflow.cli.output import print_json, progress, save_path
 from marginflow.errors import InputError
 
 
 def svm(
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help="As for `marginflow describe`.")] = None,
+    data: OptionalData = None,
     norm: Annotated[
         str,
         typer.Option(
             help="nuclear, frobenius or operator; of all entries entry-linf, entry-l1, entry-lp:3, or cut; "
-            "for diagonal weights l1, l2, lp:1.75, linf."
+            "for diagonal weights l1, l2, lp:1.75, linf.",
+            autocompletion=completion.norms,
         ),
     ] = "nuclear",
     tol: Annotated[float, typer.Option(help="Certified relative gap asked for.")] = 1e-9,
@@ -23,7 +26,7 @@ def svm(
         str | None,
         typer.Option(help="Tokens to select, one per sample (0,3,1,...); default: the optimal ones."),
     ] = None,
-    loss: Annotated[str | None, typer.Option(help=LOSS_HELP)] = None,
+    loss: LossOption = None,
     save: Annotated[Path | None, typer.Option(help="Write the solution to this .npz file.")] = None,
     verify: Annotated[
         Path | None, typer.Option(help="Recheck a saved solution with independent code instead of solving.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import numpy as np
 import typer
 
-from marginflow.cli.output import JsonFlag, number, print_json, table
+from marginflow.cli.arguments import JsonFlag
+from marginflow.cli.output import number, print_json, table
 
 
 if TYPE_CHECKING:

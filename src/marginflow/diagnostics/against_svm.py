@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from marginflow.arrays import Floats, Ints, as_floats, frozen
 from marginflow.diagnostics.ratio import over_margin
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
@@ -61,7 +63,8 @@ class Standing:
         text += f"{rounding.text_down(self.solution.certificate.lower, 4)}, ratio {self.ratio:.4g}"
         if len(self.controls):
             low, middle, high = np.quantile(self.controls, [0.0, 0.5, 1.0])
-            text += f"; random W of its spectrum {low:.4g} to {high:.4g}, median {middle:.4g}"
+            text += f"; random W of its spectrum {rounding.text_down(low, 4)} to {rounding.text_up(high, 4)}, "
+            text += f"median {middle:.4g}"
         return text
 
 
@@ -114,7 +117,7 @@ class AgainstSvm:
 
 def against_svm(
     W: Floats,
-    problem: Problem,
+    problem: Problem | str | Path,
     norms: Sequence[str] = ("nuclear", "frobenius"),
     *,
     controls: int = 8,
@@ -130,7 +133,7 @@ def against_svm(
 
     Args:
         W: the weights, so that x'W z is the logit of token x for query z.
-        problem: samples whose optimal tokens W should select.
+        problem: samples whose optimal tokens W should select, or what `load` takes.
         norms: names of matrix norms.
         controls: random matrices; each costs an SVM per norm.
         seed: of their draw.
@@ -139,6 +142,7 @@ def against_svm(
     Raises:
         InputError: a shape that does not fit, numbers that are not finite, or a norm of diagonal weights.
     """
+    problem = as_problem(problem)
     W = as_floats("W", W, 2)
     if W.shape != (problem.d, problem.d_z):
         raise InputError(f"W: got shape {W.shape}; expected {(problem.d, problem.d_z)}, x'W z for tokens and queries")

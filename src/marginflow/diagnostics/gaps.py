@@ -10,6 +10,8 @@ from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import least_margin, over_margin
 from marginflow.errors import InputError, UndefinedError
 from marginflow.norms import AbstractNorm, parse_norm
+from marginflow.problem.constraints import Constraints
+from marginflow.problem.problem import Problem
 from marginflow.svm.solve import solve
 from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
@@ -48,19 +50,29 @@ def gaps(
     at = [-1] if snapshots is None else snapshots
     out = {}
     for name in chosen:
-        none = np.full(len(at), math.nan)
-        try:
-            norm = parse_norm(name)
-            solution = solve(path.problem if path.limit is None else path.limit.constraints, norm)
-        except (InputError, UndefinedError) as error:
-            out[name] = Gap(none, math.nan, str(error))
-            continue
-        if solution.status.name != "optimal":
-            out[name] = Gap(none, math.nan, f"the {name} SVM: {solution.status.value}")
-            continue
-        least = float(solution.certificate.lower)
-        out[name] = Gap(np.array([_over_margin(path.at(i), norm) for i in at]) / least - 1.0, least)
+        norm = parse_norm(name)
+        values = np.array([_over_margin(path.at(i), norm) for i in at])
+        out[name] = _beside(values, path.problem if path.limit is None else path.limit.constraints, norm)
     return out
+
+
+def gaps_by_head(path: Trajectory, *, norms: tuple[str, ...] | None = None) -> tuple[dict[str, Gap], ...]:
+    """The gap of each head at the last snapshot: its N(W) over its own least margin, beside its own SVM.
+
+    () for a run of one head, or onto faces of several tokens.
+    """
+    if path.problem.counts[1] == 1 or path.limit is not None:
+        return ()
+    names = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
+    out = []
+    for (_, constraints), W in zip(path.problem.constraints().per_head, path.W(-1), strict=True):
+        found = {}
+        for name in names:
+            norm = parse_norm(name)
+            value = over_margin(norm, W, least_margin(constraints, W))
+            found[name] = _beside(np.array([value]), constraints, norm)
+        out.append(found)
+    return tuple(out)
 
 
 def margin_speed(path: Trajectory) -> float:
@@ -71,6 +83,19 @@ def margin_speed(path: Trajectory) -> float:
     if len(steps) < 2 or steps[-1] == steps[first]:
         return math.nan
     return float((margin[-1] - margin[first]) / (steps[-1] - steps[first]))
+
+
+def _beside(values: Floats, data: Problem | Constraints, norm: AbstractNorm) -> Gap:
+    """The gap of norms over margins `values` (S,) to the certified least of `data`."""
+    none = np.full(len(values), math.nan)
+    try:
+        solution = solve(data, norm)
+    except (InputError, UndefinedError) as error:
+        return Gap(none, math.nan, str(error))
+    if solution.status.name != "optimal":
+        return Gap(none, math.nan, f"the {norm.name} SVM: {solution.status.value}")
+    least = float(solution.certificate.lower)
+    return Gap(values / least - 1.0, least)
 
 
 def _over_margin(seen: Snapshot, norm: AbstractNorm) -> float:

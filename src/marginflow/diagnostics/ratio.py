@@ -218,10 +218,11 @@ FLOW_NORMS: Final = {False: MATRIX_NORMS[:2], True: DIAGONAL_NORMS[:2]}
 
 
 def _shaped(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNorm) -> tuple[Floats, Floats]:
-    dual = np.asarray(dual, dtype=np.float64)
-    W = weights_in(norm, np.asarray(W, dtype=np.float64))
+    dual, W = np.asarray(dual, dtype=np.float64), np.asarray(W, dtype=np.float64)
     expected: tuple[int, ...] = constraints.shape[:1] if norm.diagonal else constraints.shape
     expected = expected if constraints.heads == 1 else (constraints.heads, *expected)
+    # Diagonals of several heads (H, d) are no matrix to take a diagonal of.
+    W = W if W.shape == expected else weights_in(norm, W)
     if W.shape != expected:
         raise InputError(f"W: got shape {W.shape}; expected {expected} for the {norm.name} norm")
     if dual.shape != (len(constraints),):

@@ -1,12 +1,14 @@
 """Pictures of the ends (need matplotlib): basins on the plane of starts, shares by the scale of the start."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.attractors import Attractor, Attractors
+from marginflow.attractors.product import EndsOfHeads, JointEnd
 from marginflow.errors import InputError
 from marginflow.figures.style import LEGEND, drawing
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
+def draw_shares(found: Attractors | EndsOfHeads, path: str | os.PathLike[str]) -> None:
     """Stacked bars, one per start scale: the share of runs in each end, and of those in none of them.
 
     Raises:
@@ -31,11 +33,12 @@ def draw_shares(found: Attractors, path: str | os.PathLike[str]) -> None:
         _shares(figure, found)
 
 
-def _shares(figure: "Figure", found: Attractors) -> None:
+def _shares(figure: "Figure", found: Attractors | EndsOfHeads) -> None:
     axes = figure.subplots()
     place = np.arange(len(found.scales))
     base = np.zeros(len(found.scales))
-    met = sorted((a for a in found.attractors if a.share), key=lambda a: (not a.optimal, -(a.share or 0.0)))
+    every: Sequence[Attractor | JointEnd] = found.attractors
+    met = sorted((a for a in every if a.share), key=lambda a: (not a.optimal, -(a.share or 0.0)))
     named, rest = _few(met)
     for k, end in enumerate(named):
         share = np.array([s.value for s in end.shares])
@@ -48,7 +51,7 @@ def _shares(figure: "Figure", found: Attractors) -> None:
         base += share
     if np.any(base < 1.0 - 1e-12):
         axes.bar(place, 1.0 - base, 0.62, base, color="white", edgecolor="0.35", label="not in an attractor")
-    best = next((a for a in found.attractors if a.optimal), None)
+    best = next((a for a in every if a.optimal), None)
     if best is not None:
         low, high = np.array([s.interval for s in best.shares]).T
         centre = np.array([s.value for s in best.shares])
@@ -57,17 +60,17 @@ def _shares(figure: "Figure", found: Attractors) -> None:
     axes.set_xlabel("standard deviation of the start")
     axes.set_ylabel("share of runs")
     axes.set_ylim(0.0, 1.0)
-    total = sum(s.total for s in found.attractors[0].shares) // len(found.scales) if len(found) else 0
+    total = sum(s.total for s in every[0].shares) // len(found.scales) if every else 0
+    listed = found.count if isinstance(found, EndsOfHeads) else len(every)
     axes.set_title(
-        f"{found.problem.name}, {found.parameterization.word}: {len(found)} ends listed, "
-        f"{len(met)} met, {total} runs each",
+        f"{found.problem.name}, {found.parameterization.word}: {listed} ends listed, {len(met)} met, {total} runs each",
         fontsize=9,
     )
     _beside(axes)
 
 
 def draw_basins(
-    found: Attractors,
+    found: Attractors | EndsOfHeads,
     path: str | os.PathLike[str],
     *,
     reach: float = 6.0,
@@ -89,6 +92,8 @@ def draw_basins(
     from marginflow.flow.integrate import integrate_many
 
     problem, model = found.problem, found.parameterization
+    if isinstance(found, EndsOfHeads):
+        raise InputError("picture of basins: got several heads; expected one: give attractors(problem.of_head(h), ...)")
     shapes = list(model.shapes(problem.d, problem.d_z).values())
     if len(shapes) != 1 or int(np.prod(shapes[0])) != 2:
         raise InputError(
@@ -159,7 +164,7 @@ def _pixels(found: Attractors, index: Ints) -> Floats:
     return np.asarray(1.0 - 0.55 * (1.0 - shades[index]))
 
 
-def _name(found: Attractors, end: Attractor) -> str:
+def _name(found: Attractors | EndsOfHeads, end: Attractor | JointEnd) -> str:
     """What sets the end apart: the samples that miss their optimal token."""
     if end.optimal:
         return "minimal loss"
@@ -169,7 +174,7 @@ def _name(found: Attractors, end: Attractor) -> str:
     return f"{missed}{more}\n(excess {end.excess:.3g})"
 
 
-def _look(end: Attractor, k: int) -> tuple[str, str]:
+def _look(end: Attractor | JointEnd, k: int) -> tuple[str, str]:
     """Colours of the Okabe-Ito palette, which do not rely on red against green; then hatches."""
     if end.optimal:
         return _BEST, ""

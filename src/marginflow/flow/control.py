@@ -152,7 +152,7 @@ def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol:
         # What balances inside a face is stiff as soon as the tokens outside are left behind.
         return np.asarray(objective.lead(at.s, at.force) < STIFF_FACE)
     out = (lead < 20.0) & (steps < PATIENCE)
-    if at.ds[0].size > MANY_ACTIVE:
+    if at.ds[0].size > MANY_ACTIVE and (lead < 300.0).any():
         many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE
         out |= many & (lead < 300.0)
     return np.asarray(out)

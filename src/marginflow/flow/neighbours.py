@@ -12,6 +12,7 @@ from typing import Final, final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.flow.loop import advance
 from marginflow.flow.record import Record
@@ -144,9 +145,10 @@ def border_of_a_basin(objective: Objective, start: Floats, goal: "_Goal", rtol: 
     if not changed:
         return None
     return (
-        f"the start is on the border of a basin, or within a relative {size:.1g} of it, and rounding or the tolerance "
-        f"decided where the run went: moved by as little, {changed}; in exact arithmetic it may stay at log excess "
-        f"{own.slowest[1]:.4g}, where the run stood still the longest (a smaller rtol decides unless it does)"
+        f"the start is on the border of a basin, or within a relative {rounding.text_up(size, 1)} of it, and rounding "
+        f"or the tolerance decided where the run went: moved by as little, {changed}; in exact arithmetic it may stay "
+        f"at log excess {own.slowest[1]:.4g}, where the run stood still the longest (a smaller rtol decides unless it "
+        "does)"
     )
 
 

@@ -12,6 +12,7 @@ from scipy.linalg.lapack import dgetrf, dgetrs
 
 from marginflow.arrays import Floats, Ints
 from marginflow.flow.point import Point, point
+from marginflow.flow.symmetric_system import SymmetricSystem
 from marginflow.model.force import Force, jacobian_product
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractResolvent
@@ -95,6 +96,9 @@ MIDDLE: Final = (np.array(_DENSE[0]) + np.array(_DENSE[1]) / 2.0 + np.array(_DEN
 ALL_ACTIVE: Final = 64
 """Tokens in all up to which a step does not look for the ones that act."""
 
+SYMMETRIC_FROM: Final = 64
+"""Tokens of a system from which its symmetry is used: below, what it saves is less than what it takes to look."""
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -160,12 +164,18 @@ class _Solver:
         self.a = a
         self.resolvent: AbstractResolvent = self.map.resolvent(at.theta, at.dtheta, at.G, a)
         B = len(a)
+        self.held = objective.held
+        self.symmetric = None
+        if self.held is None and (at.ds[0].size if active is None else active.shape[1]) >= SYMMETRIC_FROM:
+            self.symmetric = SymmetricSystem.of(at, self.tokens, self.resolvent, active)
+        if self.symmetric is not None:
+            return
         n, T = at.ds.shape[1:]
         # Flat indices into (B, n, T) arrays; None for all.
         self.places = None if active is None else active + n * T * np.arange(B)[:, None]
         self.real = None if active is None or not self.tokens.by_head or (active >= 0).all() else active >= 0
         x, z = self.tokens.gather(active)
-        held = self.held = objective.held
+        held = self.held
         if held is not None:
             x, z = (_beside(v, w) for v, w in ((x, held.a), (z, held.z)))
         M = self.resolvent.kernel(x, z)
@@ -211,6 +221,8 @@ class _Solver:
         weights = self.resolvent.predicted_jvp(free)
         weights = weights - self.map.jvp(at.theta, right_theta) / self.a.reshape(-1, *(1,) * (weights.ndim - 1))
         r = right_s / column + tokens.logits(weights)
+        if self.symmetric is not None:
+            return self._ended(free, r, tokens.adjoint(self.symmetric.solve(at.force.jvp(r))))
         right = self._take(at.force.jvp(r))
         if self.held is not None:
             right = np.concatenate([right, -self.held.along(weights) * self.scale], axis=1)
@@ -230,8 +242,12 @@ class _Solver:
         pulled = tokens.adjoint(u)
         if self.held is not None:
             pulled = np.asarray(pulled + self.held.pull(multipliers))
-        extra = self.resolvent.solve(self.map.vjp(at.theta, pulled))
-        return free + extra, r + tokens.logits(self.resolvent.predicted_jvp(extra))
+        return self._ended(free, r, pulled)
+
+    def _ended(self, free: Floats, r: Floats, pulled: Floats) -> tuple[Floats, Floats]:
+        """(d theta, ds) for the pull of u on the weights."""
+        extra = self.resolvent.solve(self.map.vjp(self.at.theta, pulled))
+        return free + extra, r + self.tokens.logits(self.resolvent.predicted_jvp(extra))
 
 
 def _beside(v: Floats, more: Floats) -> Floats:

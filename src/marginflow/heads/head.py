@@ -78,6 +78,13 @@ class Head:
                 raise InputError(f"shared: got {shared.shape} of {self.group} heads; expected ({m}, {m}) of 2 or more")
             object.__setattr__(self, "shared", frozen(shared))
 
+    def __repr__(self) -> str:
+        (m, D), D_z = self.K.shape, self.Q.shape[1]
+        return (
+            f"Head(layer {self.layer}, head {self.head}: K {m} x {D}, Q {m} x {D_z}, scale {self.scale:.6g}, "
+            f"law {self.law.word})"
+        )
+
     @property
     def rotation(self) -> Rotary | None:
         """The rotary positions as an operator, None without."""

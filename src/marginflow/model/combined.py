@@ -1,7 +1,7 @@
 """One trained matrix W, or one trained diagonal beta: the weights are the parameters."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,12 +10,14 @@ from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
     AbstractResolvent,
+    AbstractStageResolvent,
     Arrays,
     basis,
     diagonal_basis,
     relative,
     require_square,
 )
+from marginflow.model.token_rows import TokenRows
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,12 @@ class Identity(AbstractParameterMap):
 
 
 @dataclass(frozen=True, eq=False)
-class _Scalar(AbstractResolvent):
+class _Scalar(AbstractStageResolvent):
     """A0 = a: theta' does not depend on theta."""
 
     a: Floats
     diagonal: bool
+    symmetric: ClassVar[bool] = True
 
     def solve(self, right: Floats) -> Floats:
         return right / self.a.reshape(-1, *(1,) * (right.ndim - 1))
@@ -133,3 +136,20 @@ class _Scalar(AbstractResolvent):
         else:
             gram = (x @ x.transpose(0, 2, 1)) * (z @ z.transpose(0, 2, 1))
         return gram / self.a[:, None, None]
+
+    def coupling(self, b: int, rows: TokenRows, columns: TokenRows) -> Floats:
+        if self.diagonal:
+            gram = (rows.x * rows.z[rows.of]) @ (columns.x * columns.z[columns.of]).T
+        else:
+            gram = rows.x @ columns.x.T
+            for part, along in zip(rows.parts, np.take(rows.z @ columns.z.T, columns.of, axis=1), strict=True):
+                gram[part] *= along
+        return np.asarray(gram / self.a[b])
+
+    def own(self, b: int, rows: TokenRows) -> Floats:
+        features = (rows.x * rows.z[rows.of]) ** 2 if self.diagonal else rows.x**2
+        along = 1.0 if self.diagonal else (rows.z**2).sum(axis=1)[rows.of]
+        return np.asarray(features.sum(axis=1) * along / self.a[b])
+
+    def definite(self, b: int) -> bool:
+        return True

@@ -22,6 +22,14 @@ def map_of(parameterization: AbstractParameterization, problem: Problem) -> Abst
     return one if problem.counts[1] == 1 else PerHead(one, problem.counts[1])
 
 
+def with_heads_apart(objective_map: AbstractParameterMap, arrays: Arrays) -> tuple[AbstractParameterMap, Arrays]:
+    """A map and its arrays (B, ...) or (B, H, ...), each head's arrays under names of their own."""
+    if not isinstance(objective_map, PerHead):
+        return objective_map, arrays
+    apart = HeadsApart(objective_map.one, objective_map.H)
+    return apart, apart.split(arrays)
+
+
 def of_head(problem: Problem, h: int) -> tuple[Ints, Problem]:
     """The rows of head `h` (n_h,), and they alone as a problem, each an output of its own."""
     rows = np.flatnonzero(problem.head == h)
@@ -135,6 +143,33 @@ class PerHead(AbstractParameterMap):
 
     def _unfold(self, v: Floats) -> Floats:
         return v.reshape(-1, self.H, *v.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class HeadsApart(PerHead):
+    """The same with an array of its own for every head, K[0], K[1], ...: what rules that treat array by array step in.
+
+    Arrays are (B, ...) here as of one head; theta and weights are those of `PerHead`.
+    """
+
+    def split(self, arrays: Arrays) -> Arrays:
+        """Arrays (B, H, ...) by name as arrays (B, ...) by name and head."""
+        return {f"{name}[{h}]": array[:, h] for name, array in arrays.items() for h in range(self.H)}
+
+    def joined(self, arrays: Arrays) -> Arrays:
+        """The way back."""
+        names = dict.fromkeys(name.rpartition("[")[0] for name in arrays)
+        return {name: np.stack([arrays[f"{name}[{h}]"] for h in range(self.H)], axis=1) for name in names}
+
+    def product(self, arrays: Arrays) -> Floats:
+        return super().product(self.joined(arrays))
+
+    def descents(self, arrays: Arrays, G: Floats) -> Arrays:
+        return self.split(super().descents(self.joined(arrays), G))
+
+    def pack(self, arrays: Arrays) -> Floats:
+        whole = self.joined({name: array[None] for name, array in arrays.items()})
+        return super().pack({name: array[0] for name, array in whole.items()})
 
 
 @dataclass(frozen=True, eq=False)

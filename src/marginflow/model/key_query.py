@@ -1,7 +1,7 @@
 """W = K Q': key and query matrices trained separately, the paper's setting."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -12,10 +12,12 @@ from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
     AbstractResolvent,
+    AbstractStageResolvent,
     Arrays,
     basis,
     relative,
 )
+from marginflow.model.token_rows import TokenRows
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class _Bilinear(AbstractParameterMap):
 
 
 @dataclass(frozen=True, eq=False)
-class _Block(AbstractResolvent):
+class _Block(AbstractStageResolvent):
     """A0 = [[a, -G], [-G', a]] acts on every column of theta alike; `inverse` is (B, d + d_z, d + d_z)."""
 
     d: int
@@ -153,6 +155,14 @@ class _Block(AbstractResolvent):
         return _jvp(self.d, self.bent, dtheta)
 
     def kernel(self, x: Floats, z: Floats) -> Floats:
+        if x.shape[1] < GROUPED:
+            return self._kernel(x, z)
+        B = len(self.theta)
+        runs = zip(np.broadcast_to(x, (B, *x.shape[1:])), np.broadcast_to(z, (B, *z.shape[1:])), strict=True)
+        each = [TokenRows(*run) for run in runs]
+        return np.stack([self.coupling(b, rows, rows) for b, rows in enumerate(each)])
+
+    def _kernel(self, x: Floats, z: Floats) -> Floats:
         # phi'* of x z' is [x (Q'z)'; z (K'x)']: rank one above and below, hence four products of Gram matrices.
         d = self.d
         keys, queries = x @ self.theta[:, :d], z @ self.theta[:, d:]
@@ -165,6 +175,54 @@ class _Block(AbstractResolvent):
         out += (z_inverse[:, :, :d] @ xt) * (bent_keys @ qt)
         out += (z_inverse[:, :, d:] @ zt) * (bent_keys @ kt)
         return np.asarray(out)
+
+    def coupling(self, b: int, rows: TokenRows, columns: TokenRows) -> Floats:
+        # The same four products, what has a query in it taken once per query: two of eight are large.
+        d, theta, bent, inverse = self.d, self.theta[b], self.bent[b], self.inverse[b]
+        keys, queries = columns.x @ theta[:d], columns.z @ theta[d:]
+        bent_keys, bent_queries = rows.x @ bent[:d], rows.z @ bent[d:]
+        x_inverse, z_inverse = rows.x @ inverse[:d], rows.z @ inverse[d:]
+        out = x_inverse[:, :d] @ columns.x.T
+        also = bent_keys @ keys.T
+        left, right = x_inverse[:, d:] @ columns.z.T, bent_keys @ queries.T
+        of = columns.of
+        by_query = zip(
+            rows.parts,
+            np.take(bent_queries @ queries.T, of, axis=1),
+            np.take(z_inverse[:, d:] @ columns.z.T, of, axis=1),
+            bent_queries @ keys.T,
+            z_inverse[:, :d] @ columns.x.T,
+            strict=True,
+        )
+        for part, queries_of, inverse_of, crossed, turned in by_query:
+            out[part] *= queries_of
+            also[part] *= inverse_of
+            out[part] += also[part]
+            out[part] += np.take(left[part], of, axis=1) * crossed
+            out[part] += np.take(right[part], of, axis=1) * turned
+        return np.asarray(out)
+
+    def own(self, b: int, rows: TokenRows) -> Floats:
+        d, of, theta, bent, inverse = self.d, rows.of, self.theta[b], self.bent[b], self.inverse[b]
+        keys, queries = rows.x @ theta[:d], rows.z @ theta[d:]
+        bent_keys, bent_queries = rows.x @ bent[:d], rows.z @ bent[d:]
+        x_inverse, z_inverse = rows.x @ inverse[:d], rows.z @ inverse[d:]
+        out = (x_inverse[:, :d] * rows.x).sum(axis=1) * (bent_queries * queries).sum(axis=1)[of]
+        out += (x_inverse[:, d:] * rows.z[of]).sum(axis=1) * (bent_queries[of] * keys).sum(axis=1)
+        out += (z_inverse[of, :d] * rows.x).sum(axis=1) * (bent_keys * queries[of]).sum(axis=1)
+        out += (z_inverse[:, d:] * rows.z).sum(axis=1)[of] * (bent_keys * keys).sum(axis=1)
+        return np.asarray(out)
+
+    def definite(self, b: int) -> bool:
+        try:
+            np.linalg.cholesky(self.inverse[b])
+        except np.linalg.LinAlgError:
+            return False
+        return True
+
+
+GROUPED: Final = 64
+"""Tokens of a run from which products with its queries are taken once per query."""
 
 
 def _jvp(d: int, theta: Floats, dtheta: Floats) -> Floats:

@@ -5,7 +5,7 @@ docs/parameterization.md shows how to add one; the formulas are derived in docs/
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -13,13 +13,19 @@ from marginflow import rounding
 from marginflow.arrays import Floats, as_floats
 from marginflow.errors import InputError, UndefinedError
 from marginflow.model.energy import squares
+from marginflow.model.token_rows import TokenRows
 
 
 Arrays = dict[str, Floats]
 
 
 class AbstractResolvent(ABC):
-    """The linear algebra of one step at fixed theta, G and a = 1 / (gamma h), with A0 = a - d theta'/d theta."""
+    """The linear algebra of one step at fixed theta, G and a = 1 / (gamma h), with A0 = a - d theta'/d theta.
+
+    `symmetric` says that `kernel` is so for every x and z, and positive semidefinite: a Cholesky factor then does.
+    """
+
+    symmetric: ClassVar[bool] = False
 
     @abstractmethod
     def solve(self, right: Floats) -> Floats:
@@ -38,6 +44,25 @@ class AbstractResolvent(ABC):
 
         `x` is (B or 1, A, d) and `z` (B or 1, A, d_z); diagonal weights see x * z.
         """
+
+
+class AbstractStageResolvent(AbstractResolvent):
+    """One that a nonlinear implicit stage can use (docs/flow.md 13): theta' is linear in theta up to a constant.
+
+    The stage's theta = base + theta'/a is then the solution of one linear system for every G.
+    """
+
+    @abstractmethod
+    def coupling(self, b: int, rows: TokenRows, columns: TokenRows) -> Floats:
+        """`kernel` of run `b` between any two lists of tokens."""
+
+    @abstractmethod
+    def own(self, b: int, rows: TokenRows) -> Floats:
+        """(A,) the diagonal of `coupling(b, rows, rows)`."""
+
+    @abstractmethod
+    def definite(self, b: int) -> bool:
+        """Whether A0 of run `b` is positive definite: beyond, a stage's solution is not the one that grew from 0."""
 
 
 class AbstractParameterMap(ABC):

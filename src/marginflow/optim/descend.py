@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.losses import EXPONENTIAL, AbstractLoss, parse_loss
 from marginflow.model.face_limit import face_limit
-from marginflow.model.heads import draw, sized, start
+from marginflow.model.heads import draw, sized, start, with_heads_apart
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import parse_parameterization
 from marginflow.optim.decay import AbstractDecay, parse_decay
+from marginflow.optim.heads import expected_norm
 from marginflow.optim.loop import Loop, Progress as Progress, Recipe
 from marginflow.optim.optimiser import AbstractOptimiser
 from marginflow.optim.rate import AbstractRate, Speed, parse_rate
@@ -49,7 +51,8 @@ def descend(
     """Train by discrete steps; the trajectory keeps the mean force between its snapshots.
 
     The direction of the gradient is exact at any margin and its size a logarithm, as are the sizes of all buffers:
-    nothing underflows. A part of the force below e^-745 of the largest counts as 0.
+    nothing underflows. A part of the force below e^-745 of the largest counts as 0. Of several heads each has arrays of
+    its own: a rule that treats array by array takes every head by itself.
 
     Args:
         problem: data; or what `load` takes.
@@ -111,8 +114,8 @@ def descend_many(
     Args:
         problems: one, or as many as there are seeds and inits.
         seeds, inits: one for each run; seed 0 where neither is given. With inits, seeds are those of mini-batches.
-        parameterization, optimizer, rate, decay, iterations, until_margin, batch, scale, loss, progress,
-            keep_partial: as for `descend`, shared by all.
+        parameterization, optimizer, rate, decay, iterations, until_margin: as for `descend`, shared by all.
+        batch, scale, loss, progress, keep_partial: as for `descend`, shared by all.
 
     Returns:
         The trajectories, in order; each is what `descend` returns for it, to rounding: products of a batch are added
@@ -146,9 +149,10 @@ def descend_many(
         shared = all(p is members[0] for p in members)
         objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
         arrays = {n: np.stack([starts[i][n] for i in group]) for n in starts[group[0]]}
+        lift, arrays = with_heads_apart(objective.map, arrays)
         draws = None if batch is None else [np.random.default_rng([numbers[i], 1]) for i in group]
         recipe = Recipe(models[group[0]], rule, rate, decay, iterations, until_margin, batch)
-        loop = Loop(objective, arrays, recipe, draws)
+        loop = Loop(replace(objective, map=lift), arrays, recipe, draws)
         try:
             loop.go(progress)
         except KeyboardInterrupt:
@@ -169,7 +173,7 @@ def _method(
     setting: Setting, rule: AbstractOptimiser, loss: AbstractLoss, seed: int, scale: float, until_margin: float
 ) -> Method:
     """How the run was made, with the norm expected and the command that repeats it."""
-    expected = rule.norm(setting)
+    expected = expected_norm(rule, setting)
     optimiser = command_of(rule)
     options: dict[str, Any] = {
         "seed": seed,
@@ -202,9 +206,6 @@ def _count(problems: int | None, seeds: Sequence[int] | None, inits: Sequence[An
 def _need_a_token_a_row(problem: Problem, loss: AbstractLoss) -> None:
     if problem.values is not None:
         raise InputError("descend: got a problem whose tokens have values; expected scores")
-    if problem.counts[1] > 1:
-        heads = problem.counts[1]
-        raise InputError(f"descend: got a problem of {heads} heads; expected one head; `integrate` follows several")
     if face_limit(problem, loss) is not None:
         raise InputError(
             f"descend: got loss {loss.word}, whose optimum keeps several tokens of a row (marginflow.faces says "

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
+from marginflow.documents import page
 from marginflow.model.parameterization import AbstractParameterization, Arrays
 from marginflow.optim.polar import polar
 from marginflow.optim.prediction import Prediction
@@ -116,7 +117,7 @@ class Sign(AbstractGeometry):
         return Prediction(
             None,
             "sign descent on factors has spurious end points: columns that are maxima in each coordinate only "
-            "(docs/optimisers.md), so it minimises no norm of W",
+            f"({page('optimisers')}), so it minimises no norm of W",
         )
 
 

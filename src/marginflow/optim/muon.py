@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.model.parameterization import Arrays
@@ -85,7 +86,8 @@ class Muon(AbstractOptimiser):
     def thresholds(self) -> tuple[Threshold, ...]:
         """Where its momentum freezes, where eps is reached, and what its gap on one W cannot exceed (theory 7.7)."""
         out = Momentum(self.momentum, self.nesterov).thresholds
-        out += (Threshold("gap", HIGH / LOW - 1.0, f"Newton-Schulz: at most {HIGH / LOW - 1.0:.3f}", "operator"),)
+        most = HIGH / LOW - 1.0
+        out += (Threshold("gap", most, f"Newton-Schulz: at most {rounding.text_up(most, 3)}", "operator"),)
         if 0.0 < self.eps < 1.0:
             out += (Threshold("margin", -math.log(self.eps), f"eps {self.eps:g} of Muon"),)
         return out

@@ -123,6 +123,11 @@ def command_of(optimiser: AbstractOptimiser) -> str:
     return word + (":" + ",".join(options) if options else "")
 
 
+def options() -> dict[str, dict[str, Any]]:
+    """Every word with the options that may follow it and their defaults, None where there is none."""
+    return {word: _options(make) for word, make in OPTIMISERS.items()}
+
+
 def _fields(make: Callable[..., AbstractOptimiser]) -> list[Field[Any]]:
     kind, fixed = (make.func, len(make.args)) if isinstance(make, partial) else (make, 0)
     return [f for f in fields(kind) if f.init][fixed:]  # type: ignore[arg-type]

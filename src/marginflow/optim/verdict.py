@@ -4,9 +4,12 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
+from marginflow.documents import page
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss
 from marginflow.model.force import log_excess
+from marginflow.model.heads import of_head
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
 from marginflow.problem.problem import Problem
@@ -38,9 +41,10 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
         since = int(snapshots.steps[above[-1] + 1 if len(above) else 0])
         return Verdict(
             FlowStatus.minimal_loss,
-            f"the excess exp({last:.6g}) is below the barrier exp({barrier:.6g}), and has been in every snapshot since "
+            f"the excess exp({rounding.text_up(last, 6)}) is below the barrier exp({rounding.text_down(barrier, 6)}), "
+            "and has been in every snapshot since "
             f"iteration {since}: every sample is on its optimal token for as long as no step lifts the loss back over "
-            "the barrier (theorem in docs/flow.md), which the flow cannot do and steps have not done",
+            f"the barrier (theorem in {page('flow')}), which the flow cannot do and steps have not done",
             "observed",
             last,
             barrier,
@@ -48,8 +52,8 @@ def judge_steps(problem: Problem, loss: AbstractLoss, snapshots: Snapshots, ende
     selected = Selected.last(problem, snapshots)
     if not selected.wrong:
         reason = (
-            f"every sample is on its optimal token, but the excess exp({last:.6g}) is not yet below the barrier "
-            f"exp({barrier:.6g}); {ended.advice}"
+            f"every sample is on its optimal token, but the excess exp({rounding.text_down(last, 6)}) is not yet below "
+            f"the barrier exp({rounding.text_up(barrier, 6)}); {ended.advice}"
         )
     else:
         reason = (
@@ -66,11 +70,15 @@ def _rule(selected: Selected, norm: str | None) -> str:
     lead = selected.least_lead
     if lead < ASKED_FROM:
         return f"the least lead is {lead:.4g}, below the {ASKED_FROM:g} from which the rule for traps is asked"
+    problem = selected.problem
+    heads = [of_head(problem, h) for h in range(problem.counts[1])]
     try:
-        said = decide(selected.problem, norm, selected.tokens)
+        said = [decide(own, norm, selected.tokens[rows]) for rows, own in heads]
     except InputError as error:
         return f"the rule for traps cannot be asked: {error}"
+    whose = [f"head {h}: " for h in range(len(said))] if len(said) > 1 else [""]
+    calls = "; ".join(f"{of}{one.verdict.name} ({one.reason})" for of, one in zip(whose, said, strict=True))
     return (
-        f"in the {norm} norm the rule calls these tokens {said.verdict.name} ({said.reason}); that a run stays with "
-        "them is a theorem of the flow (docs/attractors.md 2), not shown for steps"
+        f"in the {norm} norm the rule calls these tokens {calls}; that a run stays with "
+        f"them is a theorem of the flow ({page('attractors', '2')}), not shown for steps"
     )

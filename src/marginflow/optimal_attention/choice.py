@@ -102,7 +102,6 @@ def _derivatives(choice: Choice, y: Floats) -> tuple[Floats, Floats]:
 
 def _settled(choice: Choice, y: Floats, decrement: float) -> Settled:
     g, H = _derivatives(choice, y)
-    spectrum = np.linalg.eigvalsh(H)
     size = max(
         float(np.linalg.norm(choice.P[nodes] - choice.P[nodes[k]], axis=1).max())
         for nodes, k in zip(choice.nodes, choice.label, strict=True)
@@ -110,9 +109,8 @@ def _settled(choice: Choice, y: Floats, decrement: float) -> Settled:
     terms = max(len(nodes) for nodes in choice.nodes) + len(choice.nodes) + len(y) + 8
     logits = max(float(np.abs(choice.P[nodes] @ y).max()) for nodes in choice.nodes)
     doubt = 4.0 * EPS * terms * size * (1.0 + logits) * len(choice.nodes)
-    curvature = float(spectrum[0]) - 4.0 * EPS * terms * (
-        float(spectrum[-1]) + size**2 * len(choice.nodes) * (1 + logits)
-    )
+    formed = 4.0 * EPS * terms * (float(np.trace(H)) + size**2 * len(choice.nodes) * (1 + logits))
+    curvature = _least_eigenvalue_down(H) - formed
     value = _value(choice, y)
     if curvature <= 0.0:
         return Settled(y, value, math.inf, 0.5 * decrement, math.inf)
@@ -125,3 +123,23 @@ def _settled(choice: Choice, y: Floats, decrement: float) -> Settled:
     t = -math.log1p(-rho * nu) / rho
     gap = nu * t + 4.0 * EPS * terms * (1.0 + logits) * len(choice.nodes)
     return Settled(y, value, gap, 0.5 * decrement, rho * t)
+
+
+def _least_eigenvalue_down(H: Floats) -> float:
+    """What no eigenvalue of the symmetric part of H (r, r) is below; 0 where that is not shown to be positive.
+
+    eigvalsh only proposes it: if Cholesky's method runs on H - s in float64, no eigenvalue of that is below
+    -gamma/(1 - gamma) times its trace, gamma = (r + 2) eps (Demmel 1989; Rump, BIT 2006, theorem 2.3).
+    """
+    S = 0.5 * (H + H.T)
+    r = len(S)
+    gamma = (r + 2) * EPS
+    doubt = 4.0 * gamma * (float(np.trace(S)) + float(np.abs(S).max()))
+    s = float(np.linalg.eigvalsh(S)[0]) - 2.0 * doubt
+    if not s > 0.0:
+        return 0.0
+    try:
+        np.linalg.cholesky(S - s * np.eye(r))
+    except np.linalg.LinAlgError:
+        return 0.0
+    return s - doubt

@@ -1,13 +1,18 @@
 """The attention-SVM constraints <a_c z_i', W> >= 1 as a structured operator (theory 3.1)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
 from marginflow.errors import InputError, UndefinedError
+
+
+BLOCK: Final = 4096
+"""Rows read at a time by passes over all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +161,16 @@ class Constraints:
                 "expected the same number; use W or (K, Q)"
             )
         return frozen(self.a * self.queries)
+
+    def blocks(self) -> Iterator[tuple[slice, Floats]]:
+        """Every row once, in order: consecutive rows and their differences `a`, some thousands at a time."""
+        for start in range(0, len(self), BLOCK):
+            rows = slice(start, start + BLOCK)
+            yield rows, self.a[rows]
+
+    def differences(self, keep: Bools | Ints) -> Floats:
+        """The differences a_c of the constraints selected by the index `keep`."""
+        return np.asarray(self.a[keep])
 
     def restrict(self, keep: Bools | Ints) -> "Constraints":
         """The constraints selected by the boolean or integer index `keep`."""

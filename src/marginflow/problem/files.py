@@ -65,7 +65,7 @@ def read_problem(path: Path) -> Problem:
     options |= {key: data.get(key) for key in SHAPE}
     scores = data.get("scores")
     if "labels_token" in data:
-        scores = label_scores(data["X"], data["labels_token"])
+        scores = label_scores(data["X"], data["labels_token"], data.get("mask"))
     return Problem(data["X"], data["z"], scores, name=str(path), **options)
 
 

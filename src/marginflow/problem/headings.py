@@ -28,6 +28,16 @@ _HEADINGS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
 }
 
 
+def heading_of(name: str) -> str:
+    """A title for people of the problem that `name` makes: words where there are any, else the name.
+
+    Raises:
+        InputError: as `named.family_of`.
+    """
+    family, values = family_of(name)
+    return _HEADINGS[family](values) if family in _HEADINGS else name
+
+
 def heading(problem: Problem) -> str:
     """A title for people: words where the problem is the named one that it says it is, else its name, else its sizes.
 
@@ -35,9 +45,7 @@ def heading(problem: Problem) -> str:
     """
     plain = problem.name or f"Unnamed problem of {problem.n} samples"
     try:
-        name, values = family_of(problem.name)
-        if name in _HEADINGS and fingerprint(load(problem.name)) == fingerprint(problem):
-            return _HEADINGS[name](values)
+        words = heading_of(problem.name)
+        return words if words != problem.name and fingerprint(load(problem.name)) == fingerprint(problem) else plain
     except InputError:
         return plain
-    return plain

@@ -1,6 +1,6 @@
 """Positions as more coordinates of the tokens: what the model of theory 3.1 is then about (theory 10.5)."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -58,7 +58,8 @@ def relative_bias(X: Any, z: Any, offsets: Any) -> tuple[Floats, Floats]:
         offsets: (n, T) or (T,) whole numbers delta >= 0.
 
     Raises:
-        InputError: shapes that do not fit, or offsets that are not whole numbers from 0 on.
+        InputError: shapes that do not fit, or offsets that are not whole numbers from 0 on, or so large that the tokens
+            would take more than 10^8 numbers.
     """
     X, z = as_floats("X", X, 3), as_floats("z", z, 2)
     delta = np.asarray(offsets)
@@ -66,5 +67,14 @@ def relative_bias(X: Any, z: Any, offsets: Any) -> tuple[Floats, Floats]:
         raise InputError(
             f"offsets: got {delta.dtype} of shape {delta.shape}; expected whole numbers {X.shape[:2]}, >= 0"
         )
-    units = np.eye(int(delta.max()) + 1)[np.broadcast_to(delta, X.shape[:2])]
+    if X.shape[0] * X.shape[1] * (int(delta.max(initial=0)) + 1) > _LARGEST:
+        raise InputError(
+            f"offsets: got {int(delta.max())}, for which each of {X.shape[0] * X.shape[1]} tokens would get as many "
+            "more numbers; expected smaller ones: number the offsets, or the buckets of offsets, that are there"
+        )
+    units = (np.broadcast_to(delta, X.shape[:2])[:, :, None] == np.arange(int(delta.max(initial=0)) + 1)).astype(float)
     return np.concatenate([X, units], axis=2), np.concatenate([z, np.ones((len(z), 1))], axis=1)
+
+
+_LARGEST: Final = 100_000_000
+"""Numbers of lifted tokens: 800 MB."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from marginflow.errors import InputError
+from marginflow.file_format import is_file_name
 from marginflow.problem import next_token_sets, planted, random, real, sentences
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
@@ -49,6 +50,8 @@ def load(source: str | Path) -> Problem:
         from marginflow.problem.files import read_problem
 
         return read_problem(Path(text))
+    if is_file_name(text):
+        raise InputError(f"{text}: no such file; expected an .npz, or a name that `marginflow problems` lists")
     made = family(text)
     return made.problem if isinstance(made, Planted) else made
 

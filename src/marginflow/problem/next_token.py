@@ -7,6 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints, as_array, as_floats, is_listed
 from marginflow.errors import InputError
+from marginflow.problem.checks import as_tokens
 from marginflow.problem.problem import Problem
 
 
@@ -55,12 +56,15 @@ def next_token(sequences: Any, embedding: Any, *, name: str = "", vocabulary: An
     )
 
 
-def label_scores(X: Floats, labels: Any) -> Floats:
+def label_scores(X: Any, labels: Any, mask: Any = None) -> Floats:
     """(n, T) score 1 at the label and at tokens equal to it, 0 elsewhere; `labels` (n,) are positions in the rows.
+
+    `mask` as for `Problem`: no score of padding is 1, and no label is there.
 
     Raises:
         InputError: other shapes or positions that do not exist.
     """
+    X, mask = as_tokens(X, mask)
     raw = as_array("labels_token", labels)
     if raw.dtype.kind not in "iu" or raw.shape != (len(X),):
         raise InputError(
@@ -70,8 +74,15 @@ def label_scores(X: Floats, labels: Any) -> Floats:
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         raise InputError(f"labels_token: got {raw[i]} for sample {i}; expected 0..{X.shape[1] - 1}")
-    label = X[np.arange(len(X)), raw.astype(np.intp)]
-    return np.asarray((X == label[:, None, :]).all(axis=2).astype(float))
+    place = raw.astype(np.intp)
+    absent = ~mask[np.arange(len(X)), place]
+    if absent.any():
+        i = int(np.flatnonzero(absent)[0])
+        raise InputError(
+            f"labels_token: got {raw[i]} for sample {i}, where mask has no token; expected one that exists"
+        )
+    label = X[np.arange(len(X)), place]
+    return np.asarray(((X == label[:, None, :]).all(axis=2) & mask).astype(float))
 
 
 def _lines(sequences: Any) -> list[Any]:

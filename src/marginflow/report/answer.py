@@ -5,11 +5,13 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
+from marginflow.report.heads import sentence_of_heads
 from marginflow.report.wording import ROUNDING, how, listing, number, plural
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
@@ -110,15 +112,19 @@ def _outcome(paths: list[Trajectory]) -> str:
 
 def _one(path: Trajectory, subject: Subject) -> str:
     who = f"With {path.parameterization.description}{how(path)} ({_start(path)}): "
-    verdict = path.status.value[0].lower() + path.status.value[1:]
+    said = path.verdict.sentence
+    verdict = said[0].lower() + said[1:]
     stopped = "was interrupted" if path.ended is Ended.interrupted else "ends"
     when = f"at log₁₀ t = {number(float(path.log_time[-1]) / LN10)}" if path.method.is_flow else _after([path])
     where = f"The run {stopped} {when} with least margin {number(float(path.margin[-1]))}."
     if path.status.name == "minimal_loss":
-        return f"{who}{verdict} {where} {_met(path, subject)}"
+        return " ".join(
+            filter(None, [f"{who}{verdict} {where} {_met(path, subject)}", sentence_of_heads(path, subject)])
+        )
     parts = [f"{who}{verdict} {where}", _unsettled(path, subject), _sentence(path.reason)]
     if path.status.name == "trapped":
         parts.append(_met(path, subject))
+    parts.append(sentence_of_heads(path, subject))
     return " ".join(part for part in parts if part)
 
 
@@ -159,7 +165,7 @@ def _met(path: Trajectory, subject: Subject) -> str:
     )
     ratio = seen.ratio(norm)
     if np.isfinite(ratio):
-        text += f" Its own weights prove at most {number(ratio - 1, 3)} (R − 1), whatever any solver says."
+        text += f" Its own weights prove at most {rounding.text_up(ratio - 1, 3)} (R − 1), whatever any solver says."
     return text
 
 
@@ -170,7 +176,7 @@ def _away(value: float, least: float) -> str:
 
 def _bounds(solution: Solution) -> str:
     c = solution.certificate
-    return f"{number(c.upper, 8)} (its bounds agree to {number(c.gap, 2)})"
+    return f"in {c.interval(8)}"
 
 
 def _many(paths: list[Trajectory], subject: Subject) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.atomic_file import whole_file
 from marginflow.audit.audit import Audit
 from marginflow.audit.controls import SENTENCES, interval
@@ -16,13 +17,13 @@ from marginflow.audit.on_data import DATA_FIGURES
 from marginflow.audit.summary import LABELS
 from marginflow.errors import InputError
 from marginflow.heads.figures import FIGURES
-from marginflow.report.command import versions
+from marginflow.pages.kind import Again, Kind, Said
+from marginflow.pages.parts import bullets, scrolling, table
 from marginflow.report.packing import plain
-from marginflow.report.page import embed, fill
-from marginflow.report.wording import number, plural
+from marginflow.report.wording import listing, number, plural
 
 
-SCRIPTS: Final = ("format.js", "theme.js", "audit.js")
+KIND: Final = Kind("audit", "report/assets", "audit.html", ("audit.js",), "heads", "the heads")
 
 DATA_LABELS: Final = {
     "rank90_on_data": "components for 90 % on data",
@@ -61,19 +62,47 @@ def build_audit_report(audits: Sequence[Audit], output: Path, *, progress: Calla
 
 def render(audits: Sequence[Audit]) -> str:
     """The whole page."""
-    heads = sum(len(audit) for audit in audits)
     parts = {
-        "summary": html.escape(
-            f"{plural(heads, 'head')} of {plural(len(audits), 'checkpoint')}, each beside its controls."
-        ),
         "answers": "".join(_answer(audit) for audit in audits),
-        "limits": "".join(f"<li>{html.escape(text)}</li>" for text in LIMITS),
+        "limits": bullets(LIMITS),
         "tables": "".join(_table(audit, place) for place, audit in enumerate(audits)),
-        "commands": html.escape("\n".join(commands(audits))),
-        "versions": html.escape(versions()),
-        "data": embed([_data(audit) for audit in audits]),
     }
-    return fill("audit.html", ("page.css", "audit.css"), SCRIPTS, parts)
+    said = Said(headline(audits), _summary(audits), Again(commands(audits), _AGAIN))
+    return KIND.page(said, parts, {"audits": [_data(audit) for audit in audits]})
+
+
+_AGAIN: Final = (
+    "Layers, heads, offsets, samples, positions and queries other than the defaults are to be added as they were given."
+)
+
+
+def headline(audits: Sequence[Audit]) -> str:
+    """What is not as chance has it, in one sentence."""
+    return "; ".join(f"{audit.family}: {_differs(audit)}" for audit in audits[:_NAMED]) + (
+        f"; and {len(audits) - _NAMED} more checkpoints" if len(audits) > _NAMED else ""
+    )
+
+
+_NAMED: Final = 3
+"""Checkpoints, and figures of each, that the headline names."""
+
+
+def _differs(audit: Audit) -> str:
+    beside = [c for c in audit.comparisons if c.control == "rotation"]
+    if not audit.heads:
+        return "no head was measured"
+    if not beside or not any(math.isfinite(c.low) for c in beside):
+        return f"{plural(len(audit), 'head')}, too few or without draws: no average is compared"
+    off = sorted((c for c in beside if c.off), key=lambda c: -abs(math.log(c.ratio)))
+    if not off:
+        return f"no figure of its {plural(len(audit), 'head')} is shown to differ on average from a random rotation's"
+    named = [f"{LABELS[c.figure]} {abs(c.ratio - 1.0):.0%} {'below' if c.ratio < 1.0 else 'above'}" for c in off]
+    return f"{listing(named, _NAMED)} what a random rotation of the same keys and queries gives"
+
+
+def _summary(audits: Sequence[Audit]) -> str:
+    heads = sum(len(audit) for audit in audits)
+    return f"{plural(heads, 'head')} of {plural(len(audits), 'checkpoint')}, each beside its controls."
 
 
 def commands(audits: Sequence[Audit]) -> list[str]:
@@ -105,26 +134,28 @@ def _comparisons(audit: Audit) -> str:
     """The table of figures against controls; empty without draws."""
     if not audit.comparisons:
         return ""
-    lines = ""
+    rows = []
     for c in audit.comparisons:
-        off = ' class="off"' if c.off else ""
-        span = f"{c.ratio:.3f} [{c.low:.3f}, {c.high:.3f}]" if math.isfinite(c.low) else number(c.ratio, 4)
-        lines += (
-            f'<tr><th scope="row">{html.escape(LABELS[c.figure])}</th><td>{c.control}</td>'
-            f"<td>{number(c.trained, 4)}</td><td>{number(c.expected, 4)}</td><td{off}>{span}</td><td>{c.share:.0%}</td>"
-            f"<td>{c.below}</td><td>{c.above}</td></tr>"
+        span = f"{c.ratio:.3f} {rounding.interval(c.low, c.high, 3)}" if math.isfinite(c.low) else number(c.ratio, 4)
+        rows.append(
+            [
+                html.escape(LABELS[c.figure]),
+                html.escape(c.control),
+                number(c.trained, 4),
+                number(c.expected, 4),
+                f"<b>{span}</b>" if c.off else span,
+                f"{c.share:.0%}",
+                str(c.below),
+                str(c.above),
+            ]
         )
     heads = ["figure", "control", "measured", "its mean", "ratio [95 % over heads]", "on that side", "below", "above"]
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     caption = (
         f"rotation: {SENTENCES['rotation']}; iid: {SENTENCES['iid']}. Means over heads; bold: the interval excludes 1; "
         "below, above: heads outside the central 95 % of their own draws."
     )
-    return (
-        '<details><summary>Figures against controls</summary><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="Table: figures against controls"><table><caption>{html.escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div></details>"
-    )
+    shown = scrolling(table(heads, rows, caption=caption), "figures against controls")
+    return f"<details><summary>Figures against controls</summary>{shown}</details>"
 
 
 def _columns(audit: Audit) -> list[str]:
@@ -152,13 +183,12 @@ def _table(audit: Audit, place: int) -> str:
             f'<tr data-place="{row}"><th scope="row" data-value="{order}"><button type="button">{name}</button></th>'
             f"{cells}</tr>"
         )
-    title = html.escape(f"All heads of {audit.family}")
+    title = f"All heads of {audit.family}"
+    every = f'<table class="heads-table" id="table-{place}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return (
-        f'<section class="card wide"><h2>{title}</h2>'
-        '<p class="scrolls">Click a heading to sort, a head to see it above; the table scrolls both ways.</p>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Table: {title}">'
-        f'<table class="heads-table" id="table-{place}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-        "</div></section>"
+        f'<section class="card wide"><h2>{html.escape(title)}</h2>'
+        '<p class="note">Click a heading to sort, a head to see it above.</p>'
+        f"{scrolling(every, title)}</section>"
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from marginflow.atomic_file import whole_file
 from marginflow.diagnostics.subject import gather
 from marginflow.errors import InputError
+from marginflow.pages.kind import Again
 from marginflow.report.answer import answer
-from marginflow.report.command import commands, note, versions
+from marginflow.report.command import commands, note
 from marginflow.report.detail import Budget
 from marginflow.report.page import render
 from marginflow.report.payload import page_data, run_data
@@ -44,9 +45,7 @@ def build_report(paths: Sequence[Trajectory], output: Path, *, progress: Callabl
         subjects,
         [answer(subject) for subject in subjects],
         [runs[place] for place in order],
-        commands(subjects),
-        note(paths),
-        versions(),
+        Again(commands(subjects), note(paths)),
         page_data(subjects, [runs[place] for place in order]),
     )
     show("writing")

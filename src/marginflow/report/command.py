@@ -1,14 +1,9 @@
 """How to make a run again: its label, and the command that repeats it."""
 
 import math
-import platform
 import shlex
 from collections.abc import Sequence
 
-import numpy as np
-import scipy
-
-import marginflow
 from marginflow.diagnostics.subject import Subject
 from marginflow.report.wording import how
 from marginflow.trajectory.trajectory import Trajectory
@@ -50,14 +45,6 @@ def note(paths: Sequence[Trajectory]) -> str:
             "A run of an older version does not hold the margin it was asked for: its command asks for that reached."
         )
     return " ".join(said)
-
-
-def versions() -> str:
-    """What made the page."""
-    return (
-        f"marginflow {marginflow.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"SciPy {scipy.__version__}, {platform.system()} {platform.machine()}"
-    )
 
 
 def commands(subjects: Sequence[Subject]) -> list[str]:

@@ -1,42 +1,42 @@
 """The HTML file: template, style, scripts and data in one, with nothing to load from anywhere."""
 
-import base64
-import hashlib
 import html
-import json
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 from marginflow.diagnostics.headline import headline
 from marginflow.diagnostics.subject import Subject
+from marginflow.pages.kind import Again, Kind, Said
+from marginflow.pages.parts import bullets
 from marginflow.report.answer import LIMITS, Answer
 from marginflow.report.verdicts import after_a_trap, verdict_table
 from marginflow.report.wording import number, plural
 
 
-SCRIPTS: Final = (
-    "data.js",
-    "format.js",
-    "theme.js",
-    "scale.js",
-    "panel.js",
-    "card.js",
-    "figures/time.js",
-    "figures/norms.js",
-    "figures/gap.js",
-    "figures/ratio.js",
-    "figures/spectrum.js",
-    "figures/attention.js",
-    "figures/support.js",
-    "figures/plane.js",
-    "figures/balance.js",
-    "page.js",
+KIND: Final = Kind(
+    "report",
+    "report/assets",
+    "page.html",
+    (
+        "runs.js",
+        "card.js",
+        "figures/time.js",
+        "figures/norms.js",
+        "figures/gap.js",
+        "figures/ratio.js",
+        "figures/spectrum.js",
+        "figures/attention.js",
+        "figures/support.js",
+        "figures/plane.js",
+        "figures/balance.js",
+        "page.js",
+    ),
+    "figures",
+    "the other figures",
 )
-"""In the order in which they need each other."""
+"""The page of runs."""
 
 
 Words = Mapping[str, Mapping[str, str]]
@@ -52,48 +52,17 @@ def render(
     subjects: Sequence[Subject],
     answers: Sequence[Answer],
     runs: Sequence[Mapping[str, Any]],
-    commands: Sequence[str],
-    commands_note: str,
-    versions: str,
+    again: Again,
     data: Mapping[str, Any],
 ) -> str:
     """The whole page."""
     parts = {
-        "headline": html.escape(headline(subjects)),
         "verdicts": verdict_table(subjects) + after_a_trap(subjects),
         "answers": "".join(_answer(found, data["words"], data["norms"]) for found in answers),
         "limits": _limits(answers),
-        "summary": html.escape(_summary(runs, answers)),
         "runs": _runs(runs, answers, data["norms"]),
-        "commands": html.escape("\n".join(commands)),
-        "commands_note": html.escape(commands_note),
-        "versions": html.escape(versions),
-        "data": embed(data),
     }
-    return fill("page.html", ("page.css",), SCRIPTS, parts)
-
-
-def fill(page: str, styles: Sequence[str], scripts: Sequence[str], parts: Mapping[str, str]) -> str:
-    """The template `page` with its styles, scripts, the scripts' hash and `parts` in their places."""
-    script = "\n".join(asset(name) for name in scripts)
-    whole = {**parts, "script_hash": script_hash(script), "style": "".join(map(asset, styles)), "script": script}
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: whole[match[1]], asset(page))
-
-
-def script_hash(script: str) -> str:
-    """What the page's content policy allows to run: this script and no other."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def embed(data: Any) -> str:
-    """JSON for the inside of a script element: no text in it can close the element or open a comment."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def asset(name: str) -> str:
-    """A file of the page, as text."""
-    return (files("marginflow.report") / "assets").joinpath(*name.split("/")).read_text(encoding="utf-8")
+    return KIND.page(Said(headline(subjects), _summary(runs, answers), again), parts, data)
 
 
 def _answer(found: Answer, words: Words, norms: Words) -> str:
@@ -142,7 +111,7 @@ def _limits(answers: Sequence[Answer]) -> str:
     special = [
         text if len(titles) == len(answers) else f"{' and '.join(titles)}: {text}" for text, titles in where.items()
     ]
-    return "".join(f"<li>{html.escape(text)}</li>" for text in [*special, *LIMITS])
+    return bullets([*special, *LIMITS])
 
 
 def _summary(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> str:

@@ -18,6 +18,7 @@ from marginflow.problem.real import PATCH_CORNERS
 from marginflow.report.columns import columns_of
 from marginflow.report.command import label_of
 from marginflow.report.detail import Budget, detail_of, plane_of
+from marginflow.report.heads import names_of_rows
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
 from marginflow.report.thresholds import thresholds_of
@@ -83,13 +84,14 @@ def problem_data(subject: Subject) -> dict[str, Any]:
 def _names(subject: Subject) -> dict[str, Any]:
     """Words and sample names of the samples kept, None where there are none or they are too long for the page."""
     problem, kept = subject.problem, subject.kept
+    rows = names_of_rows(problem)
     words = None if problem.token_names is None else problem.token_names[kept].tolist()
     # Measured as the page holds them: a letter outside ASCII takes six characters there.
     fits = words is not None and len(json.dumps(words)) <= NAMES
     return {
         "words": words if fits else None,
         "words_note": "" if fits or words is None else "The tokens' names are left out, to keep the file small.",
-        "called": None if problem.sample_names is None else problem.sample_names[kept].tolist(),
+        "called": None if rows is None else [rows[i] for i in kept],
     }
 
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
-from marginflow.report.command import versions
+from marginflow.pages.kind import Again, Kind, Said
+from marginflow.pages.parts import bullets, scrolling, table
 from marginflow.report.packing import pack, plain
-from marginflow.report.page import embed, fill
 from marginflow.report.wording import number, plural
 from marginflow.watch.figures import ON_PROBE
 from marginflow.watch.record import Record
 from marginflow.watch.sentences import LARGE_DRIFT, LARGE_LOGIT, LOW_ENTROPY
 
 
-SCRIPTS: Final = ("data.js", "format.js", "theme.js", "scale.js", "panel.js", "watch.js")
+KIND: Final = Kind("watch", "report/assets", "watch.html", ("watch.js",), "curves", "the curves")
 
 FIGURES: Final[dict[str, tuple[str, bool, bool, float | None, str]]] = {
     "max_logit": ("largest logit", True, False, LARGE_LOGIT, "The largest logit of any query on the probe."),
@@ -84,17 +84,31 @@ def build_watch_report(
 
 def render(records: Sequence[Record], sources: Sequence[str]) -> str:
     """The whole page."""
-    heads = sum(len(record.names) for record in records)
     parts = {
-        "summary": html.escape(f"{plural(heads, 'attention head')} of {plural(len(records), 'training run')}."),
         "answers": "".join(_answer(record, source) for record, source in zip(records, sources, strict=True)),
-        "limits": "".join(f"<li>{html.escape(text)}</li>" for text in LIMITS),
+        "limits": bullets(LIMITS),
         "tables": "".join(_table(record, source) for record, source in zip(records, sources, strict=True)),
-        "commands": html.escape(shlex.join(["marginflow", "report", *sources, "-o", "report.html"])),
-        "versions": html.escape(versions()),
-        "data": embed(_data(records, sources)),
     }
-    return fill("watch.html", ("page.css", "audit.css", "watch.css"), SCRIPTS, parts)
+    heads = sum(len(record.names) for record in records)
+    summary = f"{plural(heads, 'attention head')} of {plural(len(records), 'training run')}."
+    again = Again([shlex.join(["marginflow", "report", *sources, "-o", "report.html"])])
+    return KIND.page(Said(headline(records, sources), summary, again), parts, _data(records, sources))
+
+
+def headline(records: Sequence[Record], sources: Sequence[str]) -> str:
+    """The first sentence of each record."""
+    said = [f"{r.model or source}: {_small(r.sentences[0])}" for r, source in zip(records, sources, strict=True)]
+    more = f" And {len(said) - _NAMED} more." if len(said) > _NAMED else ""
+    return " ".join(said[:_NAMED]) + more
+
+
+_NAMED: Final = 3
+"""Records that the headline names."""
+
+
+def _small(sentence: str) -> str:
+    """A sentence as it goes on after a colon."""
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _answer(record: Record, source: str) -> str:
@@ -111,21 +125,16 @@ def _answer(record: Record, source: str) -> str:
 def _table(record: Record, source: str) -> str:
     """Layers at the first and the last record, for readers without scripts."""
     shown = ("max_logit", "entropy", "top1", "effective_rank", "alignment", "balance", "drift")
-    columns = ["layer", *(FIGURES[name][0] for name in shown)]
-    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in columns)
-    body = ""
+    rows = []
     for layer, places in record.layers.items():
-        cells = ""
+        cells = [html.escape(layer)]
         for name in shown:
             first, last = (float(np.mean(record.figure(name)[k, places])) for k in (0, -1))
-            cells += f"<td>{number(first, 3)} → {number(last, 3)}</td>"
-        body += f'<tr><th scope="row">{html.escape(layer)}</th>{cells}</tr>'
-    title = html.escape(f"Layers of {record.model or source}: first record → last")
-    return (
-        f'<section class="card wide"><h2>{title}</h2><p class="scrolls">Means over heads; the table scrolls sideways.'
-        f'</p><div class="scroll" tabindex="0" role="region" aria-label="Table: {title}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
-    )
+            cells.append(f"{number(first, 3)} → {number(last, 3)}")
+        rows.append(cells)
+    title = f"Layers of {record.model or source}: first record → last"
+    found = table(["layer", *(FIGURES[name][0] for name in shown)], rows, caption="Means over heads.", look="stack")
+    return f'<section class="card wide"><h2>{html.escape(title)}</h2>{scrolling(found, title)}</section>'
 
 
 def _data(records: Sequence[Record], sources: Sequence[str]) -> dict[str, Any]:

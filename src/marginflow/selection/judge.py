@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
+from marginflow.documents import page
 from marginflow.losses import AbstractLoss, AbstractOutputLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
@@ -22,7 +23,7 @@ from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
 from marginflow.selection.of_values import JudgeOfValues
 from marginflow.selection.selected import Selected
-from marginflow.selection.trap import Confinement, Hold, Part, confine_heads, hold
+from marginflow.selection.trap import Confinement, Hold, Part, confine, hold
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
@@ -90,8 +91,9 @@ class Judge:
         if excess < barrier:
             return Verdict(
                 FlowStatus.minimal_loss,
-                f"the excess exp({excess:.6g}) is below the barrier exp({barrier:.6g}), which the flow cannot "
-                "climb back over, and under it every constraint pulls (theorem in docs/flow.md)",
+                f"the excess exp({rounding.text_up(excess, 6)}) is below the barrier "
+                f"exp({rounding.text_down(barrier, 6)}), which the flow cannot "
+                f"climb back over, and under it every constraint pulls (theorem in {page('flow')})",
                 "barrier",
                 excess,
                 barrier,
@@ -103,8 +105,8 @@ class Judge:
         seen = _Seen(excess, barrier, selected.wrong, stopped)
         if not seen.wrong:
             return seen.undecided(
-                "every sample is on its optimal token, but the excess "
-                f"exp({excess:.6g}) is not yet below the barrier exp({barrier:.6g}); {seen.stopped}"
+                f"every sample is on its optimal token, but the excess exp({rounding.text_down(excess, 6)}) is not yet "
+                f"below the barrier exp({rounding.text_up(barrier, 6)}); {seen.stopped}"
             )
         if selected.least_lead < RULE_MARGIN:
             return seen.undecided(
@@ -168,7 +170,7 @@ class Judge:
                 return seen.undecided(reason)
         arrays = map_of(self.parameterization, self.problem).unpack(snapshots.theta[-1])
         parts = self._parts(at, decisions, arrays)
-        within = confine_heads(self.parameterization, parts)
+        within = confine(self.parameterization, parts)
         found = None if within is None else _hold(parts, within)
         solutions = [part.solution for part in parts]
         if within is not None:
@@ -181,7 +183,7 @@ class Judge:
                 FlowStatus.trapped,
                 f"samples {_samples(seen.wrong)} stay on a wrong token: the {solutions[0].norm.name} norm over the "
                 f"least acting margin stays within a factor {rounding.text_up(seen.closeness, 6)} of the {beside}, and "
-                f"{found.sentence} (theorem in docs/attractors.md, section 2)",
+                f"{found.sentence} (theorem in {page('attractors')}, section 2)",
                 "confined",
                 seen.excess,
                 seen.barrier,
@@ -203,10 +205,11 @@ class Judge:
                 return seen.undecided(decision.reason)
         certain = (
             _UNKNOWN.format(self.parameterization.word)
-            if self.parameterization.norm_bound(arrays) is None
+            if self.parameterization.norm_bound(parts[0].arrays) is None
             else "the run is too near its start for any bound on where it can still go"
             if found is None
-            else f"all that is certain is that norm over margin stays within a factor {seen.closeness:.4g} of their "
+            else f"all that is certain is that norm over margin stays within a factor "
+            f"{rounding.text_up(seen.closeness, 4)} of their "
             f"SVM, and {found.sentence}"
         )
         return seen.undecided(f"the selected tokens are a possible end, but {certain}; {seen.stopped}")

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from marginflow.documents import page
 from marginflow.losses import AbstractOutputLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.held_faces import held_faces
@@ -57,7 +58,7 @@ class JudgeOfValues:
                     FlowStatus.minimal_loss,
                     f"the excess exp({excess:.6g}) over the least loss {self.limit.faces.minimal_loss:.6g} is below "
                     f"the barrier exp({barrier:.6g}), which the flow cannot climb back over, and under it the loss "
-                    "falls as long as it is above its minimum (theorem in docs/flow.md, section 13)",
+                    f"falls as long as it is above its minimum (theorem in {page('flow')}, section 13)",
                     "barrier",
                     excess,
                     barrier,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.model.registry import AbstractParameterization, KeyQuery
 from marginflow.problem.problem import Problem
@@ -63,7 +64,7 @@ def judge(
 def _at(decision: Decision, point: KktPoint) -> Decision:
     reason = (
         f"a KKT point of the factors (epsilon {point.epsilon:.1e}, delta {point.delta:.1e}, curvature "
-        f"{point.curvature:.3g}) with every better margin at least {point.stability:.6g}"
+        f"{point.curvature:.3g}) with every better margin at least {rounding.text_down(point.stability, 6)}"
     )
     return replace(
         decision,

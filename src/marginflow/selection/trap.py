@@ -71,21 +71,7 @@ class Part:
     margins: Floats
 
 
-def confine(
-    problem: Problem,
-    parameterization: AbstractParameterization,
-    arrays: dict[str, Floats],
-    solution: Solution,
-    selected: Ints,
-    log_slope: Floats,
-    margins: Floats,
-) -> Confinement | None:
-    """The bounds for a run of one head, the attributes of `Part`; None where its margins are too small for any."""
-    found = confine_heads(parameterization, [Part(problem, arrays, solution, selected, log_slope, margins)])
-    return None if found is None else found[0]
-
-
-def confine_heads(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
+def confine(parameterization: AbstractParameterization, heads: Sequence[Part]) -> list[Confinement] | None:
     """The bounds for each head of a run; None where its margins are too small for any, or where the parameterisation
     has no `norm_bound` (several heads: no `least_energy`), or one that its own weights contradict.
 
@@ -171,7 +157,9 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
                 least = min(least, bound)
             if not bound > needed:
                 name = f"{kind} token {rows.token[c]} of sample {rows.sample[c]}"
-                return Hold(False, least, f"the margin of {name} is bounded below there only by {bound:.6g}")
+                return Hold(
+                    False, least, f"the margin of {name} is bounded below there only by {rounding.text_down(bound, 6)}"
+                )
     shown = "no token is better" if least == math.inf else _at_least(least)
     return Hold(True, least, f"{shown} there, in units of the least acting margin (certified)")
 

@@ -1,12 +1,13 @@
 """What a study will cost, from a timed probe: a few seeds of a few cells, drawn from the grid."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from marginflow.study.plan.cell import Cell, Unit
 from marginflow.study.plan.plan import Plan
+from marginflow.study.results.record import RunRow, from_arrays
 from marginflow.study.work import Work, run_unit
 
 
@@ -16,11 +17,12 @@ SEEDS: Final = 4
 
 @dataclass(frozen=True)
 class Sample:
-    """One timed batch: `runs` runs of `cell` took `cpu_seconds`."""
+    """One timed batch: `runs` runs of `cell` took `cpu_seconds`; `failure` is why all of them failed, else ""."""
 
     cell: Cell
     runs: int
     cpu_seconds: float
+    failure: str = ""
 
     @property
     def per_run(self) -> float:
@@ -56,9 +58,15 @@ def probe(plan: Plan, *, work: Work = run_unit, progress: Callable[[int], None] 
     work(Unit(chosen[0], plan.first, 1))
     samples = []
     for cell in chosen:
-        samples.append(Sample(cell, seeds, work(Unit(cell, plan.first, seeds)).cpu_seconds))
+        done = work(Unit(cell, plan.first, seeds))
+        samples.append(Sample(cell, seeds, done.cpu_seconds, _failure(from_arrays(done.arrays))))
         if progress is not None:
             progress(len(samples))
     costs = [sample.per_run for sample in samples]
     mean = sum(costs) / len(costs)
     return Estimate(tuple(samples), mean * plan.runs, min(costs) * plan.runs, max(costs) * plan.runs)
+
+
+def _failure(rows: Sequence[RunRow]) -> str:
+    """Why the first of `rows` failed, where all of them did."""
+    return rows[0].reason if all(row.status == "failed" for row in rows) else ""

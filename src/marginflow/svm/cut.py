@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.cut_norm import largest, require_small
+from marginflow.norms.cut import largest, require_small
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 

@@ -15,7 +15,7 @@ from marginflow.npz import read_npz, require, write_npz
 from marginflow.optimal_attention.find import faces
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.files import inside_arrays, stored_problem
-from marginflow.svm.heads import stated
+from marginflow.svm.heads import Asked, stated
 from marginflow.svm.proof.certificate import Certificate
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
@@ -93,7 +93,8 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
         raise InputError(f"{path}: got format {version}; expected {FORMAT} or {KINDS}; solve and save it again")
     constraints, norm, source = _problem(path, arrays, version)
     W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
-    found = stated(constraints, norm, frozen(W), frozen(dual), tol, source, _iterations(path, arrays))
+    asked = Asked(constraints, norm, tol, source)
+    found = stated(asked, frozen(W), frozen(dual), _iterations(path, arrays))
     if version != 1:
         _check_claims(path, arrays, found)
     return replace(found, reason=_reason(path, arrays, found))

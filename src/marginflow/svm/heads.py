@@ -1,6 +1,7 @@
 """Several heads: each solves its own SVM; the values combine as norms of block-diagonal W do (docs/svm.md, Heads)."""
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -37,9 +38,29 @@ def exponent(norm: AbstractNorm) -> float:
     return norm.across
 
 
-def combine(constraints: Constraints, parts: list[Solution], tol: float, source: dict[str, Any]) -> Solution:
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a solution answers.
+
+    Attributes:
+        constraints, norm: the programme.
+        tol: the certified relative gap asked for.
+        source: the fields of `Solution` that say where the constraints come from.
+    """
+
+    constraints: Constraints
+    norm: AbstractNorm
+    tol: float
+    source: dict[str, Any]
+
+    def of_head(self, constraints: Constraints) -> "Asked":
+        """The same of one head, with its own `constraints`."""
+        return replace(self, constraints=constraints)
+
+
+def combine(asked: Asked, parts: list[Solution]) -> Solution:
     """The solution of all H heads from those of each, `parts`; what it claims is computed from what it returns."""
-    norm = parts[0].norm
+    constraints, norm = asked.constraints, asked.norm
     iterations: dict[str, int] = {}
     for part in parts:
         for stage, steps in part.iterations.items():
@@ -49,30 +70,23 @@ def combine(constraints: Constraints, parts: list[Solution], tol: float, source:
     if failed is not None:
         weights = np.zeros(len(parts))
         weights[failed] = 1.0
-        return stated(constraints, norm, 0.0 * W, _scaled(constraints, parts, weights), tol, source, iterations)
+        return stated(asked, 0.0 * W, _scaled(constraints, parts, weights), iterations)
     shares = _shares([part.certificate.lower for part in parts], exponent(norm))
-    found = stated(constraints, norm, W, _scaled(constraints, parts, shares), tol, source, iterations)
+    found = stated(asked, W, _scaled(constraints, parts, shares), iterations)
     if found.status is SvmStatus.inaccurate and all(part.status is SvmStatus.optimal for part in parts):
         # Multipliers of data that nearly contradict each other bear no rounding: powers of two alone.
         binary = np.exp2(np.round(np.log2(shares)))
-        found = stated(constraints, norm, W, _scaled(constraints, parts, binary), tol, source, iterations)
+        found = stated(asked, W, _scaled(constraints, parts, binary), iterations)
     return found
 
 
-def stated(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    W: Floats,
-    dual: Floats,
-    tol: float,
-    source: dict[str, Any],
-    iterations: dict[str, int],
-) -> Solution:
+def stated(asked: Asked, W: Floats, dual: Floats, iterations: dict[str, int]) -> Solution:
     """What W (d, d_z) and dual (C,) prove; of W (H, d, d_z) head by head and together."""
+    constraints, norm, tol = asked.constraints, asked.norm, asked.tol
     if constraints.heads == 1:
-        return _one(constraints, norm, W, dual, tol, source, iterations)
+        return _one(asked, W, dual, iterations)
     parts = tuple(
-        _one(own, norm, w, dual[rows], tol, source, {}) for (rows, own), w in zip(constraints.per_head, W, strict=True)
+        _one(asked.of_head(own), w, dual[rows], {}) for (rows, own), w in zip(constraints.per_head, W, strict=True)
     )
     certificate = _certificate(constraints, norm, parts)
     value = math.nan
@@ -98,7 +112,7 @@ def stated(
         tol=tol,
         iterations=iterations,
         parts=parts,
-        **source,
+        **asked.source,
     )
 
 
@@ -147,17 +161,11 @@ def rank_of(solution: Solution) -> Rank:
     return Rank(sum(r for r in ranks if r is not None), least, most, kept, dropped, f"the sum of the heads' {ranks}")
 
 
-def _one(
-    constraints: Constraints,
-    norm: AbstractNorm,
-    W: Floats,
-    dual: Floats,
-    tol: float,
-    source: dict[str, Any],
-    iterations: dict[str, int],
-) -> Solution:
-    svm = Svm(constraints, norm, rational.slip(constraints, source.get("problem"), source.get("selection")))
-    found = read(svm, tol, frozen(svm.weights(W)), frozen(dual))
+def _one(asked: Asked, W: Floats, dual: Floats, iterations: dict[str, int]) -> Solution:
+    source = asked.source
+    slip = rational.slip(asked.constraints, source.get("problem"), source.get("selection"))
+    svm = Svm(asked.constraints, asked.norm, slip)
+    found = read(svm, asked.tol, frozen(svm.weights(W)), frozen(dual))
     certified = found.certified
     return Solution(
         constraints=svm.constraints,
@@ -168,7 +176,7 @@ def _one(
         certificate=certified.certificate,
         status=found.status,
         reason=found.reason,
-        tol=tol,
+        tol=asked.tol,
         iterations=iterations,
         **source,
     )

@@ -1,4 +1,4 @@
-"""Two rows of level 0 that are each other's negative say what one equality says; solvers are given that one."""
+"""Two rows that are each other's negative: of level 0 they say what one equality says, of level 1 they contradict."""
 
 from dataclasses import replace
 
@@ -23,6 +23,46 @@ def pairs(constraints: Constraints) -> tuple[Ints, Ints]:
             left.append(opposite)
             right.append(c)
     return np.array(left, dtype=np.intp), np.array(right, dtype=np.intp)
+
+
+def contradiction(constraints: Constraints) -> Floats | None:
+    """(C,) multipliers of two rows of level 1 that add up to zero: opposite to the bit but for powers of two.
+
+    None where there are no such rows. Solvers only see norms that grow without end on them.
+    """
+    rows = np.flatnonzero((constraints.level > 0.0) & ~constraints.equal)
+    if len(rows) < 2:
+        return None
+    draw = np.random.default_rng(0)
+    a_mark, a_size = _marks(constraints.a, draw)
+    z_mark, z_size = _marks(constraints.z, draw)
+    sample = constraints.sample[rows]
+    mark, size = a_mark[rows] * z_mark[sample], a_size[rows] + z_size[sample]
+    # Rows of one direction have one mark but for rounding, opposite ones its negative.
+    order = np.argsort(np.abs(mark))
+    near, far = np.abs(mark[order[:-1]]), np.abs(mark[order[1:]])
+    beside = np.flatnonzero((mark[order[:-1]] * mark[order[1:]] < 0.0) & (far - near <= 1e-9 * far))
+    for k in beside.tolist():
+        i, j = order[k], order[k + 1]
+        if _opposite(constraints, rows[i], rows[j]):
+            out = np.zeros(len(constraints))
+            out[rows[[i, j]]] = np.ldexp(1.0, size[[i, j]].min() - size[[i, j]])
+            return out
+    return None
+
+
+def _marks(rows: Floats, draw: np.random.Generator) -> tuple[Floats, Ints]:
+    """A random functional of every row over the power of two in its largest entry, and that power."""
+    power = np.frexp(np.abs(rows).max(axis=1, initial=0.0))[1].astype(np.intp)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mark = np.ldexp(rows, -power[:, None]) @ (1.0 + draw.random(rows.shape[1]))
+    return mark, power
+
+
+def _opposite(constraints: Constraints, i: int, j: int) -> bool:
+    a, z = constraints.a[[i, j]], constraints.queries[[i, j]]
+    a, z = (np.ldexp(v, -np.frexp(np.abs(v).max(axis=1))[1][:, None]) for v in (a, z))
+    return bool(((a[0] == -a[1]).all() and (z[0] == z[1]).all()) or ((a[0] == a[1]).all() and (z[0] == -z[1]).all()))
 
 
 def merged(svm: Svm, left: Ints, right: Ints) -> tuple[Svm, Bools]:

@@ -15,10 +15,10 @@ EXACTLY: Final = "exactly, in rational arithmetic"
 NEARBY: Final = "up to rounding, and exactly for multipliers next to these"
 
 UNBOUNDED: Final = "weights that separate were found, but no multipliers that bound the value from below"
-STOPPED: Final = "the solver stopped at a certified gap of {gap:.1e} where {tol:.1e} was asked"
-NEAREST: Final = "the bounds meet to {gap:.1e}, which is as near as float64 brings them"
+STOPPED: Final = "the solver stopped at a certified gap of {gap} where {tol} was asked"
+NEAREST: Final = "the bounds meet to {gap}, which is as near as float64 brings them"
 NEARLY_CONTRADICTING: Final = (
-    "the bounds meet to {plain:.1e} before rounding and to {gap:.1e} with it: "
+    "the bounds meet to {plain} before rounding and to {gap} with it: "
     "this is what float64 can prove about constraints so nearly contradicting each other"
 )
 OPEN: Final = "no separating W was found and none is excluded; none has norm below {below}"

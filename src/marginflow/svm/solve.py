@@ -177,7 +177,7 @@ def _heads(
         slip = rational.slip(own, source.get("problem"), source.get("selection"))
         near = None if start is None else Candidate(start.W[h], start.dual[rows])
         parts.append(_solve(Svm(own, norm, slip), heads.SHARE * tol, near, progress, source))
-    return heads.combine(constraints, parts, tol, source)
+    return heads.combine(heads.Asked(constraints, norm, tol, source), parts)
 
 
 def _starts(
@@ -250,6 +250,9 @@ def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress
         ray = np.zeros(len(svm))
         ray[svm.zero_row] = 1.0
         return Candidate(np.zeros(svm.shape), ray, ray)
+    against = opposed.contradiction(svm.constraints)
+    if against is not None:
+        return Candidate(np.zeros(svm.shape), against, against)
     seen = np.ones(len(svm), dtype=bool) if svm.plain else ~zero_rows(svm.constraints, svm.diagonal)
     if not seen.all():
         # 0 >= 0 and 0 = 0 hold whatever the weights.

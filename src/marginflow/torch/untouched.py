@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from marginflow.documents import page
 from marginflow.errors import InputError
 
 
@@ -59,7 +60,7 @@ def bare(model: Any) -> Any:
 def _sharded(what: str) -> InputError:
     return InputError(
         f"model: {what} is sharded, so that no process holds a whole head; gather the weights on one process and give "
-        "them to a marginflow Recorder (docs/watch.md)"
+        f"them to a marginflow Recorder ({page('watch')})"
     )
 
 

@@ -66,7 +66,7 @@ class Trajectory:
     def _repr_html_(self) -> str:
         start = f"seed {self.seed}, scale {self.scale:g}" if self.seed >= 0 else "given"
         rows = [
-            ("verdict", self.status.value),
+            ("verdict", self.verdict.sentence),
             ("reason", self.reason),
             ("problem", repr(self.problem)),
             ("start", start),

@@ -9,7 +9,7 @@ import numpy as np
 class FlowStatus(Enum):
     """What can be said of the end of a flow; the value is the sentence for the user."""
 
-    minimal_loss = "The loss goes to its minimum: every sample ends on its optimal tokens."
+    minimal_loss = "The loss goes to its minimum: every sample ends on the tokens that the least loss keeps."
     trapped = "Trapped: the loss stays above its minimum, with a wrong token selected for good."
     undecided = "Undecided: where this flow ends is not settled yet."
 
@@ -22,7 +22,8 @@ class Verdict:
         status: what is said.
         reason: one sentence with the numbers, for the user.
         proof: "barrier" (theorems of docs/flow.md, minimal loss), "convex" (the loss is convex in the parameters),
-            "confined" (theorem of docs/attractors.md, section 2, trap) or "".
+            "confined" (theorem of docs/attractors.md, section 2, trap), "observed" (of steps, which no theorem holds:
+            below the barrier in every late snapshot) or "".
         log_excess: log(L - L*) at the end of the run.
         log_barrier: the value below which the theorem applies.
         wrong: samples that are not on their optimal token, with the token each is on.
@@ -42,3 +43,10 @@ class Verdict:
     better_margin: float = np.nan
     closeness: float = np.nan
     leaves: tuple[int, int] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The status in words for the user, and that it is observed where no theorem says so."""
+        if self.status is FlowStatus.minimal_loss and self.proof == "observed":
+            return "Every sample is on its optimal token, and the loss below its barrier: observed, not proved to last."
+        return self.status.value

@@ -3,6 +3,8 @@
 import math
 from typing import Final
 
+import numpy as np
+
 from marginflow.errors import InputError
 
 
@@ -24,7 +26,13 @@ class Clock:
         self.per_decade = per_decade
 
     def due(self, step: int) -> bool:
-        """Whether `step` is one of them."""
+        """Whether `step` is one of them.
+
+        Raises:
+            InputError: no whole number.
+        """
+        if isinstance(step, bool) or not isinstance(step, int | np.integer):
+            raise InputError(f"step: got {step!r}; expected the number of updates made so far, a whole number")
         if step < 2:
             return step >= 0
         nearest = round(self.per_decade * math.log10(step))

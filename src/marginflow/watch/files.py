@@ -8,7 +8,7 @@ import numpy as np
 from marginflow.errors import InputError
 from marginflow.npz import held, read_npz, require, write_npz
 from marginflow.watch.figures import WATCHED
-from marginflow.watch.record import LAST_STEP, Record
+from marginflow.watch.record import LAST_STEP, Record, one_line
 
 
 FORMAT: Final = 1
@@ -89,12 +89,12 @@ def load_record(path: str | os.PathLike[str]) -> Record:
         step=arrays["step"].astype(np.intp),
         loss=arrays["loss"].astype(np.float64),
         names=tuple(str(name) for name in arrays["names"]),
-        laws=tuple(str(word) for word in arrays["laws"]),
-        formulas=tuple(str(text) for text in arrays["formulas"]),
+        laws=tuple(one_line(f"{path}: laws", str(word)) for word in arrays["laws"]),
+        formulas=tuple(one_line(f"{path}: formulas", str(text)) for text in arrays["formulas"]),
         values=arrays["values"].astype(np.float64),
         singular=arrays["singular"].astype(np.float64),
         components=arrays["components"].astype(np.intp),
         cores=arrays["cores"].astype(np.float32) if "cores" in arrays else None,
-        model=str(arrays.get("model", "")),
-        note=str(arrays.get("note", "")),
+        model=one_line(f"{path}: model", str(arrays.get("model", ""))),
+        note=one_line(f"{path}: note", str(arrays.get("note", ""))),
     )

@@ -23,6 +23,17 @@ OVER_LEAD: Final = ("nuclear_over_lead", "frobenius_over_lead")
 LAST_STEP: Final = int(np.iinfo(np.int64).max)
 
 
+def one_line(what: str, text: str) -> str:
+    """`text` itself, if a terminal shows it as one line.
+
+    Raises:
+        InputError: not a string, or with line breaks or control characters, which a terminal would obey.
+    """
+    if not isinstance(text, str) or not text.isprintable():
+        raise InputError(f"{what}: got {text!r:.80}; expected one line of plain text")
+    return text
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """A run, from its start to the last record; one row a record, record k being the state after `step[k]` updates.

@@ -14,7 +14,7 @@ from marginflow.heads.law import Law
 from marginflow.heads.triangles import Triangles, triangles
 from marginflow.watch.clock import PER_DECADE, Clock
 from marginflow.watch.figures import ON_PROBE, Grams, on_probe, on_weights
-from marginflow.watch.record import LAST_STEP, Record
+from marginflow.watch.record import LAST_STEP, Record, one_line
 
 
 LARGEST_CORES: Final = 64 * 2**20
@@ -45,11 +45,12 @@ class Recorder:
             note: what the record leaves out, for people.
 
         Raises:
-            InputError: a folder that does not exist, or a clock that is no positive integer.
+            InputError: a folder that does not exist, a clock that is no positive integer, or words that are not one
+                line of text.
         """
         self.to = None if to is None else _file(to)
         self._clock = Clock(per_decade)
-        self._model, self._note = model, note
+        self._model, self._note = (one_line(*pair) for pair in (("model", model), ("note", note)))
         self._steps: list[int] = []
         self._losses: list[float] = []
         self._values: list[Floats] = []
@@ -62,7 +63,11 @@ class Recorder:
         self._components: list[int] = []
 
     def due(self, step: int) -> bool:
-        """Whether the clock asks for a record after `step` updates: 0, then 12 a decade."""
+        """Whether the clock asks for a record after `step` updates: 0, then 12 a decade.
+
+        Raises:
+            InputError: no whole number.
+        """
         return self._clock.due(step)
 
     def record(self, step: int, loss: Any, heads: Iterable[Named], logits: Mapping[str, Any] | None = None) -> None:

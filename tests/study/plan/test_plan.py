@@ -110,6 +110,10 @@ BAD = {
         HEAD + PROBLEM + "dz = 3\n" + MODEL.replace('"w"', '"diag"'),
         "is impossible: diagonal weights",
     ),
+    "more samples than there are": (
+        HEAD + PROBLEM + "n = [7, 3]\n" + MODEL + 'optimizer = "gd"\nsamples = ["all", 3, 4]\n',
+        "is impossible: samples: got 4; expected at most the 3 that there are",
+    ),
     "unknown norm": (HEAD + '[svm]\nnorms = ["nuklear"]\n' + PROBLEM + MODEL, "svm.norms: got 'nuklear'"),
     "diagonal norm of a matrix": (HEAD + '[svm]\nnorms = ["l1"]\n' + PROBLEM + MODEL, "svm.norms: got 'l1'"),
     "margin beyond the end": (

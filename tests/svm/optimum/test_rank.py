@@ -5,7 +5,7 @@ import pytest
 from small_problems import completion, extreme_optima, whole_numbers
 
 import marginflow as mf
-from marginflow.norm_faces import AlignedMatrices, PinnedMatrices
+from marginflow.norms.faces import AlignedMatrices, PinnedMatrices
 from marginflow.svm.optimum import rank
 from marginflow.svm.optimum.exact import exact_kernel, exact_rank
 from marginflow.svm.optimum.optimum import Optimum

@@ -142,11 +142,11 @@ def honest(tmp_path_factory):
 
 def _loose(rows):
     """Bounds of two heads a tenth apart, by multipliers that are not the best."""
-    from marginflow.svm.heads import stated
+    from marginflow.svm.heads import Asked, stated
 
     fine = mf.solve(rows, "frobenius")
     rough = fine.dual + 0.05 * fine.dual.max() * (rows.level > 0)
-    return stated(rows, fine.norm, fine.W, rough, 1e-9, {}, {})
+    return stated(Asked(rows, fine.norm, 1e-9, {}), fine.W, rough, {})
 
 
 @pytest.mark.parametrize("kind", _FORGERIES)

@@ -176,9 +176,9 @@ def test_it_shares_words_and_no_code_with_what_it_checks():
     import ast
     import inspect
 
-    from marginflow.svm.referee import bounds, claims, contradiction, cut, exact, move, rows, verify
+    from marginflow.svm.referee import bounds, claims, contradiction, cut, exact, full_rank, move, rows, verify
 
-    for module in (verify, claims, contradiction, cut, exact, bounds, move, rows):
+    for module in (verify, claims, contradiction, cut, exact, bounds, full_rank, move, rows):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("marginflow"):
                 if node.module == "marginflow.svm":
@@ -190,9 +190,11 @@ def test_it_shares_words_and_no_code_with_what_it_checks():
                     "marginflow.norms",
                     "marginflow.npz",
                     "marginflow.svm.referee",
+                    "marginflow.svm.referee.bounds",
                     "marginflow.svm.referee.claims",
                     "marginflow.svm.referee.contradiction",
                     "marginflow.svm.referee.cut",
+                    "marginflow.svm.referee.full_rank",
                     "marginflow.svm.referee.exact",
                     "marginflow.svm.referee.move",
                     "marginflow.svm.referee.rows",

@@ -1,8 +1,7 @@
 "use strict";
 // The page of an audit: a map of layers by heads, one head beside its controls, a table that sorts.
 
-const audits = JSON.parse(document.getElementById("data").textContent);
-const find = (id) => document.getElementById(id);
+const { audits } = DATA;
 const state = { audit: 0, figure: 0, against: "rotation", head: 0 };
 const NAMES = { rotation: "random rotation between the same keys and queries", iid: "independent Gaussian weights" };
 
@@ -62,23 +61,15 @@ function drawMap() {
     });
     cell.addEventListener("click", () => choose(place));
     cell.addEventListener("mousemove", (event) => tip(event, `head ${head.layer}.${head.head}: ${number(value, 4)}`));
-    cell.addEventListener("mouseleave", () => { find("tip").hidden = true; });
+    cell.addEventListener("mouseleave", hideTip);
     map.append(cell);
   });
   find("map-frame").replaceChildren(map);
-  find("map-scrolls").hidden = find("map-frame").scrollWidth <= find("map-frame").clientWidth + 1;
+  tellScrolls();
   const range = `from ${number(low, 4)} to ${number(high, 4)}`;
   find("legend").textContent = state.against === "value"
     ? `${audit.figures[state.figure]}, ${range}: the darker, the larger.`
     : `${audit.figures[state.figure]} over its mean with ${NAMES[state.against]}, ${range}. Blue below 1, orange above; framed: outside the central 95 % of the head's own draws.`;
-}
-
-function tip(event, text) {
-  const box = find("tip");
-  box.textContent = text;
-  box.hidden = false;
-  box.style.left = `${Math.min(event.clientX + 12, innerWidth - box.offsetWidth - 8)}px`;
-  box.style.top = `${event.clientY + 14}px`;
 }
 
 // One strip a figure: where the head is, and where the central 95 % of the draws of both controls are.
@@ -144,10 +135,6 @@ function sort(table, column, button) {
   body.append(...rows);
 }
 
-function options(select, labels) {
-  select.replaceChildren(...labels.map((label, k) => h("option", { value: String(k) }, label)));
-}
-
 function open(place) {
   state.audit = place;
   state.head = 0;
@@ -177,3 +164,5 @@ document.querySelectorAll(".heads-table").forEach((table, place) => {
 state.figure = audits[0].figures.indexOf("effective rank");
 window.addEventListener("resize", drawMap);
 open(0);
+wireScrolls();
+document.documentElement.dataset.ready = "yes";

@@ -9,11 +9,11 @@ function startPage() {
   const actions = {
     set: (patch) => update(patch),
     hover: (curve, snapshot, event) => {
-      tip(curve, snapshot, event);
+      tipOf(curve, snapshot, event);
       if (curve.run === page.state.run) update({ snapshot });
       else update({ snapshot: sameTime(DATA.runs[curve.run], snapshot, DATA.runs[page.state.run]) });
     },
-    leave: () => { document.getElementById("tip").hidden = true; },
+    leave: hideTip,
     pick: (curve, snapshot) => update({ run: curve.run, snapshot }),
   };
   // The first figure answers; it stands beside the answer, before any control.
@@ -25,6 +25,7 @@ function startPage() {
   const inside = Number.isInteger(asked.snapshot) && asked.snapshot >= 0 && asked.snapshot < run.snapshots;
   if (inside) page.state.snapshot = asked.snapshot;
   redraw();
+  wireScrolls();
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth !== width) later(redraw);
@@ -97,6 +98,7 @@ function redraw() {
   page.whole = false;
   showControls();
   page.cards.forEach((card) => card.draw(page.state));
+  tellScrolls();
 }
 
 function follow() {
@@ -105,7 +107,6 @@ function follow() {
 }
 
 function wireControls() {
-  const find = (id) => document.getElementById(id);
   find("problem").addEventListener("change", (event) => update({ problem: Number(event.target.value) }));
   find("run").addEventListener("change", (event) => update({ run: Number(event.target.value) }));
   find("norm").addEventListener("change", (event) => update({ norm: event.target.value }));
@@ -157,7 +158,6 @@ function play() {
 function showControls() {
   const { state } = page;
   const run = DATA.runs[state.run];
-  const find = (id) => document.getElementById(id);
   find("problem").value = state.problem;
   const runs = runsOf(state.problem);
   if (find("run").dataset.problem !== String(state.problem)) {
@@ -184,14 +184,9 @@ function showControls() {
   }
 }
 
-function tip(curve, snapshot, event) {
-  const box = document.getElementById("tip");
+function tipOf(curve, snapshot, event) {
   const run = DATA.runs[curve.run];
-  box.textContent = `${run.label} · ${curve.xName} ${number(curve.xs[snapshot], 5)} · ${curve.yName} ${number(curve.ys[snapshot], 6)}`;
-  box.hidden = false;
-  const left = Math.min(event.clientX + 14, innerWidth - box.offsetWidth - 8);
-  box.style.left = `${Math.max(4, left)}px`;
-  box.style.top = `${event.clientY + 16}px`;
+  tip(event, `${run.label} · ${curve.xName} ${number(curve.xs[snapshot], 5)} · ${curve.yName} ${number(curve.ys[snapshot], 6)}`);
 }
 
 startPage();

@@ -1,7 +1,6 @@
 "use strict";
 // The page of records: curves over steps, a map of heads by records, spectra, all of one head and one record.
 
-const find = (id) => document.getElementById(id);
 const page = { state: { record: 0, head: 0, at: 0, figure: 0 }, hosts: [], panels: [], pending: null };
 
 function current() {
@@ -106,7 +105,7 @@ function drawPanels() {
       tip(event, `${curve.label} · ${spec.xLabel} ${number(curve.xs[at], 6)} · ${spec.title} ${number(curve.ys[at], 5)}`);
       if (!spec.still) update({ at });
     },
-    leave: () => { find("tip").hidden = true; },
+    leave: hideTip,
     pick: (curve, at) => {
       if (spec.still) return;
       const layer = record.layers[-1 - curve.run];
@@ -161,14 +160,13 @@ function drawMap() {
   });
   map.addEventListener("mousemove", (event) => {
     const { k, i } = event.target.dataset;
-    if (k === undefined) find("tip").hidden = true;
+    if (k === undefined) hideTip();
     else tip(event, `${record.names[i]}, step ${record.step[k]}: ${number(values[k * count + Number(i)], 4)}`);
   });
-  map.addEventListener("mouseleave", () => { find("tip").hidden = true; });
+  map.addEventListener("mouseleave", hideTip);
   const frame = find("map-frame");
   frame.replaceChildren(map);
   frame.scrollLeft = left + wide * (at + 2) - frame.clientWidth;
-  find("map-scrolls").hidden = frame.scrollWidth <= frame.clientWidth + 1 && frame.scrollHeight <= frame.clientHeight + 1;
   find("legend").textContent = finite.length
     ? `${DATA.figures[figure].label}, from ${number(low, 4)} to ${number(high, 4)}: the darker, the larger. Columns are records, rows are heads.`
     : "Logits were not seen: there is nothing to show of this figure.";
@@ -190,18 +188,6 @@ function drawTable() {
     h("th", { scope: "row" }, String(step)), h("td", {}, number(record.loss[k], 5)), ...columns.map((column) => h("td", {}, number(column[k], 4)))));
   const top = ["step", "loss", ...DATA.figures.map((figure) => figure.label)].map((name) => h("th", { scope: "col" }, name));
   find("table").replaceChildren(h("table", {}, h("caption", {}, `Head ${record.names[head]}`), h("thead", {}, h("tr", {}, ...top)), h("tbody", {}, ...rows)));
-}
-
-function tip(event, text) {
-  const box = find("tip");
-  box.textContent = text;
-  box.hidden = false;
-  box.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - box.offsetWidth - 8))}px`;
-  box.style.top = `${event.clientY + 16}px`;
-}
-
-function options(select, labels) {
-  select.replaceChildren(...labels.map((label, k) => h("option", { value: String(k) }, label)));
 }
 
 function update(patch) {
@@ -234,6 +220,7 @@ function draw() {
   drawPanels();
   drawMap();
   drawTable();
+  tellScrolls();
 }
 
 function showControls() {
@@ -284,6 +271,7 @@ function start() {
     if (innerWidth !== width) draw();
     width = innerWidth;
   });
+  wireScrolls();
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -10,7 +10,7 @@ from typing import Final
 from marginflow import __version__
 
 
-_SHOWS_ONLY: Final = ("cli", "report", "figures", "study/page", "study/outcome", "study/engines")
+_SHOWS_ONLY: Final = ("cli", "report", "pages", "figures", "study/page", "study/outcome", "study/engines")
 """Folders that only show or carry results: a change there leaves numbers as they were."""
 
 

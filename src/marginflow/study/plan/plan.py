@@ -311,6 +311,8 @@ def _refuse_impossible(source: str, cells: tuple[Cell, ...], seed: int) -> None:
             problem = built[1]
             model = cell.model(problem)
             model.shapes(problem.d, problem.d_z)
+            if cell.steps is not None and cell.steps.samples > problem.n:
+                raise InputError(f"samples: got {cell.steps.samples}; expected at most the {problem.n} that there are")
         except (InputError, UndefinedError) as error:
             raise InputError(f"{source}: problem, model: the cell {cell.label} is impossible: {error}") from None
         for norm in cell.norms:

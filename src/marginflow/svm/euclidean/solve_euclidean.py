@@ -16,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from marginflow.arrays import Bools, Floats
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
+from marginflow.svm.euclidean.growing_dual import growing_dual
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.unit_rows import Rows
@@ -85,6 +86,10 @@ def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | N
             return
         if search.gap <= tol / 4:
             return
+        if burst == _BURSTS[1] and search.gap == np.inf and len(rows) * rows.dimension > _ONE_BY_ONE:
+            search.ray = None if rows.structured is None else growing_dual(rows.structured)
+            if search.ray is not None:
+                return
         ridge = _ridge(rows, y, tol)
         if ridge and _pivot(search, y, tol, ridge):
             return

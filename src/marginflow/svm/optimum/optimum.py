@@ -9,7 +9,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
-from marginflow.norm_faces import AbstractFace
+from marginflow.norms.faces import AbstractFace
 from marginflow.svm.optimum.singular import least_singular_down
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import Certificate, dual_matrix, leading_margins, margins_down

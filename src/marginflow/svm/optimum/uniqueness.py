@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats
-from marginflow.norm_faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 from marginflow.norms import Frobenius
+from marginflow.norms.faces import AbstractFace, AlignedCoordinates, AlignedMatrices, PinnedCoordinates, PinnedMatrices
 from marginflow.svm.optimum.linear import linear_optimum
 from marginflow.svm.optimum.optimum import Optimum
 from marginflow.svm.optimum.radius import radius
@@ -72,7 +73,9 @@ def uniqueness(optimum: Optimum) -> Uniqueness:
         first, second = (svm.matrix(weights.reshape(svm.shape)) for weights in pair)
         return Uniqueness(False, distance, sentence, (first, second))
     if certificate.gap > _SHARP:
-        return Uniqueness(None, np.nan, f"the gap {certificate.gap:.1e} is too wide to see the optimal face")
+        return Uniqueness(
+            None, np.nan, f"the gap {rounding.text_up(certificate.gap, 2)} is too wide to see the optimal face"
+        )
     face = optimum.face
     if face is None:
         return Uniqueness(None, np.nan, f"the faces of the {norm.name} norm are not derived")
@@ -87,8 +90,9 @@ def uniqueness(optimum: Optimum) -> Uniqueness:
     return _move(optimum, face) or Uniqueness(
         None,
         least,
-        f"the equations on the optimal face have a smallest singular value of at least {least:.2g}, where {needed:.2g} "
-        "would be needed for a proof, and no second optimum was found",
+        "the equations on the optimal face have a smallest singular value of at least "
+        f"{rounding.text_down(least, 2)}, where {rounding.text_up(needed, 2)} would be needed for a proof, and no "
+        "second optimum was found",
     )
 
 

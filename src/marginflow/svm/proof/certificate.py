@@ -13,9 +13,8 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, frozen
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.program import Svm
-from marginflow.svm.proof import rational
+from marginflow.svm.proof import rational, sums
 from marginflow.svm.proof.equalities import at_zero, distance_up, lengths, onto
 from marginflow.svm.scaling.unit_rows import zero_rows
 
@@ -38,7 +37,7 @@ class Certificate:
 
     def interval(self, digits: int) -> str:
         """Both bounds in so many digits, rounded outwards: what is printed holds as well."""
-        return f"[{rounding.text_down(self.lower, digits)}, {rounding.text_up(self.upper, digits)}]"
+        return rounding.interval(self.lower, self.upper, digits)
 
     @property
     def gap(self) -> float:
@@ -230,57 +229,51 @@ def margins_down(svm: Svm, W: Floats, exact: bool = False) -> Floats:
     if exact:
         return rational.margins_down(svm, W)
     constraints = svm.constraints
-    d, d_z = constraints.shape
-    margins = svm.margins(W)
-    if svm.diagonal:
-        error = _abs_diagonal(constraints, np.abs(W)) * rounding.gamma(d + 6)
-    else:
-        error = _abs_margins(constraints, np.abs(W)) * rounding.gamma(d + d_z + 6)
-    sure = margins - error
+    terms = [constraints.shape[0]] if svm.diagonal else list(constraints.shape)
+    relative = rounding.gamma(sum(sums.roundings(k) for k in terms) + 6)
+    sure = np.empty(len(svm))
+    for rows, a in constraints.blocks():
+        margins, size = _margins(svm, W, rows, a)
+        sure[rows] = margins - size * relative
     sure -= np.abs(sure) * (4 * rounding.U) + rounding.TINY
     return sure
 
 
-def _abs_margins(constraints: Constraints, W: Floats) -> Floats:
-    """(C,) the products |a_c|' |W| |z_i|, in slices so that no second copy of the constraints is made."""
-    P = np.abs(constraints.z) @ W.T
-    out = np.empty(len(constraints))
-    for rows in _slices(len(out)):
-        out[rows] = (np.abs(constraints.a[rows]) * P[constraints.sample[rows]]).sum(axis=1)
-    return out
-
-
-def _abs_diagonal(constraints: Constraints, W: Floats) -> Floats:
-    out = np.empty(len(constraints))
-    for rows in _slices(len(out)):
-        out[rows] = np.abs(constraints.diagonal[rows]) @ W
-    return out
+def _margins(svm: Svm, W: Floats, rows: slice, a: Floats) -> tuple[Floats, Floats]:
+    """The margins of consecutive rows with differences `a`, and the products |a_c|' |W| |z_i|."""
+    sample = svm.constraints.sample[rows]
+    first, last = int(sample[0]), int(sample[-1])
+    z = svm.constraints.z[first : last + 1]
+    if svm.diagonal:
+        row = a * z[sample - first]
+        weights = np.broadcast_to(W, row.shape)
+        return sums.products(row, weights), np.abs(row) @ np.abs(W)
+    P, size = sums.matrix_product(z, W.T), np.abs(z) @ np.abs(W).T
+    own = sample - first
+    return sums.products(a, P[own]), np.vecdot(np.abs(a), size[own])
 
 
 def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     """The dual matrix and a bound of the error of every entry."""
     constraints = svm.constraints
     support = np.flatnonzero(dual)
+    if not len(support):
+        return np.zeros(svm.shape), np.full(svm.shape, rounding.TINY)
     weights, sample = dual[support, None], constraints.sample[support]
+    a = constraints.differences(support)
     if svm.diagonal:
-        rows = constraints.diagonal[support]
-        M = weights[:, 0] @ rows
-        size = np.abs(weights[:, 0]) @ np.abs(rows)
-        return M, size * rounding.gamma(len(support) + 8) + rounding.TINY
-    starts = np.flatnonzero(np.diff(sample, prepend=-1))
-    pulled = np.add.reduceat(np.abs(weights * constraints.a[support]), starts, axis=0)
-    size = pulled.T @ np.abs(constraints.z[sample[starts]])
-    longest = int(np.bincount(constraints.sample).max())
-    terms = min(len(support), longest) + len(starts)
+        rows = a * constraints.z[sample]
+        M = sums.matrix_product(weights.T, rows)[0]
+        size, terms = np.abs(weights[:, 0]) @ np.abs(rows), sums.roundings(len(support))
+    else:
+        starts = sums.runs(sample)
+        z, pulled = constraints.z[sample[starts]], weights * a
+        M = sums.matrix_product(np.add.reduceat(pulled, starts, axis=0).T, z)
+        size = np.add.reduceat(np.abs(pulled), starts, axis=0).T @ np.abs(z)
+        terms = min(len(support), sums.BLOCK) + sums.roundings(len(starts))
     # Zero multipliers add exact zeros, so only the support counts; both factors carry one rounding more.
-    return constraints.adjoint(dual), size * rounding.gamma(terms + 8) + rounding.TINY
+    return M, rounding.up(1.0, 2 * len(support)) * size * rounding.gamma(terms + 8) + rounding.TINY
 
-
-def _slices(count: int) -> list[slice]:
-    return [slice(start, start + _SLICE) for start in range(0, count, _SLICE)]
-
-
-_SLICE: Final = 4096
 
 _AT_ZERO: Final = 1e-12
 """Margins of level 0 below this share of what they could be are moved to 0 exactly."""

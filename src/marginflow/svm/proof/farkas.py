@@ -3,7 +3,8 @@ on the constraints of level 1.
 
 Float multipliers satisfy that up to rounding, which excludes only W of moderate norm. Two ways lead on to a
 theorem about the constraints as stored (docs/svm.md): solve for the multipliers in rational numbers, or show
-that exact ones exist near the float ones because the rows span the whole space.
+that exact ones exist near the float ones because the rows span the whole space, by a pseudo-inverse or, of more rows,
+a Gram matrix.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from marginflow.arrays import Bools, Floats, Ints
 from marginflow.svm import sentences
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import simplex
+from marginflow.svm.proof.full_rank import exact_ones_near
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,9 @@ def prove(svm: Svm, ray: Floats) -> Farkas | None:
         exact = _rational(svm, support, weights)
         if exact is not None:
             return _farkas(svm, support, exact, sentences.EXACTLY)
+    if exact_ones_near(svm, ray):
+        support = np.flatnonzero(ray)
+        return _farkas(svm, support, ray[support], sentences.NEARBY)
     return None
 
 

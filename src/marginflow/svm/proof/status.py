@@ -113,12 +113,12 @@ def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
         return sentence.format(below=rounding.text_down(certificate.lower, 6))
     if certificate.lower == 0.0:
         return sentences.UNBOUNDED
-    gap = certificate.gap
+    gap = rounding.text_up(certificate.gap, 3)
     size = svm.norm.dual_value(svm.adjoint(certified.dual))
     total = float(certified.dual[svm.leads].sum())
     plain = svm.norm.value(certified.W) * size / (total * certificate.margin) - 1.0 if total else math.inf
     if plain <= max(tol, 1e-14):
-        if gap > 1e-12:
-            return sentences.NEARLY_CONTRADICTING.format(plain=max(plain, 0.0), gap=gap)
+        if certificate.gap > 1e-12:
+            return sentences.NEARLY_CONTRADICTING.format(plain=rounding.text_up(max(plain, 0.0), 3), gap=gap)
         return sentences.NEAREST.format(gap=gap)
-    return sentences.STOPPED.format(gap=gap, tol=tol)
+    return sentences.STOPPED.format(gap=gap, tol=f"{tol:g}")

@@ -212,11 +212,13 @@ def resolution(shape: tuple[int, ...], kind: Kind) -> float:
 
 
 def float_up(x: Fraction) -> float:
+    """The float64 that is `x` or next above it."""
     value = float(x)
     return value if Fraction(value) >= x else math.nextafter(value, math.inf)
 
 
 def float_down(x: Fraction) -> float:
+    """The float64 that is `x` or next below it."""
     value = float(x)
     return value if Fraction(value) <= x else math.nextafter(value, 0.0)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.svm import sentences
+from marginflow.svm.referee.exact import text_down, text_up
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ class Claims:
             Check(
                 "upper bound",
                 upper <= self.upper * (1.0 + slack),
-                f"{upper:.15g} from W over every constraint, claimed {self.upper:.15g}",
+                f"{text_up(upper, 15)} from W over every constraint, claimed {text_up(self.upper, 15)}",
             ),
             Check(
                 "lower bound",
                 0.0 <= self.lower < math.inf and lower >= self.lower * (1.0 - slack),
-                f"{lower:.15g} from the multipliers, claimed {self.lower:.15g}",
+                f"{text_down(lower, 15)} from the multipliers, claimed {text_down(self.lower, 15)}",
             ),
             self._value(upper, slack),
             self._gap(),
@@ -100,7 +101,7 @@ class Claims:
         if upper == math.inf:
             return Check("value", math.isnan(self.value), f"no weights separate, claimed {self.value:.15g}")
         inside = max(self.lower, upper * (1.0 - slack)) <= self.value <= self.upper
-        return Check("value", inside, f"{upper:.15g} from W, claimed {self.value:.15g}")
+        return Check("value", inside, f"{text_up(upper, 15)} from W, claimed {self.value:.15g}")
 
     def _gap(self) -> Check:
         if self.upper == self.lower:
@@ -108,17 +109,21 @@ class Claims:
         else:
             mine = (self.upper - self.lower) / self.lower if self.lower > 0.0 else math.inf
         right = self.gap == mine or (mine < math.inf and abs(self.gap - mine) <= 1e-9 * mine)
-        return Check("gap", right, f"{mine:.3g} between the claimed bounds, claimed {self.gap:.3g}")
+        return Check("gap", right, f"{text_up(mine, 3)} between the claimed bounds, claimed {text_up(self.gap, 3)}")
 
     def _status(self, lower: float, gap: float, slack: float, shown: str | None) -> Check:
         if self.status == "optimal":
             small = self.gap <= self.tol and gap <= self.tol * (1.0 + 1e-9) + slack
-            return Check("optimal", small, f"gap {gap:.2e} found, {self.gap:.2e} claimed, {self.tol:.1e} asked")
+            return Check(
+                "optimal", small, f"gap {text_up(gap, 3)} found, {text_up(self.gap, 3)} claimed, {self.tol:g} asked"
+            )
         if self.status == "infeasible":
-            only = f"only shown: no separating W has norm below {lower:.6g}"
+            only = f"only shown: no separating W has norm below {text_down(lower, 6)}"
             return Check("infeasible", shown is not None, shown or only)
         apart = self.gap > self.tol and shown is None
-        return Check("inaccurate", apart, f"bounds {self.gap:.2e} apart, {self.tol:.1e} asked; {shown or 'they hold'}")
+        return Check(
+            "inaccurate", apart, f"bounds {text_up(self.gap, 3)} apart, {self.tol:g} asked; {shown or 'they hold'}"
+        )
 
     def _reason(self, shown: str | None, dual: Floats, heads: Sequence[tuple[float, float]]) -> Check:
         """Whether it is a sentence of its status, and its numbers are those of the file, or of the head it names."""

@@ -1,7 +1,7 @@
 """Whether saved multipliers show that no weights separate, by arithmetic of this folder alone.
 
 Either they cancel exactly, or exact multipliers follow from them: by solving for some of them in rational numbers, or
-because the equations have a solution nearby (docs/svm.md, Verifying).
+because the equations have a solution nearby (docs/svm.md, Verifying; of many rows, `full_rank`).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from marginflow.arrays import Floats
 from marginflow.svm import sentences
+from marginflow.svm.referee.bounds import dual_matrix
 from marginflow.svm.referee.exact import Exact
+from marginflow.svm.referee.full_rank import spanned
 from marginflow.svm.referee.rows import Row
 
 
@@ -41,16 +43,25 @@ def contradiction(constraints: Sequence[Row], z: Floats, dual: Floats, diagonal:
     for row in rows:
         if _is_zero(row, z, diagonal):
             return sentences.LEVEL.format(token=row.token, sample=row.sample)
+    weights = dual[used]
+    left = dual_matrix(rows, z, weights, diagonal)
+    if left is None:
+        return "the multipliers cancel exactly"
     one = not diagonal and len({row.sample for row in rows}) == 1
-    M, weights = _scaled(rows, z, diagonal, one), dual[used]
+    equations = len(rows[0].a.whole) if one else left.whole.size
+    shown = _written_out(rows, z, weights, diagonal, one) if len(rows) * equations <= _WRITTEN else None
+    return shown or (_NEXT_TO_THESE if spanned(rows, z, weights, diagonal, left) else None)
+
+
+def _written_out(rows: Sequence[Row], z: Floats, weights: Floats, diagonal: bool, one: bool) -> str | None:
+    """The same from the equations written out in integers; of `one` sample those of the tokens alone."""
+    M = _scaled(rows, z, diagonal, one)
     exact = [Fraction(w) / Fraction(2) ** power for w, power in zip(weights.tolist(), M.powers, strict=True)]
     if not any(_times(M.whole, _on_one_scale(exact))):
         return "the multipliers cancel exactly"
-    if len(used) <= _COLUMNS and M.whole.shape[0] <= _ROWS and _solved(M.whole, exact, rows):
+    if len(rows) <= _COLUMNS and M.whole.shape[0] <= _ROWS and _solved(M.whole, exact, rows):
         return "exact multipliers follow from these by rational arithmetic"
-    if _nearby(M.whole, exact, rows):
-        return "exact multipliers exist next to these"
-    return None
+    return _NEXT_TO_THESE if _nearby(M.whole, exact, rows) else None
 
 
 def _is_zero(row: Row, z: Floats, diagonal: bool) -> bool:
@@ -171,6 +182,11 @@ def _nearby(M: Whole, weights: Sequence[Fraction], kinds: Sequence[Row] | None =
     free = [row.equal for row in kinds or ()] or [False] * len(weights)
     return all(any_sign or int(r) * factor < value for r, value, any_sign in zip(reach, values, free, strict=True))
 
+
+_NEXT_TO_THESE: Final = "exact multipliers exist next to these"
+
+_WRITTEN: Final = 2_000_000
+"""Most integers written out."""
 
 _COLUMNS: Final = 64
 """Most multipliers solved for in rational numbers."""

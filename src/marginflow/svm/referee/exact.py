@@ -6,7 +6,7 @@ Shares no code with the solvers, with `certificate` or with `rounding`: it is wh
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from math import isqrt
+from math import isfinite, isqrt
 from typing import Any, Final
 
 import numpy as np
@@ -113,6 +113,20 @@ def _power_up(x: Decimal, p: Decimal) -> Decimal:
     """An upper bound of x**p for x > 0; p is a lower bound for x < 1, an upper bound for x >= 1."""
     log = _UP.next_plus(_PLAIN.ln(x))
     return _UP.next_plus(_PLAIN.exp(_UP.multiply(log, p)))
+
+
+def text_up(x: float, digits: int) -> str:
+    """A decimal number of so many digits that is not below `x`."""
+    return _written(x, Context(prec=digits, rounding=ROUND_CEILING))
+
+
+def text_down(x: float, digits: int) -> str:
+    """A decimal number of so many digits that does not exceed `x`."""
+    return _written(x, Context(prec=digits, rounding=ROUND_FLOOR))
+
+
+def _written(x: float, context: Context) -> str:
+    return f"{context.create_decimal(Decimal(x)):g}" if isfinite(x) else f"{x:g}"
 
 
 def _decimal(x: Fraction, context: Context) -> Decimal:

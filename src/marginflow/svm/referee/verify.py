@@ -22,6 +22,7 @@ from marginflow.svm.referee import bounds
 from marginflow.svm.referee.claims import Check, Claims
 from marginflow.svm.referee.contradiction import contradiction
 from marginflow.svm.referee.cut import LARGEST_SIDE
+from marginflow.svm.referee.exact import text_down, text_up
 from marginflow.svm.referee.rows import Arrays, check_list, in_order, rebuilt
 
 
@@ -57,7 +58,9 @@ class Verification:
         lines = [f"{'ok  ' if c.holds else 'FAIL'}  {c.name}: {c.finding}" for c in self.checks]
         verdict = "verified" if self.holds else "NOT verified"
         found = "no weights separate" if self.lower == math.inf else ""
-        lines.append(f"{verdict}: {found or f'{self.norm} value in [{self.lower:.15g}, {self.upper:.15g}]'}")
+        lines.append(
+            f"{verdict}: {found or f'{self.norm} value in [{text_down(self.lower, 15)}, {text_up(self.upper, 15)}]'}"
+        )
         return "\n".join(lines)
 
 

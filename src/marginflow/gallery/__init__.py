@@ -1,0 +1,1 @@
+"""Figures of the papers on this subject, made again with certificates."""

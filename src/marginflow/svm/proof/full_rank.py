@@ -1,0 +1,71 @@
+"""Exact multipliers next to those of floats, shown through a Gram matrix: for more rows than can be written out.
+
+Let r_c = A_c / s_c be rows S that span all D weights, G = sum_S r_c r_c' >= mu I, and b = |sum lambda_c A_c|_F. Then
+lambda_c + d_c with s_c d_c = -r_c' G^-1 (sum lambda A) on S is an exact solution, and
+|s_c d_c| <= sqrt(r_c' G^-1 r_c) b / sqrt(mu) <= b / sqrt(mu), as r_c r_c' <= G (derived in docs/svm.md, Infeasibility).
+"""
+
+import math
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy.linalg import cholesky
+from scipy.linalg.blas import dsyrk
+
+from marginflow import rounding
+from marginflow.arrays import Floats, Ints
+from marginflow.norms import Frobenius
+from marginflow.svm.program import Svm
+from marginflow.svm.proof.certificate import dual_matrix
+
+
+def exact_ones_near(svm: Svm, dual: Floats) -> bool:
+    """Whether multipliers that cancel exactly lie next to `dual` (C,), positive where it is but for equalities."""
+    D = math.prod(svm.shape)
+    count = D + D // 8 + 8
+    size = np.abs(dual) * svm.rows.scale.size * svm.rows.scale.unit
+    if D > LARGEST or np.count_nonzero(size) < count:
+        return False
+    # Equalities first: their multipliers may change as they like.
+    order = np.argsort(np.where(svm.constraints.equal & (size > 0.0), -math.inf, -size), kind="stable")
+    chosen = np.sort(order[:count])
+    signed = chosen[~svm.constraints.equal[chosen]]
+    least = float(size[signed].min(initial=math.inf))
+    if not 0.0 < least < math.inf:
+        return False
+    left = Frobenius().dual_upper(*dual_matrix(svm, dual))
+    # A factor 2 covers that the lengths s_c are known to many digits only.
+    return 2.0 * left < rounding.down(math.sqrt(_least_eigenvalue(svm, chosen, (3.0 * left / least) ** 2)), 4) * least
+
+
+def _least_eigenvalue(svm: Svm, chosen: Ints, wanted: float) -> float:
+    """A lower bound of mu for the rows `chosen`, at most about `wanted`; 0 where none is shown."""
+    # Up to the next power of two, so that a proof and the multipliers that it hands over ask the same.
+    return _shown(svm, tuple(chosen.tolist()), math.ldexp(1.0, math.frexp(wanted)[1]))
+
+
+@lru_cache(maxsize=2)
+def _shown(svm: Svm, chosen: tuple[int, ...], wanted: float) -> float:
+    """When Cholesky's method runs through on A of order D, A + g tr(A) / (1 - g) I >= 0 with g = gamma(D + 1) (Higham,
+    Accuracy and Stability of Numerical Algorithms, theorem 10.3).
+    """
+    R = svm.rows.restrict(np.array(chosen)).written_out()
+    if R is None:
+        return 0.0
+    count, D = R.shape
+    G = dsyrk(1.0, R.T, lower=1)
+    trace = rounding.sum_up(R * R, 1)
+    # Entries of rows carry a few roundings of their own: of the difference, of two lengths, of a product.
+    lost = rounding.up((rounding.gamma(count + 24) + rounding.gamma(D + 2) * (1.0 + 1e-9)) * trace, 4)
+    shift = wanted + 2.0 * lost
+    G[np.diag_indices(D)] -= shift
+    try:
+        cholesky(G, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return 0.0
+    return max(shift * (1.0 - 4 * rounding.U) - lost, 0.0)
+
+
+LARGEST: Final = 4096
+"""Most weights: G is a matrix of so many rows and columns, 134 MB."""

@@ -1,0 +1,63 @@
+"""Long sums whose rounding does not grow with their length: short ones by BLAS, their results added in pairs.
+
+A term of a sum of k terms passes through min(k, BLOCK) roundings in its block, in whatever order BLAS adds, and through
+one more in each of the ceil(log2(k / BLOCK)) rounds of pairs: gamma(`roundings(k)`) in place of gamma(k) (Higham,
+Accuracy and Stability of Numerical Algorithms, ch. 4; docs/svm.md, Rounding).
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from marginflow.arrays import Floats, Ints
+
+
+BLOCK: Final = 32
+"""Terms left to BLAS."""
+
+
+def roundings(terms: int) -> int:
+    """How many roundings a product takes part in before it is in a sum of so many `terms`."""
+    blocks = max(1, math.ceil(terms / BLOCK))
+    return min(terms, BLOCK) + math.ceil(math.log2(blocks))
+
+
+def products(a: Floats, b: Floats) -> Floats:
+    """(C,) the inner products of the rows of `a` (C, k) and `b` (C, k), k >= 1."""
+    return in_pairs(np.vecdot(a[:, j], b[:, j]) for j in _blocks(a.shape[1]))
+
+
+def matrix_product(A: Floats, B: Floats) -> Floats:
+    """(p, q) the product of `A` (p, k) and `B` (k, q), k >= 1."""
+    return in_pairs(A[:, j] @ B[j] for j in _blocks(A.shape[1]))
+
+
+def runs(owner: Ints) -> Ints:
+    """Where runs of one `owner` (C,) begin, none of them longer than BLOCK; those of one owner lie together."""
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    within = np.arange(len(owner)) - np.repeat(starts, np.diff(starts, append=len(owner)))
+    return np.flatnonzero(within % BLOCK == 0)
+
+
+def in_pairs(parts: Iterable[Floats]) -> Floats:
+    """The sum of one or more arrays of one shape; each takes part in ceil(log2 of their number) additions at most.
+
+    Sums of 2^h arrays wait for another of their height, as the digits of a counter do, so that few are held at once.
+    """
+    waiting: list[tuple[int, Floats]] = []
+    for part in parts:
+        height = 0
+        while waiting and waiting[-1][0] == height:
+            part = waiting.pop()[1] + part
+            height += 1
+        waiting.append((height, part))
+    _, total = waiting.pop()
+    while waiting:
+        total = waiting.pop()[1] + total
+    return np.asarray(total)
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]

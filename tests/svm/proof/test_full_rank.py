@@ -1,0 +1,85 @@
+"""Infeasibility of many rows: exact multipliers next to those found, and nothing of the kind where weights separate."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import bank
+import marginflow as mf
+from marginflow.norms import Frobenius, parse_norm
+from marginflow.svm.program import Svm
+from marginflow.svm.proof import farkas
+from marginflow.svm.proof.elimination import solve_rational
+from marginflow.svm.proof.full_rank import exact_ones_near
+from marginflow.svm.referee.contradiction import contradiction
+from marginflow.svm.referee.exact import Exact
+from marginflow.svm.referee.rows import Row
+from marginflow.svm.referee.verify import verify_saved
+
+
+def _rows(constraints):
+    names = zip(constraints.sample.tolist(), constraints.token.tolist(), constraints.a, strict=True)
+    return [Row(i, t, Exact.of(a)) for i, t, a in names]
+
+
+@pytest.mark.parametrize("norm", ["nuclear", "l2"])
+def test_what_is_shown_is_there(norm):
+    """The correction written down in rational numbers: the sum vanishes exactly, and no multiplier is negative."""
+    constraints = bank.sphere(200, 4, 3).constraints()
+    svm = Svm(constraints, parse_norm(norm))
+    written = bank.written_out(constraints, svm.diagonal)
+    dual = 1.0 - np.linalg.pinv(written.T) @ written.sum(axis=0)  # cancels up to rounding
+    assert dual.min() > 0.0 and np.abs(dual @ written).max() > 0.0
+    assert exact_ones_near(svm, dual)
+    M = [[Fraction(x) for x in row] for row in bank.written_out(constraints, svm.diagonal).T.tolist()]
+    weights = [Fraction(x) for x in dual.tolist()]
+    left = [sum(x * w for x, w in zip(row, weights, strict=True)) for row in M]
+    gram = [[sum(x * y for x, y in zip(p, q, strict=True)) for q in M] for p in M]
+    solved = solve_rational(gram, left)
+    assert solved is not None
+    exact = [w - sum(y * row[c] for y, row in zip(solved, M, strict=True)) for c, w in enumerate(weights)]
+    assert min(exact) >= 0
+    assert not any(sum(x * w for x, w in zip(row, exact, strict=True)) for row in M)
+
+
+def _nearly(seed, tilt):
+    """Fifty rows that nearly cancel, all of them on one side of a plane by `tilt`; weights that see that."""
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    plane = rng.standard_normal((25, 2))
+    rows = np.hstack((np.vstack((plane, -plane)), np.full((50, 1), tilt))) @ basis
+    return mf.Constraints(rows, np.zeros(50, dtype=int), np.ones((1, 1))), basis[2]
+
+
+@pytest.mark.parametrize("tilt", [1e-3, 1e-6, 1e-9, 1e-12, 1e-13])
+def test_nothing_is_shown_where_weights_separate(tilt):
+    for seed in range(10):
+        constraints, normal = _nearly(seed, tilt)
+        pairs = [
+            [Fraction(x) * Fraction(w) for x, w in zip(row, normal.tolist(), strict=True)]
+            for row in constraints.a.tolist()
+        ]
+        assert all(sum(row) > 0 for row in pairs)
+        assert not exact_ones_near(Svm(constraints, Frobenius()), np.ones(50))
+        assert contradiction(_rows(constraints), constraints.z, np.ones(50), False) is None
+
+
+def test_equalities_alone_show_nothing():
+    constraints, _ = _nearly(0, 1e-9)
+    equal = mf.Constraints(constraints.a, constraints.sample, constraints.z, equal=np.ones(50, dtype=bool))
+    assert not exact_ones_near(Svm(equal, Frobenius()), np.ones(50))
+
+
+@pytest.mark.parametrize("norm", ["nuclear", "frobenius"])
+def test_thousands_of_contradicting_rows_are_proved_so(norm, tmp_path):
+    """More entries than the equations may have: 8,100 rows of 16 x 16 weights."""
+    constraints = bank.sphere(900, 10, 16).constraints()
+    assert len(constraints) * 16**2 > farkas._ENTRIES
+    solution = mf.solve(constraints, norm)
+    assert solution.status.name == "infeasible"
+    assert sum(solution.iterations.values()) <= 600
+    if norm == "nuclear":
+        solution.save(tmp_path / "s.npz")
+        assert verify_saved(tmp_path / "s.npz").holds
+        assert mf.Solution.load(tmp_path / "s.npz").reason == solution.reason
