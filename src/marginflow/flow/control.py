@@ -134,8 +134,8 @@ def loss_rises(objective: Objective, at: Point, new: Point, ds: Floats) -> Bools
     if not uphill.any():
         return uphill
     size = np.where(objective.tokens.mask, np.abs(at.s.high) + np.abs(new.s.high), 0.0).max(axis=(1, 2))
-    rise, rounding = objective.rise(at.s, new.s), LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)
-    return np.asarray(uphill & (rise > rounding))
+    rise = objective.rise(at.s, new.s)
+    return np.asarray(uphill & (rise > LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)))
 
 
 def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
