@@ -214,6 +214,8 @@ def next_token() -> dict[str, Any]:
     return {
         "cosine of W and its SVM, Frobenius": [int(digits) / 1e5 for digits in cosines.split()],
         "distance of the finite part": [int(digits) / 1e5 for digits in distances.split()],
+        "CPU s": 159.0,
+        "least loss": [0.2310, 0.4621, 0.2310, 0.6932, 0.2310, 0.2310, 0.4621, 0.2310, 0.2310, 0.2310],
     }
 
 
@@ -245,7 +247,7 @@ def main() -> None:
         found = PEERS[name]()
         cpu = time.process_time() - start
         if given.write:
-            known[name] = found
+            known[name] = ({"CPU s": round(cpu, 2)} if cpu > 0.05 else {}) | found
             FILE.write_text(json.dumps(known, indent=1) + "\n")
             print(f"| {name} | {cpu:.2f} | | | |", flush=True)
             continue

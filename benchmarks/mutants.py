@@ -32,7 +32,10 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 LIST: Final = ROOT / "benchmarks" / "mutants.toml"
 RESULTS: Final = ROOT / "out" / "mutants.json"
-COPIED: Final = ("src", "tests", "docs", "benchmarks", "studies", "pyproject.toml", "README.md", "CHANGELOG.md")
+COPIED: Final = (
+    *("src", "tests", "docs", "benchmarks", "studies", "recipe"),
+    *("pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff"),
+)
 LIMIT: Final = 1500
 """Seconds after which a mutant counts as caught: it made something run for ever."""
 

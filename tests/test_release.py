@@ -1,5 +1,6 @@
 """What a release says in several places is the same in all of them, and pages that messages name exist."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -82,12 +83,9 @@ def test_pages_that_the_code_names_exist():
 
 def test_messages_name_pages_by_the_function_that_knows_where_they_stand():
     """Docstrings and comments name files; a sentence that a user reads asks `page`."""
-    import ast
-
     for file in (ROOT / "src").rglob("*.py"):
-        if (
-            file.name == "documents.py" or "claims" in file.parts
-        ):  # sources of claims are addressed where they are shown
+        # Sources of claims are addressed where they are shown.
+        if file.name == "documents.py" or "claims" in file.parts:
             continue
         tree = ast.parse(file.read_text())
         described = {

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import quickjs
 
-from marginflow.report import audit_page, page, watch_page
+from marginflow.report import attractors_page, audit_page, page, watch_page
 from marginflow.study.page import page as study_page
 
 
-PAGES = {f"{kind.word} page": kind.scripts for kind in (page.KIND, audit_page.KIND, watch_page.KIND, study_page.KIND)}
+PAGES = {
+    f"{kind.word} page": kind.scripts
+    for kind in (page.KIND, attractors_page.KIND, audit_page.KIND, watch_page.KIND, study_page.KIND)
+}
 """Which scripts share a page, in order."""
 
 ROOT = Path(__file__).parents[1] / "src" / "marginflow"

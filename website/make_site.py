@@ -36,7 +36,7 @@ def stage(folder: Path) -> None:
     shutil.copytree(HERE / "pages", folder, dirs_exist_ok=True)
     reference.write_reference(folder)
     commands.write_commands(folder)
-    numbers_page.write_claims(folder)
+    numbers_page.write_numbers(folder)
     gallery_page.write_gallery(folder)
 
 

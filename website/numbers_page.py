@@ -1,10 +1,11 @@
-"""The page of claims, from running them: what each predicts, what was measured, and whether it holds."""
+"""What the pages of claims and of honesty say in numbers, from running every claim."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -19,12 +20,18 @@ from marginflow.claims.registry import listing
 PROCESSES = 2
 
 
-def write_claims(folder: Path) -> None:
-    """docs/claims.md below `folder`. The claims are run again whenever a line of the package has changed."""
+def write_numbers(folder: Path) -> None:
+    """docs/claims.md below `folder`, and what can be counted at the end of docs/honesty.md.
+
+    The claims are run again whenever a line of the package has changed.
+    """
     kept = folder.parent / f"claims-{_digest()}.json"
     if not kept.exists():
         kept.write_text(json.dumps(_run()))
-    (folder / "docs" / "claims.md").write_text("\n".join(_page(json.loads(kept.read_text()))) + "\n")
+    claims = json.loads(kept.read_text())
+    (folder / "docs" / "claims.md").write_text("\n".join(_page(claims)) + "\n")
+    with (folder / "docs" / "honesty.md").open("a") as page:
+        page.write("\n".join(_counted(claims, folder / "benchmarks" / "mutants.toml")) + "\n")
 
 
 def _digest() -> str:
@@ -50,6 +57,21 @@ def _run() -> list[dict[str, Any]]:
             raise SystemExit(f"{' '.join(process.args)}: exit {process.returncode}")
         found |= {claim["name"]: claim for claim in json.loads(printed)["claims"]}
     return [found[name] for name in names]
+
+
+def _counted(claims: list[dict[str, Any]], mutants: Path) -> Iterator[str]:
+    """What stands where, in numbers that were counted just now."""
+    changes = tomllib.loads(mutants.read_text())["mutant"]
+    yield from ("", "## Counted when this page was made", "", "| what | how many |", "|---|---|")
+    for word, what in (
+        ("paper", "statements of the paper's abstract, tried"),
+        ("derived", "statements derived here, tried"),
+        ("measured", "statements that are only measured"),
+    ):
+        found = [claim for claim in claims if claim["source"].startswith(word)]
+        yield f"| {what}, and how many hold | {len(found)}, {sum(claim['holds'] for claim in found)} |"
+    yield f"| numbers compared with a tolerance that has a reason | {sum(len(claim['checks']) for claim in claims)} |"
+    yield f"| changes of one line that some test must notice ([list](../benchmarks/mutants.toml)) | {len(changes)} |"
 
 
 def _page(claims: list[dict[str, Any]]) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import marginflow as mf
 from marginflow.errors import InputError
-from marginflow.gallery import svm_rank, token_selection, visualization
+from marginflow.gallery import local_converge, mirror, next_token, svm_rank, token_selection, visualization
 from marginflow.gallery.peers import FILE, peer_numbers
 from marginflow.gallery.registry import listing, run
 from marginflow.gallery.row import Row
@@ -94,8 +95,17 @@ def test_ranks_that_are_not_proved_are_counted(monkeypatch):
     assert [c.what for c in svm_rank.make().checks if not c.holds] == [
         "sum of differences to the notebook's solver at 1e-10"
     ]
-    monkeypatch.setattr(svm_rank, "GAP", 1e-3)
-    assert "largest certified gap" not in [c.what for c in svm_rank.make().checks if not c.holds]
+    peer["mean rank, nuclear, the same solver at 1e-10"] = [2.2]
+    real = svm_rank.solve
+
+    def unproved(*arguments):
+        solution = real(*arguments)
+        return SimpleNamespace(
+            certificate=solution.certificate, rank_evidence=replace(solution.rank_evidence, rank=None)
+        )
+
+    monkeypatch.setattr(svm_rank, "solve", unproved)
+    assert [c.what for c in svm_rank.make().checks if not c.holds] == ["ranks proved"]
 
 
 def test_a_row_that_cannot_be_made_does_not_hold():
@@ -132,3 +142,52 @@ def test_excess_is_the_norm_over_margin_and_least(results):
     found = results["visualization1"].found
     assert 0.0 <= found.ours["norm / (margin x least) - 1 of W"] <= found.certificate["R - 1 of W"] + 1e-12
     assert not math.isnan(found.ours["norm / (margin x least) - 1 of K Q'"])
+
+
+def test_mirror_rows_fail_on_other_data_and_where_runs_stop_early(monkeypatch):
+    monkeypatch.setattr(mirror, "ITERATIONS", 50)
+    monkeypatch.setattr(mirror, "SEEDS", (1, 2))
+    peer = peer_numbers("mirror-2")
+    monkeypatch.setattr(mirror, "peer_numbers", lambda name: peer | {"least norm": peer["least norm"][:2]})
+    assert _failing(mirror.make(2.0)) == ["runs whose end is proved", "largest norm / (margin x least) - 1"]
+    real = mirror.random_heads
+    monkeypatch.setattr(mirror, "random_heads", lambda *size: moved(real(*size)))
+    assert "largest relative difference of least norms" in _failing(mirror.make(2.0))
+
+
+def test_next_token_row_fails_where_the_finite_part_or_the_loss_is_another(monkeypatch):
+    monkeypatch.setattr(next_token, "SETS", 1)
+    assert _failing(next_token.make()) == []
+    real = next_token.next_token_set
+    monkeypatch.setattr(next_token, "next_token_set", lambda number: real(number + 1))
+    assert _failing(next_token.make()) == ["largest difference of least losses"]
+
+
+def test_local_converge_counts_what_is_not_proved_and_knows_other_data(monkeypatch):
+    monkeypatch.setattr(local_converge, "SEEDS", 2)
+    monkeypatch.setattr(local_converge, "FURTHER", 1e6)
+    real = local_converge.random_heads
+    # Seed 22 is undecided for W at every margin: a better token of its selection has margin .998.
+    monkeypatch.setattr(local_converge, "random_heads", lambda n, T, d, seed: real(n, T, d, (0, 22)[seed]))
+    found = local_converge.integrate_many
+    started = {"seeds": None}
+
+    def many(problems, word, *, seeds, **options):
+        started["seeds"] = list(seeds)
+        return found(problems, word, seeds=(0, 22), **options)
+
+    monkeypatch.setattr(local_converge, "integrate_many", many)
+    monkeypatch.setattr(
+        local_converge,
+        "integrate",
+        lambda problem, word, *, seed, **options: mf.integrate(problem, word, seed=22, **options),
+    )
+    row = local_converge.make()
+    assert started["seeds"] == [0, 1]
+    assert (row.ours["runs of W at minimal loss"], row.ours["runs of W undecided"]) == (1, 1)
+    assert [what for what in _failing(row) if "W" in what] == ["runs of W whose end is proved"]
+    assert "mean least Frobenius norm of the optimal tokens" in _failing(row)
+
+
+def _failing(found):
+    return [check.what for check in found.checks if not check.holds]

@@ -17,6 +17,11 @@ class Opened:
         if script:
             self.page.wait_for_selector("html[data-ready=yes]")
 
+    def open_bar(self):
+        """On a phone: show the lists of the bar."""
+        if self.page.locator(".more").is_visible():
+            self.page.click(".more")
+
     def settle(self):
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 

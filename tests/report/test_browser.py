@@ -39,6 +39,7 @@ def opened(chromium, report):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_figure_is_drawn(chromium, report, width, theme):
     found = Opened(chromium, report, width=width, theme=theme)
+    found.open_bar()
     for run in range(7):
         found.page.select_option("#problem", str(found.page.evaluate(f"DATA.runs[{run}].problem")))
         found.settle()
@@ -331,17 +332,36 @@ def test_the_title_of_a_norm_chooses_it_and_not_the_nearest_run(opened):
         assert opened.state("run") == 0
 
 
-def test_on_a_phone_time_stays_in_sight_and_lists_come_back_with_the_focus(chromium, report):
+def test_on_a_phone_time_and_choices_stay_in_sight_and_lists_are_a_press_away(chromium, report):
     found = Opened(chromium, report, width=390)
     page = found.page
     page.locator("#figure-balance").scroll_into_view_if_needed()
-    tops = "['run', 'snapshot'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
-    run, snapshot = page.evaluate(tops)
-    assert run < 0 <= snapshot < 60
-    page.focus("#run", timeout=1000)
-    run, snapshot = page.evaluate(tops)
-    assert 0 <= run < snapshot
+    bar = "document.querySelector('.controls').getBoundingClientRect().height"
+    assert page.evaluate(bar) < 120 and page.locator("#snapshot").bounding_box()["y"] < 90
+    assert "K, Q, seed 0" in found.text(".more") and not page.locator("#run").is_visible()
+    found.open_bar()
+    page.select_option("#norm", "frobenius")
+    found.open_bar()
+    assert not page.locator("#norm").is_visible() and "Frobenius" in found.text(".more")
     found.close(report)
+
+
+def test_what_is_rounding_is_greyed(opened):
+    """A panel whose curves stay above it has no grey."""
+    drawn = "(below) => { const host = document.createElement('div'); document.body.append(host);"
+    drawn += "drawPanel(host, {title: '', xLabel: '', x: 'log', y: 'log', rounding: 1e-12, curves: [{run: 0, word: 'w',"
+    drawn += (
+        "xs: [1, 10, 100], ys: [1, 1e-6, below]}]}, {}); const count = host.querySelectorAll('rect.rounding').length;"
+    )
+    drawn += "host.remove(); return count; }"
+    assert opened.page.evaluate(drawn, 1e-15) == 1 and opened.page.evaluate(drawn, 1e-9) == 0
+    assert opened.page.evaluate("DATA.rounding") == 1e-12
+
+
+def test_the_quotient_of_the_law_is_drawn_from_where_it_stays(opened):
+    kept = "(ys) => settled({ys}).ys.map(Number.isFinite)"
+    assert opened.page.evaluate(kept, [1e9, 2, 1e-5, 3, 1.1, 1]) == [False, False, False, True, True, True]
+    assert opened.page.evaluate(kept, [1, 1e5]) == [False, False]
 
 
 def test_panels_are_drawn_for_the_width_of_paper(chromium, report):

@@ -11,6 +11,7 @@ from plans import plan
 from stored_families import stored
 
 import marginflow as mf
+from marginflow.cli.main import main
 from marginflow.pages.kind import STYLES, asset
 from marginflow.report.audit_page import build_audit_report
 from marginflow.report.build import build_report
@@ -30,6 +31,7 @@ FIRST = {
     "runs": "#figure-norms svg",
     "steps": "#figure-norms svg",
     "study": "table.phase",
+    "attractors": "#map-frame svg",
     "audit": "#map-frame svg",
     "watch": "#panels svg",
 }
@@ -48,6 +50,11 @@ def study(file, folder):
     ledger.close()
 
 
+def attractors(file, _):
+    words = "attractors trap:infinity -p w --sample 4 --scale 1 --scale 4 --until-margin 100 --html".split()
+    assert main([*words, str(file)]) == 0
+
+
 def audit(file, folder):
     (folder / "gpt2").mkdir()
     build_audit_report([mf.audit(write_stored(stored("gpt2"), folder / "gpt2"), controls=4)], file)
@@ -60,7 +67,7 @@ def watch(file, _):
 @pytest.fixture(scope="module")
 def pages(orbit, trapped, tmp_path_factory):
     folder = tmp_path_factory.mktemp("family")
-    makers = {"steps": steps, "study": study, "audit": audit, "watch": watch}
+    makers = {"steps": steps, "study": study, "attractors": attractors, "audit": audit, "watch": watch}
     makers["runs"] = lambda file, _: build_report([*orbit[:2], trapped], file)
     for kind, make in makers.items():
         make(folder / f"{kind}.html", folder)

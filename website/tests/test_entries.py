@@ -1,6 +1,8 @@
 """Every public name, every verb with every option, every claim and every row of the gallery has its entry."""
 
 import inspect
+import tomllib
+from pathlib import Path
 
 import pytest
 from commands import verbs
@@ -46,6 +48,13 @@ def test_every_claim_has_its_numbers(site):
     for name in names:
         assert name in page.places, name
     assert f"{len(names)} of {len(names)} claims hold" in page.text
+
+
+def test_honesty_has_its_counts(site):
+    text = Page(site / "docs" / "honesty.html").text
+    listed = tomllib.loads((Path(__file__).parents[2] / "benchmarks" / "mutants.toml").read_text())["mutant"]
+    counted = text.split("Counted when this page was made")[-1].split()
+    assert str(len(listed)) in counted and len(listed) > 100
 
 
 def test_every_row_of_the_gallery_has_its_numbers_and_its_figure(site):

@@ -3,12 +3,14 @@
 import email
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from glob import glob
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,30 @@ def test_the_metadata_says_what_it_is(files):
     assert all(f"Programming Language :: Python :: {version}" in classifiers for version in VERSIONS)
     extras = {"paper", "dask", "parquet", "audit", "torch", "notebook", "all"}
     assert extras <= set(found.get_all("Provides-Extra"))
+
+
+RELATIVE = re.compile(r"\]\((?!https?:)|<img src=\"(?!https?:)")
+
+
+def test_readme_reads_right_on_an_index(files):
+    """No link and no picture that leads nowhere there, and the pages by their names."""
+    wheel, _ = files
+    archive = zipfile.ZipFile(wheel)
+    name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    text = email.message_from_string(archive.read(name).decode()).get_payload()
+    assert text.startswith("# marginflow") and RELATIVE.search((ROOT / "README.md").read_text())
+    assert not RELATIVE.search(text) and "<!--" not in text
+    assert "(docs/theory.md)" in text and "| **marginflow** |" in text
+
+
+def test_readme_leads_to_the_site_where_there_is_one():
+    spec = spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    hook = module_from_spec(spec)
+    spec.loader.exec_module(hook)
+    text = hook.for_index((ROOT / "README.md").read_text(), "https://example.org/mf/")
+    assert not RELATIVE.search(text)
+    assert "](https://example.org/mf/docs/theory.html)" in text
+    assert '<img src="https://example.org/mf/_images/norms.svg">' in text
 
 
 def test_there_is_the_python_that_must_be_here():

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,6 +43,7 @@ def attractors(
     figure: Annotated[
         Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
     ] = None,
+    page: Annotated[Path | None, typer.Option("--html", help="Write a page: ends by samples, shares, numbers.")] = None,
     json: JsonFlag = False,
 ) -> int:
     """List the selections of tokens where training can end, and how often sampled starts meet each.
@@ -54,8 +56,13 @@ def attractors(
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
-    if figure is not None:
-        output_path(figure, data)
+    for file in (figure, page):
+        if file is not None:
+            output_path(file, data)
+    if page is not None:
+        from marginflow.report.attractors_page import build_attractors_report, check_page
+
+        check_page(problem)
     with progress(f"attractors {parameterization}", "no list is complete, and nothing is saved") as show:
         found = find(
             problem,
@@ -74,13 +81,26 @@ def attractors(
         from marginflow.figures.attractors import draw_shares
 
         draw_shares(found, figure)
+    if page is not None:
+        options: dict[str, object] = {"--parameterization": parameterization, "--width": width, "--sample": sample}
+        options |= {"--seed": seed, "--until-margin": until_margin, "--tol": tol, "--limit": limit, "--loss": loss}
+        build_attractors_report(found, page, _again(data, options, scale or []))
     if json:
         print_json(found.to_dict())
     else:
         print(_text(found))
         if figure is not None:
             print(f"saved            {figure}")
+        if page is not None:
+            print(f"saved            {page}")
     return 0
+
+
+def _again(data: str, options: dict[str, object], scales: Sequence[float]) -> str:
+    """The command that makes a page again."""
+    words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += [word for scale in scales for word in ("--scale", str(scale))]
+    return shlex.join(["marginflow", "attractors", data, *words, "--html", "attractors.html"])
 
 
 def _text(found: "Attractors | EndsOfHeads") -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,6 +14,16 @@ from marginflow.gallery.ending import Ending
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+EARLIEST: Final = 0.1
+"""Margin from which runs are drawn: before it they are still finding their tokens."""
+
+SEVERAL: Final = 12
+"""Curves drawn one by one; of more a band."""
+
+FLOOR: Final = 1e-16
+"""An excess of 0 has no place on a logarithmic axis."""
 
 
 @dataclass(frozen=True)
@@ -34,30 +44,23 @@ class Group:
 
 
 def draw_excess(figure: "Figure", groups: Sequence[Group]) -> None:
-    """A curve for each run; of more than twelve the median and the range from least to largest."""
+    """A curve for each run; of more than `SEVERAL` the median and the range from least to largest."""
     axes = figure.subplots()
     for group in groups:
         look: dict[str, Any] = {key: LOOKS[group.look][key] for key in ("color", "linestyle")}
-        if len(group.endings) > 12:
+        if len(group.endings) > SEVERAL:
             _band(axes, group, look)
         else:
             for k, ending in enumerate(group.endings):
-                log_plot(axes, *ending.curve(), **look, label=group.label if k == 0 else None)
+                margin, excess = ending.curve()
+                log_plot(axes, margin, excess, where=margin > EARLIEST, **look, label=group.label if k == 0 else None)
         if np.isfinite(group.peer):
-            axes.axhline(group.peer, color=look["color"], linewidth=0.8, linestyle=(0, (1, 3)))
-            axes.annotate(
-                f"the paper's rule: {group.label}",
-                (1.0, group.peer),
-                xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
-                fontsize=6,
-                color=look["color"],
-            )
+            name = f"{group.label}: the paper's rule ended"
+            axes.axhline(group.peer, color=look["color"], linewidth=0.9, linestyle=(0, (1, 2)), label=name)
     log_scales(axes, "x", "y")
     axes.set_xlabel("least margin over the tokens selected")
     axes.set_ylabel("norm / (margin × least norm) − 1")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=6.5)
 
 
 def _band(axes: "Axes", group: Group, look: dict[str, Any]) -> None:
@@ -67,11 +70,11 @@ def _band(axes: "Axes", group: Group, look: dict[str, Any]) -> None:
     heights = np.array([_on_grid(grid, margin, excess) for margin, excess in curves if len(margin)])
     low, middle, high = np.quantile(heights, [0.0, 0.5, 1.0], axis=0)
     log_plot(axes, grid, middle, **look, label=f"{group.label}: median, least to largest")
-    axes.fill_between(grid, np.maximum(low, 1e-16), high, color=look["color"], alpha=0.15, linewidth=0)
+    axes.fill_between(grid, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def _on_grid(grid: Floats, margin: Floats, excess: Floats) -> Floats:
     """The excess at the margins of `grid`, which it reaches in no order: each margin where it was first exceeded."""
     reached = np.maximum.accumulate(margin)
     at = np.minimum(np.searchsorted(reached, grid), len(excess) - 1)
-    return np.maximum(excess[at], 1e-16)
+    return np.maximum(excess[at], FLOOR)

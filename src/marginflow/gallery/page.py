@@ -14,6 +14,9 @@ from marginflow.gallery.row import RowResult
 PAGE: Final = "gallery.md"
 FIGURES: Final = "gallery"
 
+CPU: Final = "CPU s"
+"""Of the row, and among the numbers of the paper of its rule and solver."""
+
 INTRODUCTION: Final = """# Gallery
 
 Figures of papers on this subject, made again on their data with a certificate beside every number. Regenerate this
@@ -92,6 +95,7 @@ def _word(r: RowResult) -> str:
 def cells(r: RowResult) -> list[list[str]]:
     """Each quantity of a row, what the paper's program gives, what is found here, what the proof leaves open."""
     ours, proof = (r.found.ours, r.found.certificate) if r.found else ({}, {})
+    ours = ours | {CPU: float(f"{r.cpu:.2g}")}
     return [
         [what, *(text(numbers.get(what)) for numbers in (r.peer, ours, proof))]
         for what in dict.fromkeys([*ours, *proof, *r.peer])

@@ -9,7 +9,7 @@ from marginflow.errors import InputError
 from marginflow.gallery.row import Row, RowResult
 
 
-_FILES: Final = ("visualization", "svm_rank", "token_selection")
+_FILES: Final = ("visualization", "local_converge", "svm_rank", "token_selection", "mirror", "next_token")
 """One line per file of rows; each has a tuple ROWS."""
 
 

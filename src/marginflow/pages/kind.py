@@ -93,8 +93,7 @@ class Kind:
             parts: HTML for the places of its template, whose names stand there in double braces.
             data: what its scripts read, for JSON.
         """
-        whole = {
-            **parts,
+        shared = {
             "word": self.word,
             "title": escape(f"marginflow {self.word}: {said.headline}"),
             "target": self.target,
@@ -109,6 +108,8 @@ class Kind:
             "script_hash": base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode(),
             "data": embed(data),
         }
+        assert not parts.keys() & shared.keys(), "a place of the template has the name of one of the frame's"
+        whole = {**shared, **parts}
         frame = asset(f"{_HERE}/frame.html").replace("{{main}}", asset(f"{self.room}/{self.template}"))
         return re.sub(r"\{\{(\w+)\}\}", lambda match: whole[match[1]], frame)
 

@@ -22,6 +22,7 @@ from marginflow.report.heads import names_of_rows
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
 from marginflow.report.thresholds import thresholds_of
+from marginflow.report.wording import ROUNDING
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
@@ -252,6 +253,7 @@ def page_data(subjects: list[Subject], runs: list[dict[str, Any]]) -> dict[str, 
     return {
         "words": words_of(subjects),
         "powerSentence": POWER_SENTENCE,
+        "rounding": ROUNDING,
         "norms": {norm: {"label": parse_norm(norm).label} for s in subjects for norm in s.solutions},
         "problems": [problem_data(subject) for subject in subjects],
         "runs": runs,

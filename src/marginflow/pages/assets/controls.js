@@ -40,3 +40,22 @@ function wireScrolls() {
   addEventListener("resize", tellScrolls);
   document.addEventListener("toggle", tellScrolls, true);
 }
+
+// On a phone the bar is one line that says what is chosen, and a press opens its lists.
+function wireBar() {
+  const bar = document.querySelector(".controls");
+  const more = h("button", { type: "button", class: "more", "aria-expanded": "false" });
+  more.addEventListener("click", () => {
+    more.setAttribute("aria-expanded", String(bar.classList.toggle("open")));
+  });
+  bar.prepend(more);
+  tellBar();
+}
+
+function tellBar() {
+  const more = document.querySelector(".more");
+  if (!more) return;
+  const chosen = [...document.querySelectorAll(".controls .field:not([hidden]) select")].slice(0, 3);
+  more.textContent = chosen.map((select) => select.selectedOptions[0]?.textContent || "").join(" · ");
+  more.setAttribute("aria-label", `Choices: ${more.textContent}`);
+}

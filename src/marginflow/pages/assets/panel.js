@@ -8,6 +8,7 @@ const EDGE = { left: 52, right: 62, top: 26, bottom: 38 };
 //   rules:  [{y, y2, name, style}]              horizontal lines (or bands) with a name
 //   guides: [{xs, ys, name}]                    predictions, drawn thin and grey
 //   bands:  [{xs, low, high, word}]             what lies between two curves, tinted
+//   rounding: the value below which differences are rounding: greyed
 //   marks:  [{x, name}]                         vertical lines with a name
 //   norm: the norm that a click on the title chooses
 // on: {hover(run, snapshot), pick(run, snapshot), set(patch)}
@@ -52,6 +53,7 @@ function drawPanel(host, spec, on) {
   for (const guide of spec.guides || []) {
     plot.append(s("path", { class: "guide", d: pathOf(zip(guide.xs, guide.ys, x, y), x, y) }));
   }
+  if (spec.rounding) greyRounding(plot, spec.rounding, x, y);
   for (const band of bands) drawBand(plot, band, x, y);
   for (const rule of rules) drawRule(plot, rule, x, y);
   (spec.marks || []).forEach((mark, k) => drawMark(plot, mark, k, x, y));
@@ -119,6 +121,14 @@ function drawAxes(svg, x, y, spec, width, height, PAD) {
   axes.append(s("line", { class: "base", x1: PAD.left, x2: width - PAD.right, y1: height - PAD.bottom, y2: height - PAD.bottom }));
   axes.append(s("text", { class: "axis-title", x: width - PAD.right, y: height - 5, "text-anchor": "end" }, spec.xLabel));
   svg.append(axes);
+}
+
+function greyRounding(plot, below, x, y) {
+  const [bottom, top] = y.range;
+  const edge = Math.max(y(below), top);
+  if (edge >= bottom - 2) return;
+  plot.append(s("rect", { class: "rounding", x: x.range[0], y: edge, width: x.range[1] - x.range[0], height: bottom - edge }));
+  if (bottom - edge > 14) plot.append(s("text", { class: "guide-label", x: x.range[0] + 6, y: edge + 13 }, "rounding"));
 }
 
 function drawBand(plot, band, x, y) {

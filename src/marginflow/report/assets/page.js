@@ -25,6 +25,7 @@ function startPage() {
   const inside = Number.isInteger(asked.snapshot) && asked.snapshot >= 0 && asked.snapshot < run.snapshots;
   if (inside) page.state.snapshot = asked.snapshot;
   redraw();
+  wireBar();
   wireScrolls();
   let width = innerWidth;
   addEventListener("resize", () => {
@@ -179,6 +180,7 @@ function showControls() {
   const text = `${whenText(run, state.snapshot)}, least margin ${number(column(run, "margin")[state.snapshot], 4)}`;
   slider.setAttribute("aria-valuetext", `snapshot ${state.snapshot + 1} of ${run.snapshots}: ${text}`);
   find("now").textContent = `${state.snapshot + 1}/${run.snapshots} · ${text}`;
+  tellBar();
   for (const line of document.querySelectorAll("tr[data-run]")) {
     line.classList.toggle("chosen", Number(line.dataset.run) === state.run);
   }

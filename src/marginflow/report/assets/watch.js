@@ -240,6 +240,7 @@ function showControls() {
   find("layer").value = String(layer);
   find("head").value = String(head);
   find("figure").value = String(figure);
+  tellBar();
   find("step").max = record.step.length - 1;
   find("step").value = at;
   const text = `step ${record.step[at]}, loss ${number(record.loss[at], 4)}`;
@@ -271,6 +272,7 @@ function start() {
     if (innerWidth !== width) draw();
     width = innerWidth;
   });
+  wireBar();
   wireScrolls();
   document.documentElement.dataset.ready = "yes";
 }

@@ -94,11 +94,13 @@ function choose(problem, cell) {
   }
   drawPanels();
   drawSeeds();
+  tellBar();
   tellScrolls();
 }
 
 function start() {
   wireTheme();
+  wireBar();
   wireScrolls();
   document.documentElement.dataset.ready = "yes";
   if (!DATA.problems.length) {

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from marginflow.documents import page
 from marginflow.norms import parse_norm
 from marginflow.study.outcome.outcome import CellOutcome, MarkOutcome, Outcome
 from marginflow.study.page.diagram import interval
@@ -14,7 +15,7 @@ LIMITS: Final = (
     "A share is of the seeds that ran; its interval is of the probability behind it, in its cell alone.",
     "Cells of one problem may share its data and seeds: what differs between them varies less than two intervals say, "
     "and no paired test is made.",
-    "A verdict is that of docs/flow.md; undecided runs count as not having reached the minimal loss.",
+    f"A verdict is that of {page('flow')}; undecided runs count as not having reached the minimal loss.",
     "Medians and bands at a mark are of the runs that reached it; those that ended before are not in them.",
 )
 """What the page of a study does not show."""

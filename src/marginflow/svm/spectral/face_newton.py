@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.linalg.blas import dsymv, dsyrk
 
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.scaling.operator import Operator
@@ -21,6 +22,7 @@ from marginflow.svm.spectral.first_order import Norm, Point, feasible, lower_bou
 
 
 STEPS = 8
+ROWS = 64  # of H at a time: so many times some thousand columns stay in the cache
 RIDGE = 1e-13  # relative; duplicated constraints leave only the sum of their duals determined
 
 
@@ -39,7 +41,7 @@ class Face(Protocol):
         """alpha_ij M_ij + beta_ij M_ji of M (d, d_z)."""
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """(J, J) <A_k, Psi(A_l)> for A_c = a_c z_sample(c)', a (J, d) and z (n, d_z) in the face's basis."""
+        """(J, J) the lower triangle of <A_k, Psi(A_l)>; A_c = a_c z_sample(c)', a (J, d), z (n, d_z) in this basis."""
 
     def equations(self, a: Floats, z: Floats) -> tuple[Floats, Floats]:
         """E (J, q), e (q,): E' lambda = e keeps B where W is free; a (J, d), z (J, d_z)."""
@@ -83,24 +85,34 @@ class Pairing:
         return out
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """<A_k, Psi(A_l)> by products of vectors; no d x d_z matrix is formed.
+        """<A_k, Psi(A_l)> by products of vectors; no d x d_z matrix is formed. The lower triangle alone is filled.
 
-        (a_k f a_l)(z_k g z_l) + (a_k g a_l)(z_k f z_l) + (a_k f z_l)(z_k k a_l) + (a_k k z_l)(z_k f a_l);
-        what involves queries only is computed once per pair of samples.
+        (a_k f a_l)(z_k g z_l) + (a_k g a_l)(z_k f z_l) + (a_k f z_l)(z_k k a_l) + (a_k k z_l)(z_k f a_l), some rows at
+        a time, which stay in the cache; what involves queries only is computed once per pair of samples.
         """
         p = len(self.k)
         # zero weights are left out: f or g lives on the face alone
         fa, fz = np.flatnonzero(self.f[0]), np.flatnonzero(self.f[1])
         ga, gz = np.flatnonzero(self.g[0]), np.flatnonzero(self.g[1])
-        af, zf = a[:, fa] * self.f[0][fa], z[:, fz] * self.f[1][fz]
-        pairs = np.ix_(sample, sample)
-        H = (af @ a[:, fa].T) * ((z[:, gz] * self.g[1][gz]) @ z[:, gz].T)[pairs]
-        H += ((a[:, ga] * self.g[0][ga]) @ a[:, ga].T) * (zf @ z[:, fz].T)[pairs]
         both = fa[fa < p]
-        crossed = ((a[:, both] * self.f[0][both]) @ z[:, both].T)[:, sample]
-        crossed *= ((z[:, :p] * self.k) @ a[:, :p].T)[sample]
-        H += crossed
-        H += crossed.T
+        af, ag, zf, zg = a[:, fa] * self.f[0][fa], a[:, ga] * self.g[0][ga], z[:, fz], z[:, gz]
+        a_f, a_g, a_p, z_p = a[:, fa], a[:, ga], a[:, :p] * self.k, z[:, :p]
+        qf, qg = (zf * self.f[1][fz]) @ zf.T, (zg * self.g[1][gz]) @ zg.T
+        right = (a[:, both] * self.f[0][both]) @ z[:, both].T  # (J, n) a_k f z_i
+        below = a_p @ z_p.T  # (J, n) a_k k z_i
+        counts = np.bincount(sample, minlength=len(z))
+        H = np.zeros((len(a), len(a)))
+        for start in range(0, len(a), ROWS):
+            rows = slice(start, min(start + ROWS, len(a)))
+            end = rows.stop
+            own, first = sample[rows], sample[end - 1] + 1
+            each = counts[:first].copy()
+            each[-1] -= each.sum() - end
+            block = (af[rows] @ a_f[:end].T) * np.repeat(qg[own, :first], each, axis=1)
+            block += (ag[rows] @ a_g[:end].T) * np.repeat(qf[own, :first], each, axis=1)
+            block += np.repeat(right[rows, :first], each, axis=1) * below[:end].T[own]
+            block += np.repeat(below[rows, :first], each, axis=1) * right[:end].T[own]
+            H[rows, :end] = block
         return H
 
 
@@ -160,19 +172,26 @@ def _solve(
     a, z, sample = A.a[J] @ U, A.queries @ Vt.T, A.sample[J]
     H = face.gram(a, z, sample)
     E, e = face.equations(a, z[sample])
-    first, second = A.h[J] - margins - H @ dual, e - E.T @ dual
+    # Of the symmetric H only the lower triangle is known: in the order of LAPACK, the upper one.
+    known = H.T
+    first, second = A.h[J] - margins - dsymv(1.0, known, dual, lower=0), e - E.T @ dual
     # H alone is singular; adding rho E E' to it changes nothing but the multipliers.
     rho = float(np.trace(H)) / max(float(np.vdot(E, E)), 1e-300)
-    H += rho * (E @ E.T)
-    K = _factor(H)
-    X = cho_solve(K, E, check_finite=False)
-    y = cho_solve(K, first + rho * (E @ second), check_finite=False)
-    S = cho_solve(_factor(E.T @ X), E.T @ y - second, check_finite=False)
-    return dual + (y - X @ S), face.free(S)
+    if E.size:
+        known = dsyrk(rho, E.T, trans=1, lower=0, beta=1.0, c=known, overwrite_c=1)
+    # With H = R'R the Schur complement E' H^-1 E is Y'Y, Y = R^-T E: one triangular solve in place of two.
+    R = _factor(known)
+    Y = _solve_triangular(R, E, transposed=True)
+    y = _solve_triangular(R, first + rho * (E @ second), transposed=True)
+    S = cho_solve((_factor(Y.T @ Y), False), Y.T @ y - second, check_finite=False)
+    return dual + _solve_triangular(R, y - Y @ S), face.free(S)
 
 
-def _factor(H: Floats) -> tuple[Floats, bool]:
-    """The Cholesky factor of H + a relative ridge."""
+def _factor(H: Floats) -> Floats:
+    """The upper Cholesky factor of H, given by its upper triangle, plus a relative ridge."""
     H[np.diag_indices_from(H)] += RIDGE * float(np.trace(H)) / len(H) + 1e-300
-    factor: tuple[Floats, bool] = cho_factor(H, lower=True, overwrite_a=True, check_finite=False)
-    return factor
+    return np.asarray(cholesky(H, lower=False, overwrite_a=True, check_finite=False))
+
+
+def _solve_triangular(R: Floats, b: Floats, *, transposed: bool = False) -> Floats:
+    return np.asarray(solve_triangular(R, b, lower=False, trans=1 if transposed else 0, check_finite=False))

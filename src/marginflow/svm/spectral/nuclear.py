@@ -86,7 +86,7 @@ class NuclearFace:
         return self.pairing.psi(M)
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """(J, J) <A_k, Psi(A_l)>."""
+        """(J, J) the lower triangle of <A_k, Psi(A_l)>."""
         return self.pairing.gram(a, z, sample)
 
     def equations(self, a: Floats, z: Floats) -> tuple[Floats, Floats]:

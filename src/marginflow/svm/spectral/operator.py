@@ -115,7 +115,7 @@ class OperatorFace:
         return out
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """(J, J) <A_k, Psi(A_l)>."""
+        """(J, J) the lower triangle of <A_k, Psi(A_l)>."""
         H = self.pairing.gram(a, z, sample)
         # One row per pair of face directions, a block at a time to bound the memory.
         x, y = np.ascontiguousarray(a[:, : self.rank].T), np.ascontiguousarray(z[sample, : self.rank].T)

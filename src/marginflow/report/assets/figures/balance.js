@@ -15,12 +15,12 @@ const balanceFigure = {
   columns: ["snapshot", "log10 t", "step", "drift", "misalignment", "epsilon", "delta"],
   lede: () =>
     "ε and δ (Lyu and Li's approximate KKT point) going to 0 do not prove the least norm: they vanish at bad KKT points too. " +
-    "Only R tells the two apart.",
+    "Only R tells the two apart. Greyed: values that are rounding.",
   // Runs with a time and runs of steps have no axis in common: those like the chosen one are drawn.
   panels: (state) => BALANCE.map(([name, title, describe]) => {
     const clock = clockOf(DATA.runs[state.run]);
     return {
-      title, describe, floor: 1e-17, xLabel: clock.label, x: clock.kind, y: "log",
+      title, describe, floor: 1e-17, rounding: name === "drift" ? 0 : DATA.rounding, xLabel: clock.label, x: clock.kind, y: "log",
       curves: runCurves(state, clock.name, name, (run) => run.steps === DATA.runs[state.run].steps),
       empty: name === "drift" ? "No drift here." : "Not defined here.",
     };

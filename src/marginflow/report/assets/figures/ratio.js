@@ -10,12 +10,12 @@ const ratioFigure = {
   lede: () =>
     "R = N(W) N*(G) ⁄ (margin × Σ weights) needs only the run's own weights W and force G. It is an upper bound: W over its " +
     "margin is within the factor R of the least norm N, whatever any solver says. Only the norm a flow minimises goes to R = 1; " +
-    "the others level off.",
+    "the others level off. Greyed: differences that are rounding.",
   panels: (state) => normsOf(state).map((norm) => ({
     title: `R − 1, ${DATA.norms[norm].label}`,
     xLabel: "least margin", x: "log", y: "log", norm, focus: norm === state.norm,
     curves: runCurves(state, "margin", `gap_${norm}`),
-    guides: powerGuides(state, norm),
+    guides: powerGuides(state, norm), rounding: DATA.rounding,
     describe: `Certified relative distance to the ${DATA.norms[norm].label} SVM; grey: the predicted power.`,
     empty: "No run has positive margins and weights here.",
   })),

@@ -40,10 +40,17 @@ function timePanels(state) {
     },
     {
       ...common, title: "excess ÷ predicted law", y: "log", domainY: [0.1, 10],
-      curves: runCurves(state, "log10_time", "law_ratio", timed), rules: [{ y: 1 }],
-      describe: "Tends to 1 where the law holds.", empty: "No run reached the minimal loss.",
+      curves: runCurves(state, "log10_time", "law_ratio", timed).map(settled), rules: [{ y: 1 }],
+      describe: "From where it stays within a factor 10; tends to 1 where the law holds.", empty: "No run reached the minimal loss.",
     },
   ];
+}
+
+// Early the ratio is as large as it likes, which draws strokes across the panel: from where it stays in.
+function settled(curve) {
+  let first = curve.ys.length;
+  while (first > 0 && !(curve.ys[first - 1] < 0.1 || curve.ys[first - 1] > 10)) first--;
+  return { ...curve, ys: Array.from(curve.ys, (value, k) => (k < first ? NaN : value)) };
 }
 
 function stepPanels(state) {
