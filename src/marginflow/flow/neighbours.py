@@ -66,7 +66,7 @@ class _Barrier(_Goal):
     """That of the minimal loss."""
 
     log_excess: float
-    least_lead: float
+    least_lead: float = BARRIER_LEAD
     missed = "it does not come below the barrier of the minimal loss in as many steps"
 
     def reached(self, excess: tuple[float, float], lead: tuple[float, float]) -> float | None:
