@@ -5,7 +5,7 @@
     python benchmarks/faces.py --runs 30
 
 Every run is followed to a lead of 1e6 out of the faces that it is on. It *meets* the least loss if these are the faces
-that `mf.faces` gave; else the rule (docs/flow.md 13) is asked of them. A run contradicts if it was said to reach the
+that `mf.faces` gave; else the rule (docs/flow.md 14) is asked of them. A run contradicts if it was said to reach the
 least loss and is on other faces, or if the rule says of the faces that it is on that they are left. Each run is a line
 of `--file`, written when it is finished.
 """

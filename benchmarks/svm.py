@@ -74,6 +74,8 @@ FULL = (
     Row("nuclear", (20, 50, 50), ("marginflow", "scs"), "contexts"),
     Row("nuclear", (100, 50, 50), ("marginflow", "scs"), "contexts"),
     Row("nuclear", (404, 104, 104), ("marginflow",), "contexts"),
+    Row("nuclear", (100, 50, 50), ("marginflow",), "pairs"),
+    Row("nuclear", (404, 104, 104), ("marginflow",), "pairs"),
 )
 
 
@@ -98,6 +100,22 @@ def faces(size: tuple[int, int, int]) -> mf.Constraints:
     return mf.Constraints(rows.a, rows.sample, rows.z, rows.token, equal=equal)
 
 
+def pairs(size: tuple[int, int, int]) -> mf.Constraints:
+    """Contexts with supports of 1 to 5 words, each of them 1 above all others: equalities repeat most rows."""
+    m, V, _ = size
+    rng, unit = np.random.default_rng(0), np.eye(V)
+    a, sample, equal = [], [], []
+    for j in range(m):
+        support = np.sort(rng.choice(V, int(rng.integers(1, 6)), replace=False))
+        others = np.setdiff1d(np.arange(V), support)
+        a += [unit[support[0]] - unit[v] for v in support[1:]]
+        a += [unit[v] - unit[w] for v in support for w in others]
+        rows = len(support) - 1, len(support) * len(others)
+        sample += [j] * sum(rows)
+        equal += [True] * rows[0] + [False] * rows[1]
+    return mf.Constraints(np.array(a), sample, np.eye(m), equal=equal)
+
+
 def contexts(size: tuple[int, int, int]) -> mf.Constraints:
     """m contexts by a vocabulary of V, both one-hot: logits equal on the support of a context, 1 below elsewhere.
 
@@ -115,7 +133,7 @@ def contexts(size: tuple[int, int, int]) -> mf.Constraints:
     return mf.Constraints(a, sample, np.eye(m), equal=equal)
 
 
-KINDS = {"tokens": instance, "faces": faces, "contexts": contexts}
+KINDS = {"tokens": instance, "faces": faces, "contexts": contexts, "pairs": pairs}
 
 
 def written_out(constraints: mf.Constraints, norm: str) -> np.ndarray:
@@ -335,7 +353,7 @@ def main() -> None:
     parser.add_argument("--ranks", action="store_true", help="the rank table instead of the timings")
     parser.add_argument("--torch", action="store_true", help="ranks on the very data of the published figure")
     parser.add_argument("--save", metavar="FILE", help="marginflow's rows as JSON, for history.py; no peers are run")
-    parser.add_argument("--kind", help="tokens, faces or contexts alone")
+    parser.add_argument("--kind", help="tokens, faces, contexts or pairs alone")
     parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

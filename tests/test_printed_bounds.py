@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import marginflow as mf
 from marginflow import rounding
+from marginflow.cli.main import main
 from marginflow.intervals import wilson
 from marginflow.svm.referee import exact as referee
 
@@ -74,6 +76,20 @@ def rounded_to_nearest():
             name = getattr(value, "attr", getattr(value, "id", None))
             if name in BOUNDS:
                 yield str(path.relative_to(SRC)), name
+
+
+@pytest.mark.parametrize("data, loss", [("next-token", "log"), ("sphere:n=3,T=4,d=5", "linear")])
+def test_the_least_loss_lies_in_the_interval_printed(capsys, data, loss):
+    found = mf.faces(mf.load(data), loss)
+    assert main(["svm", data, "--loss", loss]) == 0
+    low, high = ends(re.search(r"least loss   in (\[.*\])", capsys.readouterr().out)[1])
+    assert low <= Fraction(found.minimal_loss) - Fraction(found.gap) <= Fraction(found.minimal_loss) <= high
+
+
+def test_pages_take_the_words_of_bounds_as_they_are():
+    scripts = {p.name: p.read_text() for p in SRC.rglob("*.js")}
+    called = [name for name, text in scripts.items() if re.search(r"number\([\w.]*\b(lower|upper|least|gap)\b", text)]
+    assert "norms.js" in scripts and not called
 
 
 def test_no_bound_is_printed_to_the_nearest_number():

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from marginflow.watch.record import Record as Record
     from marginflow.watch.recorder import Recorder as Recorder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 moved.install()
 

@@ -170,7 +170,7 @@ def test_the_error_is_carried_as_a_run_from_a_start_beside_carries_it():
     for _ in range(25):
         before, state, (pair, _) = state, None, advance(objective, one, settings)
         state, accepted = advance(objective, before, settings)
-        watch = watch.after(objective, before, state, accepted, 1e-6)
+        watch = watch.after(objective, before, state, accepted, settings)
         one = pair
         off = np.linalg.norm(one.at.dtheta[1] - one.at.dtheta[0]) / np.linalg.norm(one.at.dtheta[0]) / 1e-7
         largest = max(largest, off)

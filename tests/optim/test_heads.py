@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import pytest
 import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.diagnostics.gaps import gaps, gaps_by_head
+from marginflow.optim.geometry import GEOMETRIES
+from marginflow.optim.prediction import Prediction
+from marginflow.optim.scaled import Scaled
 from several_heads import lifted, several_heads
 
 
@@ -162,3 +166,29 @@ def test_files_and_the_verb(separable, tmp_path, capsys):
     main(words)
     assert "gap of each head to its own" in capsys.readouterr().out
     assert gaps_by_head(mf.descend("trap:infinity", "w", iterations=2)) == ()
+
+
+@mf.register
+@dataclass(frozen=True)
+class OfItsOwn(mf.optim.AbstractOptimiser):
+    """Sign steps that are said to minimise a norm that this library does not have."""
+
+    word: str = field(default="own-of-heads", init=False)
+
+    @property
+    def ball(self):
+        return GEOMETRIES["sign"]
+
+    def init(self, arrays):
+        return None
+
+    def update(self, state, pull, arrays):
+        return Scaled({n: np.sign(x) for n, x in pull.arrays.items()}, np.zeros(len(pull.log))), state
+
+    def norm(self, setting):
+        return Prediction("a norm of its own", "by definition")
+
+
+def test_a_rule_whose_norm_is_not_known_here_runs_without_a_prediction(separable):
+    path = mf.descend(separable, "w", OfItsOwn(), rate=0.1, iterations=2)
+    assert path.method.norm is None and "nothing is known of the norm a norm of its own" in path.method.why

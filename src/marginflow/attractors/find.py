@@ -7,6 +7,7 @@ import numpy as np
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.one_head import Effort, Progress, search
 from marginflow.attractors.product import EndsOfHeads
+from marginflow.attractors.question import Question
 from marginflow.attractors.sampled_ends import Starts
 from marginflow.attractors.several_heads import ends_of_heads
 from marginflow.errors import InputError
@@ -61,12 +62,12 @@ def attractors(
     if processes < 1:
         raise InputError(f"processes: got {processes}; expected at least 1")
     starts = Starts.checked(sample, scales, seed, until_margin)
-    loss = _rule_loss(problem, loss)
+    question = Question(problem, model, _rule_loss(problem, loss))
     effort = Effort(tol, limit, processes, progress)
     if not problem.plain:
-        return ends_of_heads(problem, model, loss, effort, starts)
-    searched = search(problem, model, loss, effort)
-    for scale, path in starts.runs(problem, model, loss, progress):
+        return ends_of_heads(question, effort, starts)
+    searched = search(question, effort)
+    for scale, path in starts.runs(question, progress):
         searched.ends.meet(path.selected(-1), scale, path.parameters(-1))
     return searched.listed(starts)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
+from marginflow.attractors.question import Question
 from marginflow.attractors.sampled_ends import EndsMet, Starts
 from marginflow.attractors.search import Screened, screen
 from marginflow.attractors.shares import missing
-from marginflow.losses import AbstractLoss
 from marginflow.model.registry import AbstractParameterization, KeyQuery
 from marginflow.problem.problem import Problem
 from marginflow.selection.rule import capped, judge, largest_rank
@@ -72,7 +72,7 @@ class Searched:
     def listed(self, starts: Starts) -> Attractors:
         """The list, with the shares of the runs from `starts` that have been entered."""
         ends = self.ends
-        problem, model = ends.problem, ends.parameterization
+        problem, model = ends.question.problem, ends.question.model
         undecided = tuple(d for d in ends.decisions.values() if d.verdict is Verdict.undecided)
         why = self.unsearched
         if undecided:
@@ -90,12 +90,13 @@ class Searched:
             elsewhere=ends.elsewhere,
             missing=missing(ends.met) if ends.met else None,
             scales=starts.scales if ends.met else (),
-            loss=ends.loss,
+            loss=ends.question.loss,
         )
 
 
-def search(problem: Problem, model: AbstractParameterization, loss: AbstractLoss, effort: Effort) -> Searched:
+def search(question: Question, effort: Effort) -> Searched:
     """Decide on every selection of a problem of one head that no bound rejects."""
+    problem, model = question.problem, question.model
     candidates = Candidates.of(problem, model.diagonal)
     euclidean = model.flow_norm in EUCLIDEAN
     limit = effort.limit
@@ -112,7 +113,7 @@ def search(problem: Problem, model: AbstractParameterization, loss: AbstractLoss
     for i, selected in enumerate(screened.selections):
         decisions.setdefault(tuple(selected.tolist()), judge(problem, model, selected, effort.tol))
         effort.tell(f"solved {i + 1} of {len(screened.selections)}")
-    return Searched(EndsMet(problem, model, loss, effort.tol, decisions), candidates, screened.total, tuple(why))
+    return Searched(EndsMet(question, effort.tol, decisions), candidates, screened.total, tuple(why))
 
 
 def _screen(candidates: Candidates, euclidean: bool, limit: int, effort: Effort) -> Screened:

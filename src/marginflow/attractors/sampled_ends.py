@@ -8,11 +8,9 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.attractors.attractors import Attractor, excess, score_class
+from marginflow.attractors.question import Question
 from marginflow.attractors.shares import Share
 from marginflow.errors import InputError
-from marginflow.losses import AbstractLoss
-from marginflow.model.registry import AbstractParameterization
-from marginflow.problem.problem import Problem
 from marginflow.selection.rule import judge
 from marginflow.selection.stability import Decision, Verdict
 
@@ -52,19 +50,20 @@ class Starts:
             raise InputError(f"seed: got {seed}; expected at least 0")
         return cls(count or 0, tuple(map(float, scales)) if count else (), seed, until_margin)
 
-    def runs(
-        self,
-        problem: Problem,
-        model: AbstractParameterization,
-        loss: AbstractLoss,
-        progress: Callable[[str], None] | None,
-    ) -> Iterator[tuple[float, "Trajectory"]]:
+    def runs(self, question: Question, progress: Callable[[str], None] | None) -> Iterator[tuple[float, "Trajectory"]]:
         """Each run, with the scale of its start."""
         from marginflow.flow.integrate import integrate_many
 
         for scale in self.scales:
             seeds = list(range(self.seed, self.seed + self.count))
-            paths = integrate_many(problem, model, seeds=seeds, scale=scale, until_margin=self.until_margin, loss=loss)
+            paths = integrate_many(
+                question.problem,
+                question.model,
+                seeds=seeds,
+                scale=scale,
+                until_margin=self.until_margin,
+                loss=question.loss,
+            )
             if progress is not None:
                 progress(f"{self.count} runs from scale {scale:g} done")
             yield from ((scale, path) for path in paths)
@@ -73,17 +72,8 @@ class Starts:
 class EndsMet:
     """Decisions on selections, and the runs that met them."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        parameterization: AbstractParameterization,
-        loss: AbstractLoss,
-        tol: float,
-        decisions: dict[tuple[int, ...], Decision],
-    ) -> None:
-        self.problem = problem
-        self.parameterization = parameterization
-        self.loss = loss
+    def __init__(self, question: Question, tol: float, decisions: dict[tuple[int, ...], Decision]) -> None:
+        self.question = question
         self.tol = tol
         self.decisions = decisions
         self.met: list[tuple[Ints, bool]] = []
@@ -97,13 +87,13 @@ class EndsMet:
         decision = self.decisions.get(key)
         # Under a rank cap the run itself leads to its KKT point, where local search had found none.
         if decision is None or decision.verdict is Verdict.unseen:
-            decision = judge(self.problem, self.parameterization, selected, self.tol, parameters)
+            decision = judge(self.question.problem, self.question.model, selected, self.tol, parameters)
             self.decisions[key] = decision
         self.total[scale] = self.total.get(scale, 0) + 1
         ended = decision.verdict is Verdict.attractor
         self.met.append((selected, ended))
         if ended:
-            place = (scale, score_class(self.problem, selected))
+            place = (scale, score_class(self.question.problem, selected))
             self.counts[place] = self.counts.get(place, 0) + 1
         else:
             self.elsewhere = (*self.elsewhere, decision)
@@ -114,13 +104,13 @@ class EndsMet:
         groups: dict[tuple[float, ...], list[Decision]] = {}
         for decision in self.decisions.values():
             if decision.verdict is Verdict.attractor:
-                groups.setdefault(score_class(self.problem, decision.selected), []).append(decision)
-        best = score_class(self.problem, self.problem.optimal)
+                groups.setdefault(score_class(self.question.problem, decision.selected), []).append(decision)
+        best = score_class(self.question.problem, self.question.problem.optimal)
         out = []
         for key, members in groups.items():
             members.sort(key=_value)
             shares = tuple(Share(s, self.counts.get((s, key), 0), self.total[s]) for s in scales if s in self.total)
-            loss = excess(self.problem, members[0].selected, self.loss)
+            loss = excess(self.question.problem, members[0].selected, self.question.loss)
             out.append(Attractor(members[0], key == best, loss, tuple(members[1:]), shares))
         return tuple(sorted(out, key=lambda a: (a.excess, a.value)))
 

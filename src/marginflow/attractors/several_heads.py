@@ -4,23 +4,20 @@ import numpy as np
 
 from marginflow.attractors.one_head import Effort, search
 from marginflow.attractors.product import EndsOfHeads
+from marginflow.attractors.question import Question
 from marginflow.attractors.sampled_ends import Starts
 from marginflow.attractors.shares import missing
-from marginflow.losses import AbstractLoss
-from marginflow.model.registry import AbstractParameterization
-from marginflow.problem.problem import Problem
 from marginflow.selection.stability import Verdict
 
 
-def ends_of_heads(
-    problem: Problem, model: AbstractParameterization, loss: AbstractLoss, effort: Effort, starts: Starts
-) -> EndsOfHeads:
-    """The list of every head of `problem`, and where runs of the whole model from `starts` end."""
+def ends_of_heads(question: Question, effort: Effort, starts: Starts) -> EndsOfHeads:
+    """The list of every head, and where runs of the whole model from `starts` end."""
+    problem = question.problem
     H = problem.counts[1]
     rows = [np.flatnonzero(problem.head == h) for h in range(H)]
-    searched = [search(problem.of_head(h), model, loss, effort) for h in range(H)]
+    searched = [search(question.of_head(h), effort) for h in range(H)]
     ended = []
-    for scale, path in starts.runs(problem, model, loss, effort.progress):
+    for scale, path in starts.runs(question, effort.progress):
         selected, parameters = path.selected(-1), path.parameters(-1)
         decisions = [
             own.ends.meet(selected[rows[h]], scale, {name: a[h] if H > 1 else a for name, a in parameters.items()})
@@ -37,8 +34,8 @@ def ends_of_heads(
         counts[scale] = counts.get(scale, 0) + 1
     return EndsOfHeads(
         problem,
-        model,
-        loss,
+        question.model,
+        question.loss,
         heads,
         met,
         starts.count,

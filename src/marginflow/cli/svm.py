@@ -1,7 +1,8 @@
 """`marginflow svm`: the least-norm weights that separate the selected tokens, with a certificate."""
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +10,10 @@ from marginflow.cli import completion
 from marginflow.cli.arguments import JsonFlag, LossOption, OptionalData
 from marginflow.cli.output import print_json, progress, save_path
 from marginflow.errors import InputError
+
+
+if TYPE_CHECKING:
+    from marginflow.svm.solution import Solution
 
 
 def svm(
@@ -37,23 +42,16 @@ def svm(
 
     Example: marginflow svm angle:c=0.5 --norm nuclear
     """
-    if loss is not None and select is not None:
-        raise InputError("--loss: got it with --select; a loss has its own faces; give one of them")
     if verify is not None:
         if data is not None or save is not None:
             raise InputError("svm: got --verify with DATA or --save; --verify takes only the saved file")
         return _verify(verify, json)
-    if data is None:
-        raise InputError("svm: got no DATA; expected a file.npz or a named problem such as angle:c=0.5")
-    if not 1e-15 <= tol < 1:
-        raise InputError(f"--tol: got {tol:g}; expected a relative gap between 1e-15 and 1")
-    from marginflow import rounding
     from marginflow.problem.named import load
     from marginflow.svm.solve import solve
 
-    problem = load(data)
+    problem = load(_checked(data, tol, select, loss))
     if save is not None:
-        save_path(save, data)
+        save_path(save, str(data))
     selection = None if select is None else _selection(select)
     with progress("svm", "there is no solution, and nothing is saved") as show:
         solution = solve(
@@ -66,15 +64,38 @@ def svm(
         )
     if save is not None:
         solution.save(save)
+    if json:
+        print_json(summary(solution, norm, loss))
+    else:
+        heads = f"{problem.counts[1]} x " if problem.counts[1] > 1 else ""
+        print(f"{problem.name}: {_counts(solution)}, W is {heads}{problem.d} x {problem.d_z}")
+        print(_text(solution, norm, loss))
+        if save is not None:
+            print(f"saved        {save}")
+    return 1 if solution.status.name == "inaccurate" else 0
+
+
+def _checked(data: str | None, tol: float, select: str | None, loss: str | None) -> str:
+    if loss is not None and select is not None:
+        raise InputError("--loss: got it with --select; a loss has its own faces; give one of them")
+    if data is None:
+        raise InputError("svm: got no DATA; expected a file.npz or a named problem such as angle:c=0.5")
+    if not 1e-15 <= tol < 1:
+        raise InputError(f"--tol: got {tol:g}; expected a relative gap between 1e-15 and 1")
+    return data
+
+
+def summary(solution: "Solution", norm: str, loss: str | None) -> dict[str, Any]:
+    """The fields of `svm --json`."""
     certificate = solution.certificate
-    found = {
+    return {
         "status": solution.status.name,
         "norm": norm,
         "value": solution.value,
         "lower": certificate.lower,
         "upper": certificate.upper,
         "gap": certificate.gap,
-        "tol": tol,
+        "tol": solution.tol,
         "rank": solution.rank,
         "unique": solution.unique,
         "constraints": len(solution.constraints),
@@ -86,34 +107,35 @@ def svm(
         "reason": solution.reason,
         "iterations": solution.iterations,
     }
-    if json:
-        print_json(found)
-    else:
-        equal = f" ({found['equalities']} equalities)" if found["equalities"] else ""
-        heads = f"{problem.counts[1]} x " if problem.counts[1] > 1 else ""
-        print(
-            f"{problem.name}: {len(solution.constraints)} constraints{equal}, W is {heads}{problem.d} x {problem.d_z}"
-        )
-        print(solution.status.value)
-        if solution.status.name == "infeasible":
-            print(solution.reason)
-        else:
-            print(f"{norm} value  {solution.value:.12g}")
-            print(f"certified    {certificate.interval(12)}  gap {rounding.text_up(certificate.gap, 2)}")
-            if solution.reason:
-                print(f"reason       {solution.reason}")
-            print(f"rank         {'undecided' if solution.rank is None else solution.rank}")
-            print(f"unique       {_word(solution.unique)}")
-            if solution.faces is not None:
-                within = rounding.text_up(solution.faces.gap, 2)
-                within += "" if solution.faces.decided.all() else ", members not proved"
-                print(f"least loss   {solution.faces.minimal_loss:.12g} ({loss}), within {within}")
-            if solution.finite is not None:
-                size = float((solution.finite**2).sum()) ** 0.5
-                print(f"finite part  of Frobenius norm {size:.6g}, decrement {solution.finite_decrement:.1e}")
-        if save is not None:
-            print(f"saved        {save}")
-    return 1 if solution.status.name == "inaccurate" else 0
+
+
+def _counts(solution: "Solution") -> str:
+    equalities = int(solution.constraints.equal.sum())
+    return f"{len(solution.constraints)} constraints" + (f" ({equalities} equalities)" if equalities else "")
+
+
+def _text(solution: "Solution", norm: str, loss: str | None) -> str:
+    from marginflow import rounding
+
+    if solution.status.name == "infeasible":
+        return f"{solution.status.value}\n{solution.reason}"
+    certificate, faces = solution.certificate, solution.faces
+    lines = [
+        solution.status.value,
+        f"{norm} value  {solution.value:.12g}",
+        f"certified    {certificate.interval(12)}  gap {rounding.text_up(certificate.gap, 2)}",
+        *([f"reason       {solution.reason}"] if solution.reason else []),
+        f"rank         {'undecided' if solution.rank is None else solution.rank}",
+        f"unique       {_word(solution.unique)}",
+    ]
+    if faces is not None:
+        low = math.nextafter(faces.minimal_loss - faces.gap, -math.inf)  # below the exact difference
+        proved = "" if faces.decided.all() else ", members not proved"
+        lines.append(f"least loss   in {rounding.interval(low, faces.minimal_loss, 12)} ({loss}){proved}")
+    if solution.finite is not None:
+        size = float((solution.finite**2).sum()) ** 0.5
+        lines.append(f"finite part  of Frobenius norm {size:.6g}, decrement {solution.finite_decrement:.1e}")
+    return "\n".join(lines)
 
 
 def _selection(text: str) -> list[int]:

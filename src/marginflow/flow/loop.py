@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
-from marginflow.flow.control import explicit_pays
 from marginflow.flow.endings import Stationarity, endings
+from marginflow.flow.kinds import StepKind, kinds
+from marginflow.flow.late import late_trial
 from marginflow.flow.record import Record, next_level
 from marginflow.flow.sensitivity import Sensitivity
 from marginflow.flow.state import Progress, Settings, State, map_arrays, merge, select
@@ -42,7 +43,7 @@ def run(
         while len(ids):
             before = state
             state, accepted = advance(objective, state, settings)
-            sensitivity = sensitivity.after(objective, before, state, accepted, settings.rtol)
+            sensitivity = sensitivity.after(objective, before, state, accepted, settings)
             loops += 1
             reach = objective.lead(state.at.s, state.at.force)
             switched = (state.at.force.top != before.at.force.top).any(axis=1)
@@ -75,23 +76,24 @@ def run(
 
 def advance(objective: Objective, state: State, settings: Settings) -> tuple[State, Bools]:
     """Try one step of every run; return the state after it and which runs moved (B,)."""
-    cheap = explicit_pays(objective, state.at, state.h, state.steps, settings.rtol)
-    if cheap.all() or not cheap.any():
-        return _advance(objective, state, settings, bool(cheap[0]))
-    parts = [
-        _advance(objective.keep(runs), select(state, runs), settings, kind)
-        for runs, kind in ((cheap, True), (~cheap, False))
-    ]
-    order = np.argsort(np.concatenate([np.flatnonzero(cheap), np.flatnonzero(~cheap)]))
-    together = map_arrays(lambda a, b: np.concatenate((a, b))[order], parts[0][0], parts[1][0])
-    return together, np.concatenate((parts[0][1], parts[1][1]))[order]
+    wanted = kinds(objective, state, settings)
+    if (wanted == wanted[0]).all():
+        return _advance(objective, state, settings, wanted[0])
+    groups = [wanted == kind for kind in StepKind if (wanted == kind).any()]
+    parts = [_advance(objective.keep(runs), select(state, runs), settings, wanted[runs][0]) for runs in groups]
+    order = np.argsort(np.concatenate([np.flatnonzero(runs) for runs in groups]))
+    together = map_arrays(lambda *each: np.concatenate(each)[order], *(after for after, _ in parts))
+    return together, np.concatenate([accepted for _, accepted in parts])[order]
 
 
-def _advance(objective: Objective, state: State, settings: Settings, explicit: bool) -> tuple[State, Bools]:
+def _advance(objective: Objective, state: State, settings: Settings, kind: StepKind) -> tuple[State, Bools]:
     """`advance` with one kind of step for all."""
     with np.errstate(all="ignore"):
-        trial = try_step(objective, state, settings.rtol, explicit)
-        decision = decide(objective, state, trial, settings, explicit)
+        if kind is StepKind.late:
+            trial = late_trial(objective, state, settings.rtol)
+        else:
+            trial = try_step(objective, state, settings.rtol, kind is StepKind.explicit)
+        decision = decide(objective, state, trial, settings, kind)
         moved = replace(
             state,
             at=trial.new,
@@ -108,6 +110,6 @@ def _advance(objective: Objective, state: State, settings: Settings, explicit: b
         after_rejection=decision.after_rejection,
         landing=decision.landing,
         steps=state.steps + 1,
-        evaluations=state.evaluations + (7 if explicit else 8),
+        evaluations=state.evaluations + trial.forces,
     )
     return after, decision.accepted

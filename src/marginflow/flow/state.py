@@ -1,12 +1,13 @@
 """What a batch of flows carries from step to step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.flow.late_rule import LateRule
 from marginflow.flow.point import Point, point
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
@@ -33,6 +34,7 @@ class Settings:
     max_steps: int
     least_lead: float = -np.inf
     lands: bool = True
+    late: LateRule = field(default_factory=LateRule)
 
 
 @dataclass(frozen=True)

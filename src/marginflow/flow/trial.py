@@ -5,12 +5,13 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats
+from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.clock import log_step_time
 from marginflow.flow.control import activation, active_tokens, clip_to_margin, loss_rises, step_error, switch_guard
 from marginflow.flow.explicit import explicit_step
+from marginflow.flow.kinds import StepKind
 from marginflow.flow.point import Point, point
-from marginflow.flow.rosenbrock import step
+from marginflow.flow.rosenbrock import STAGES, step
 from marginflow.flow.state import Settings, State, merge
 from marginflow.model.force import Force
 from marginflow.model.objective import Objective
@@ -24,6 +25,8 @@ AFTER_REJECTION: Final = 1.2
 
 UPHILL: Final = 32.0
 """The error that a step is given after which the loss is higher: the next is half as long."""
+
+EXPLICIT_FORCES: Final = 7
 
 LONGEST_STEP: Final = 1e30
 """Of the logits, at their present rate; where all forces are balanced no error limits a step."""
@@ -39,6 +42,8 @@ class Trial:
         psi, psi_rate: (B,) -log(force) there, and its rate.
         log_spent: (B,) log of the time that it takes.
         error: (B,) over what is allowed; 1 and below is good.
+        part: (B,) 1, or the part of the step after which to look again.
+        forces: (B,) int, how many were evaluated.
     """
 
     h: Floats
@@ -47,6 +52,8 @@ class Trial:
     psi_rate: Floats
     log_spent: Floats
     error: Floats
+    part: Floats
+    forces: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,24 +89,25 @@ def try_step(objective: Objective, state: State, rtol: float, explicit: bool) ->
     error = np.maximum(step_error(objective, at, new, tried, rtol), unsure / (CLOCK_TOLERANCE * rtol))
     error = np.where(np.isfinite(error), error, 1e6)
     error = np.where(loss_rises(objective, at, new, tried.ds), np.maximum(error, UPHILL), error)
-    return Trial(h, new, psi, rates[1], spent, error)
+    count = np.full(len(h), EXPLICIT_FORCES if explicit else STAGES)
+    return Trial(h, new, psi, rates[1], spent, error, np.ones(len(h)), count)
 
 
-def decide(objective: Objective, state: State, trial: Trial, settings: Settings, explicit: bool) -> Decision:
+def decide(objective: Objective, state: State, trial: Trial, settings: Settings, kind: StepKind) -> Decision:
     """Accept the trial where its error is small and it jumps over nothing, and say how long the next step is."""
     at, new, h = state.at, trial.new, trial.h
     within = trial.error <= 1.0
-    growth = 0.9 * np.maximum(trial.error, 1e-10) ** -0.2
-    most = np.where(state.after_rejection & (h == state.h), AFTER_REJECTION, 5.0)
+    growth = kind.growth(trial.error)
+    most = np.where(state.after_rejection & (h == state.h), AFTER_REJECTION, kind.most)
     next_h = h * np.where(within, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
-    part = switch_guard(at, new, objective.tokens.scores)
+    part = np.minimum(switch_guard(at, new, objective.tokens.scores), trial.part)
     to_margin = clip_to_margin(objective, at, new, settings.until_margin) if settings.lands else np.ones(len(h))
     past = within & (part == 1.0) & (to_margin < 1.0)
     part = np.where(past, to_margin, part)
     cut = within & (part < 1.0)
     next_h = np.where(cut, np.minimum(next_h, h * part), next_h)
     next_h = np.minimum(next_h, LONGEST_STEP / np.maximum(np.abs(at.ds).max(axis=(1, 2)), 1e-200))
-    if not explicit and not within.all():
+    if kind is StepKind.rosenbrock and not within.all():
         # Tried again, it is first cut to the activation that it ran across, if there is one, and only then shortened.
         across = ~within & (activation(at, state.psi, state.psi_rate, h) < h)
         next_h = np.where(across, h, next_h)

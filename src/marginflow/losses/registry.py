@@ -1,5 +1,6 @@
 """Losses by their words."""
 
+from inspect import isclass
 from typing import Final
 
 from marginflow.errors import InputError
@@ -53,7 +54,8 @@ def parse_output_loss(loss: str | AbstractOutputLoss | None = None) -> AbstractO
         except ValueError:
             raise InputError(f"loss: got {loss!r}; expected a smoothing in [0, 1), such as {_SMOOTHED}0.1") from None
     if not isinstance(loss, str) or loss not in LOSSES:
-        raise InputError(f"loss: got {loss!r}; expected {', '.join(map(repr, LOSSES))} or a loss object")
+        hint = f"; write {loss.__name__}()" if isclass(loss) else ""
+        raise InputError(f"loss: got {loss!r}; expected {', '.join(map(repr, LOSSES))} or a loss object{hint}")
     return LOSSES[loss]
 
 

@@ -81,6 +81,8 @@ class Identity(AbstractParameterMap):
 
     name: str
     diagonal: bool
+    linear: ClassVar[bool] = True
+    staged: ClassVar[bool] = True
 
     def weights(self, theta: Floats) -> Floats:
         return theta

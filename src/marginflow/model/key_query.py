@@ -1,7 +1,7 @@
 """W = K Q': key and query matrices trained separately, the paper's setting."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
@@ -88,6 +88,7 @@ class _Bilinear(AbstractParameterMap):
     """theta is (B, d + d_z, width), K above Q."""
 
     d: int
+    staged: ClassVar[bool] = True
 
     def weights(self, theta: Floats) -> Floats:
         d = self.d

@@ -66,7 +66,13 @@ class AbstractStageResolvent(AbstractResolvent):
 
 
 class AbstractParameterMap(ABC):
-    """phi for tokens of one size; every array has the runs of a batch as its first axis."""
+    """phi for tokens of one size; every array has the runs of a batch as its first axis.
+
+    `linear` says that phi is, `staged` that `resolvent` makes an `AbstractStageResolvent`.
+    """
+
+    linear: ClassVar[bool] = False
+    staged: ClassVar[bool] = False
 
     @abstractmethod
     def weights(self, theta: Floats) -> Floats:

@@ -75,7 +75,8 @@ def parse_parameterization(
             raise InputError(f"width: got {width} beside {given!r}, which says its own; give one of them")
         return given
     if not isinstance(given, str):
-        raise InputError(f"parameterization: got {given!r}; expected one of {_listed()}, or such as KeyQuery(3)")
+        hint = f"; write {given.__name__}(...)" if isclass(given) else ""
+        raise InputError(f"parameterization: got {given!r}; expected one of {_listed()}, or such as KeyQuery(3){hint}")
     kind: type[AbstractParameterization] | None = PARAMETERIZATIONS.get(given)
     if ":" in given:
         kind = register(imported("parameterization", given, "module:Class of your own"))

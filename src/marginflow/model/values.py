@@ -1,4 +1,4 @@
-"""The pull of a loss of outputs in R^k on every logit (theory 10; docs/flow.md 13)."""
+"""The pull of a loss of outputs in R^k on every logit (theory 10; docs/flow.md 14)."""
 
 from dataclasses import dataclass
 from typing import Final

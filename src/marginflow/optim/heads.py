@@ -1,7 +1,9 @@
 """What is expected of a run with several heads: of the heads together, or of each by itself (docs/optimisers.md)."""
 
+import math
 from dataclasses import replace
 
+from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.optim.optimiser import AbstractOptimiser
 from marginflow.optim.prediction import Prediction
@@ -26,7 +28,11 @@ def expected_norm(rule: AbstractOptimiser, setting: Setting) -> Prediction:
     norm = each[0].norm
     assert norm is not None
     why = "; ".join(f"head {h}: {own.why}" for h, own in enumerate(each))
-    if parse_norm(norm).across == float("inf"):
+    try:
+        largest = parse_norm(norm).across == math.inf
+    except InputError:
+        return Prediction(None, f"of several heads nothing is known of the norm {norm}; {why}")
+    if largest:
         return Prediction(norm, why)
     return Prediction(
         None,

@@ -72,7 +72,8 @@ def parse_optimiser(given: Any) -> AbstractOptimiser:
     if isinstance(given, AbstractOptimiser):
         return given
     if not isinstance(given, str):
-        raise InputError(f"optimizer: got {given!r}; expected one of {', '.join(OPTIMISERS)}, or such as Adam()")
+        hint = f"; write {given.__name__}(...)" if isclass(given) else ""
+        raise InputError(f"optimizer: got {given!r}; expected one of {', '.join(OPTIMISERS)}, or such as Adam(){hint}")
     word, _, rest = given.partition(":")
     if word not in OPTIMISERS and rest and "=" not in rest:
         kind = imported("optimizer", given, f"one of {', '.join(OPTIMISERS)}, or module:Class of your own")

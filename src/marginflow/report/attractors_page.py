@@ -128,7 +128,7 @@ def _table(found: Attractors) -> str:
                 f'<button type="button" data-end="{place}">{name}</button>',
                 number(end.excess),
                 number(end.value, 7),
-                "KKT point" if point else number(end.gap, 2),
+                "KKT point" if point else rounding.text_up(end.gap, 2),
                 "no better token" if end.optimal else number(end.stability),
                 *(f"{share.value:.0%} {rounding.percent(*share.interval)}" for share in end.shares),
             ]

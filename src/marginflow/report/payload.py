@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.late_law import POWER_SENTENCE, LateLaw, late_law, spectrum_of
 from marginflow.diagnostics.ratio import comparison, weights_in
@@ -105,6 +106,8 @@ def _svm(norm: str, found: Solution, subject: Subject, chosen: np.ndarray[Any, A
         "lower": plain(certificate.lower),
         "upper": plain(certificate.upper),
         "gap": plain(certificate.gap),
+        "least": f"least {rounding.text_down(certificate.lower, 5)}",
+        "bounds": certificate.interval(8),
         "rank": None,
         "unique": None,
         "dual": None,
@@ -190,12 +193,13 @@ def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _own_least(path: Trajectory, subject: Subject) -> float | None:
-    """The certified lower bound of the SVM of the tokens that a trapped run is on, in its own norm."""
+def _own_least(path: Trajectory, subject: Subject) -> dict[str, Any] | None:
+    """The certified lower bound of the SVM of the tokens that a trapped run is on, in its own norm, and its name."""
     solution = subject.compared(path)
     if solution is None or solution.status.name != "optimal":
         return None
-    return float(solution.certificate.lower)
+    least = solution.certificate.lower
+    return {"value": float(least), "name": f"least {rounding.text_down(least, 5)}"}
 
 
 def _singular(path: Trajectory, at: Ints) -> Floats:

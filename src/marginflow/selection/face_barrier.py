@@ -1,4 +1,4 @@
-"""The excess below which a loss of outputs in R^k cannot but go to its least value (theorem in docs/flow.md 13)."""
+"""The excess below which a loss of outputs in R^k cannot but go to its least value (theorem in docs/flow.md 14)."""
 
 import math
 from dataclasses import dataclass

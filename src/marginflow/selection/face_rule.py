@@ -1,6 +1,6 @@
 """The rule for faces: at their SVM against worse tokens every token of larger effective score has a margin above 1.
 
-Derived for faces of one token a row (docs/attractors.md), measured for others (docs/flow.md 13).
+Derived for faces of one token a row (docs/attractors.md), measured for others (docs/flow.md 14).
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What the theorem of docs/flow.md 13 needs of data and parameters, besides an excess below the barrier."""
+"""What the theorem of docs/flow.md 14 needs of data and parameters, besides an excess below the barrier."""
 
 import math
 from functools import lru_cache

@@ -58,7 +58,7 @@ class JudgeOfValues:
                     FlowStatus.minimal_loss,
                     f"the excess exp({excess:.6g}) over the least loss {self.limit.faces.minimal_loss:.6g} is below "
                     f"the barrier exp({barrier:.6g}), which the flow cannot climb back over, and under it the loss "
-                    f"falls as long as it is above its minimum (theorem in {page('flow')}, section 13)",
+                    f"falls as long as it is above its minimum (theorem in {page('flow')}, section 14)",
                     "barrier",
                     excess,
                     barrier,

@@ -148,7 +148,9 @@ def _solved(
         if selection is not None or against != "all":
             raise InputError("selection, against: got them with constraints; expected a Problem to choose from")
     else:
-        raise InputError(f"problem: got {type(problem).__name__}; expected a Problem or its Constraints")
+        raise InputError(
+            f"problem: got {type(problem).__name__}; expected a Problem, its Constraints, or what marginflow.load takes"
+        )
     if constraints.heads > 1:
         return _heads(constraints, chosen, float(tol), start, progress, source)
     slip = rational.slip(constraints, source.get("problem"), source.get("selection"))

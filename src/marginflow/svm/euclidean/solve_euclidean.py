@@ -7,7 +7,7 @@ precision the dual active-set method takes over.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -15,8 +15,10 @@ from scipy.linalg import cho_factor, cho_solve
 
 from marginflow.arrays import Bools, Floats
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.euclidean.conjugate_gradients import conjugate_gradients
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
 from marginflow.svm.euclidean.growing_dual import growing_dual
+from marginflow.svm.euclidean.span_of_queries import in_span_of_queries
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.unit_rows import Rows
@@ -36,6 +38,12 @@ def solve_euclidean(
             near = None if start is None else Candidate(start.W, start.dual[kept])
             found = solve_euclidean(svm.restrict(kept), tol, progress=progress, start=near)
             return spread(found, kept)
+    inside = in_span_of_queries(svm)
+    if inside is not None:
+        reduced, Q = inside
+        near = None if start is None else Candidate(start.W @ Q, start.dual)
+        found = solve_euclidean(reduced, tol, progress=progress, start=near)
+        return replace(found, W=found.W @ Q.T)
     rows = svm.rows
     search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
     scale = rows.scale
@@ -224,7 +232,9 @@ def _on_support(
         target = _ROUGH * float(np.linalg.norm(support.h))
 
         def inverse(b: Floats) -> Floats:
-            return _conjugate_gradients(support, b, target if rough else 1e-6 * float(np.linalg.norm(b)), search)
+            x, steps = conjugate_gradients(support, b, target if rough else 1e-6 * float(np.linalg.norm(b)))
+            search.steps["conjugate"] = search.steps.get("conjugate", 0) + steps
+            return x
 
     w = support.adjoint(multipliers)
     for _ in range(1 if rough else 3):
@@ -237,25 +247,6 @@ def _on_support(
         return None
     y[keep] = multipliers
     return w, y
-
-
-def _conjugate_gradients(support: Rows, b: Floats, target: float, search: _Search) -> Floats:
-    """Solve R R' y = b to a residual of length `target` without forming the matrix."""
-    y = np.zeros_like(b)
-    r, p = b.copy(), b.copy()
-    rr = float(r @ r)
-    for _ in range(_CONJUGATE):
-        if rr <= target * target:
-            break
-        q = support.margins(support.adjoint(p))
-        alpha = rr / float(p @ q)
-        y += alpha * p
-        r -= alpha * q
-        new = float(r @ r)
-        p = r + (new / rr) * p
-        rr = new
-        search.steps["conjugate"] = search.steps.get("conjugate", 0) + 1
-    return y
 
 
 def _gap(rows: Rows, w: Floats, y: Floats) -> float:
@@ -294,8 +285,6 @@ _TIGHT: Final = 1e-6
 
 _FELT: Final = 1e-13
 """A smaller ridge is lost beside the squares of unit rows."""
-
-_CONJUGATE: Final = 2000
 
 _ROUGH: Final = 1e-6
 """Relative residual at which the signs of a large support are read off."""

@@ -31,7 +31,7 @@ function gapPanel(state, norm) {
     title: `gap, ${DATA.norms[norm].label}`, xLabel: "least margin", x: "log", y: "log", norm, focus: norm === state.norm, curves,
     guides: slopeGuide(curves), marks: limits(state, "margin").map(({ at, words }) => ({ x: at, name: words })),
     rules: limits(state, "gap").filter((limit) => limit.norm === norm).map(({ at, words }) => ({ y: at, name: words, style: "elsewhere" })),
-    describe: `Norm over margin and ${number(least, 6)}, minus 1, one curve per optimiser.`,
+    describe: `Norm over margin and the certified ${svm ? svm.least : "least"}, minus 1, one curve per optimiser.`,
     empty: Number.isFinite(least) ? "No run has positive margins." : "No certified SVM value.",
   };
 }

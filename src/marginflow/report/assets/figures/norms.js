@@ -24,7 +24,7 @@ const normsFigure = {
       const svm = problem.svm[norm];
       const rules = [];
       if (svm && svm.upper !== null) {
-        rules.push({ y: svm.lower, y2: svm.upper, name: `least ${number(svm.lower, 5)}`, style: "svm" });
+        rules.push({ y: svm.lower, y2: svm.upper, name: svm.least, style: "svm" });
       }
       for (const [other, value] of Object.entries(svm ? svm.elsewhere : {})) {
         if (Math.abs(value / svm.upper - 1) > 1e-3 && rules.every((rule) => Math.abs(rule.y / value - 1) > 0.01)) {
@@ -35,7 +35,7 @@ const normsFigure = {
         title: `${DATA.norms[norm].label} norm ⁄ least margin`, xLabel: "least margin", x: "log", y: "linear",
         norm, focus: norm === state.norm, curves, rules, right: 88, domainY: endDomain(curves, rules), height: 240,
         describe: svm && svm.upper !== null
-          ? `Certified SVM value between ${number(svm.lower, 8)} and ${number(svm.upper, 8)}.` : "No certified SVM value.",
+          ? `Certified SVM value in ${svm.bounds}.` : "No certified SVM value.",
         empty: "No run has positive margins.",
       };
     });
@@ -55,7 +55,7 @@ function trapPanels(state) {
     const xs = column(run, "lead");
     const curves = [{ run: run.index, word: run.word, name: WORDS[run.word].short, xs, ys: column(run, `own_${norm}`), chosen: true }];
     const least = norm === run.norm ? run.final.own_least : null;
-    const rules = least === null ? [] : [{ y: least, name: `least ${number(least, 5)}`, style: "svm" }];
+    const rules = least === null ? [] : [{ y: least.value, name: least.name, style: "svm" }];
     return {
       title: `${DATA.norms[norm].label} norm ⁄ lead`, xLabel: "lead over worse tokens", x: "log", y: "linear", norm,
       focus: norm === state.norm, curves, rules, right: 88, domainY: endDomain(curves, rules), height: 240,

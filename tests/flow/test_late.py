@@ -1,0 +1,288 @@
+"""Late steps: their equations, their order, runs of them against Rodas at a tight tolerance, and what they refuse."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import marginflow as mf
+from marginflow.flow.integrate import resume
+from marginflow.flow.kinds import StepKind, kinds
+from marginflow.flow.late import GAMMA, _time, late_trial
+from marginflow.flow.late_newton import HELD_TO, solve_stage
+from marginflow.flow.late_rule import LateRule
+from marginflow.flow.late_stage import Stage
+from marginflow.flow.loop import run
+from marginflow.flow.point import point
+from marginflow.flow.record import Record
+from marginflow.flow.state import Settings, first_state
+from marginflow.losses import parse_loss
+from marginflow.model.logits import Logits
+from marginflow.model.objective import Objective
+from marginflow.problem.random import sphere
+from marginflow.selection.judge import Judge
+from marginflow.trajectory.ended import Ended
+
+
+ALWAYS, NEVER = LateRule(tokens=0, linear_tokens=0), LateRule(rtol=1.0)
+RTOL = 1e-3
+KINDS = [mf.KeyQuery(10), mf.Combined(), mf.Diagonal()]
+
+
+def runs(problem, kind, late, *, rtol=RTOL, margin=1e6, loss="exponential", seeds=(0,), scale=0.1):
+    """The records of runs whose late steps are taken by the rule `late`."""
+    objective = Objective.of([problem], kind, parse_loss(loss))
+    theta = [
+        objective.map.pack(kind.draw(problem.d, problem.d_z, np.random.default_rng(seed), scale)) for seed in seeds
+    ]
+    records = [Record(Judge(problem, kind, parse_loss(loss))) for _ in seeds]
+    state = first_state(objective, np.stack(theta))
+    for b, record in enumerate(records):
+        record.add(state, b)
+    run(objective, state, Settings(margin, rtol, 5000, late), records)
+    return records
+
+
+def ends(record, kind):
+    """Tokens, verdict, direction of W, log t and steps at the end."""
+    seen = record.snapshots()
+    W = kind.map(10, 10).weights(seen.theta[-1:])[0]
+    tokens = tuple((seen.high[-1] + seen.low[-1]).argmax(axis=1))
+    said = record.judge(seen, record.ended).status
+    return tokens, said, W / np.linalg.norm(W), float(seen.log_time[-1]), int(seen.steps[-1])
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.word)
+@pytest.mark.parametrize(("loss", "seed"), [("exponential", 2), ("logistic", 0)])
+def test_a_late_run_ends_where_rodas_does_at_a_tight_tolerance(kind, loss, seed):
+    problem = sphere(n=6, T=8, d=10, seed=seed)
+    late, tight = (
+        runs(problem, kind, rule, rtol=rtol, margin=1e5, loss=loss, seeds=(seed,))[0]
+        for rule, rtol in ((ALWAYS, RTOL), (NEVER, 1e-6))
+    )
+    assert late.ended is tight.ended is Ended.margin
+    ours, true = ends(late, kind), ends(tight, kind)
+    assert ours[:2] == true[:2]
+    assert np.linalg.norm(ours[2] - true[2]) < 0.7 * RTOL
+    assert abs(ours[3] - true[3]) < 1e-6 * true[3]
+    if kind.word == "kq":
+        assert ours[4] < 0.9 * true[4]
+
+
+def test_contacts_are_crossed_many_at_once():
+    """86 tokens of 320 act at 1e6: Rodas takes 249 steps, the late ones a few to an e-fold."""
+    problem = sphere(n=20, T=16, d=32, seed=0)
+    path = mf.integrate(problem, "kq", rtol=RTOL)
+    assert path.ended is Ended.margin and path.status is mf.FlowStatus.minimal_loss
+    assert (path.dual(-1) > 1e-3 * path.dual(-1).max()).sum() > 80 and path.steps < 110
+
+
+def test_margins_of_1e12_take_a_step_for_a_third_more_lead():
+    for kind in KINDS[:2]:
+        record = runs(sphere(n=6, T=8, d=10, seed=1), kind, ALWAYS, margin=1e12)[0]
+        assert record.ended is Ended.margin and record.snapshots().steps[-1] < 260
+
+
+def test_a_batch_does_what_each_run_does_alone():
+    problem, kind = sphere(n=6, T=8, d=10, seed=2), mf.KeyQuery(10)
+    together = runs(problem, kind, ALWAYS, margin=1e4, seeds=(0, 1))
+    for seed, record in enumerate(together):
+        alone = runs(problem, kind, ALWAYS, margin=1e4, seeds=(seed,))[0]
+        assert abs(len(alone.seen) - len(record.seen)) <= 1 and alone.ended is record.ended
+        ours, theirs = ends(record, kind), ends(alone, kind)
+        # Rounding may decide when Newton's method stops, at .05 rtol.
+        assert ours[:2] == theirs[:2] and np.linalg.norm(ours[2] - theirs[2]) < 0.1 * RTOL
+
+
+def test_a_run_with_late_steps_goes_on_to_the_same_bits():
+    problem = sphere(n=20, T=16, d=24, seed=3)
+    path = mf.integrate(problem, "kq", rtol=RTOL, until_margin=1e3)
+    on = resume(path, snapshot=len(path) - 10, until_margin=1e3)
+    assert len(on) == len(path) and path.margin[len(path) - 10] < 200.0
+    assert (on.snapshots.theta == path.snapshots.theta).all() and (on.log_time == path.log_time).all()
+
+
+def at_lead(kind, lead):
+    """Where a run of Rodas at rtol 1e-6 has come to that lead, and its next step."""
+    problem = sphere(n=6, T=8, d=10, seed=2)
+    objective = Objective.of([problem], kind, parse_loss("exponential"))
+    settings = Settings(lead, 1e-6, 5000, NEVER)
+    state = first_state(objective, objective.map.pack(kind.draw(10, 10, np.random.default_rng(0), 0.1))[None])
+    record = Record(Judge(problem, kind, parse_loss("exponential")))
+    record.add(state, 0)
+    run(objective, state, settings, [record])
+    seen = record.snapshots()
+    s = Logits(seen.high[-1:].copy(), seen.low[-1:].copy())
+    at = point(objective, seen.theta[-1:], s)
+    h = float(record.kept[-1][1])
+    return objective, at, h
+
+
+def state_at(objective, at, h):
+    state = first_state(objective, at.theta)
+    return dataclasses.replace(state, at=at, h=np.array([h]), psi=-at.force.log_norm, psi_rate=at.force.psi_rate(at.ds))
+
+
+@pytest.mark.parametrize("lead", [1e3, 1e9])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.word)
+def test_a_stage_is_what_it_says(kind, lead):
+    """theta = base + gh phi'(theta)* G(f), f the force at the logits of theta itself, contacts crossed."""
+    objective, at, _ = at_lead(kind, lead)
+    stage = Stage.of(objective, at, RTOL)
+    gh = 0.06 * lead / float(at.force.psi_rate(at.ds)[0])
+    base = 0.01 * at.theta
+    solved = solve_stage(stage, base, gh, stage.guess(stage.start(), base + gh * at.dtheta))
+    assert solved.ok
+    theta = at.theta + solved.change
+    s = at.s.moved(solved.w[None])
+    f = objective.force(s).f
+    want = at.theta + base + gh * objective.map.vjp(theta, objective.tokens.adjoint(solved.levels.f[None]))
+    assert np.abs(theta - want).max() < 1e-9 * np.abs(theta).max()
+    assert np.abs(f - solved.levels.f).max() < 4 * HELD_TO
+    logits = objective.tokens.logits(objective.map.weights(theta) - objective.map.weights(at.theta))[0]
+    logits -= np.take_along_axis(logits, at.force.top[0][:, None], axis=1)
+    assert np.abs(logits - solved.w).max() < 1e-9 * np.abs(logits).max()
+
+
+def test_a_stage_that_crosses_contacts_leaves_none_out():
+    """A fifth further than leads of 100 to 1e4: what theta brings in is in the force."""
+    for seed in range(3):
+        objective, at, _ = at_lead(mf.KeyQuery(10), 10.0 ** (2 + seed))
+        stage = Stage.of(objective, at, 1.0)
+        gh = 0.2 * float(at.force.gap.min()) / float(at.force.psi_rate(at.ds)[0])
+        solved = solve_stage(stage, 0.0 * at.theta, gh, stage.start())
+        assert solved.ok
+        assert np.abs(objective.force(at.s.moved(solved.w[None])).f - solved.levels.f).max() < 0.1
+
+
+def test_the_error_of_a_step_is_seen():
+    """The same step has ten times the error at a tenth of what is allowed."""
+    objective, at, _ = at_lead(mf.KeyQuery(10), 1e3)
+    h = 0.2 * float(at.force.gap.min()) / float(at.force.psi_rate(at.ds)[0])
+    loose, tight = (late_trial(objective, state_at(objective, at, h), rtol).error[0] for rtol in (1e-3, 1e-4))
+    assert 1e-3 < loose and tight == pytest.approx(10 * loose, rel=0.05)
+
+
+def test_the_step_has_order_two():
+    """On the smooth flow of three constraints that all act, against steps of a tenth."""
+    X = np.broadcast_to(np.eye(3), (3, 3, 3))
+    problem = mf.Problem(X, [[1.0, 0.2], [0.1, 1.0], [1.0, 1.0]], [[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.5, 0.0, 1.0]])
+    kind = mf.KeyQuery(2)
+    objective = Objective.of([problem], kind, parse_loss("exponential"))
+    record = runs(problem, kind, NEVER, rtol=1e-8, margin=100.0)[0]
+    seen = record.snapshots()
+    at = point(objective, seen.theta[-1:], Logits(seen.high[-1:], seen.low[-1:]))
+
+    def end(h, parts):
+        state = state_at(objective, at, h / parts)
+        for _ in range(parts):
+            trial = late_trial(objective, dataclasses.replace(state, h=np.array([h / parts])), 1e-10)
+            assert trial.part[0] == 1.0 and np.isfinite(trial.error[0])
+            state = dataclasses.replace(state, at=trial.new, psi=trial.psi, psi_rate=trial.psi_rate)
+        return state.at.theta
+
+    h = 0.25
+    errors = [np.abs(end(step, 1) - end(step, 16)).max() for step in (h, h / 2)]
+    assert 6.0 < errors[0] / errors[1] < 10.0
+
+
+def test_a_step_beyond_the_growth_of_k_and_q_is_refused():
+    objective, at, _ = at_lead(mf.KeyQuery(10), 1e3)
+    gh = 1.0 / np.linalg.norm(at.G[0], 2)
+    stage = Stage.of(objective, at, RTOL)
+    far = solve_stage(stage, 0.0 * at.theta, 2.0 * gh, stage.start())
+    assert not far.ok and far.iterations == 0
+
+
+def coming(w, *, others=1, tied=False):
+    """W = [150, w]': sample 0 is on a worse token, and the `others` push its better one forward until it leads.
+
+    Its lead is 150 - 2 w, the least lead is the others' 3 w: the better token comes in at w = 30.
+    """
+    rival = [1.0, 0.5, 0.5 if tied else 0.0]
+    X = np.zeros((1 + others, 3, 2))
+    X[0] = [[0.0, 2.0], [1.0, 0.0], [-1.0, 0.0]]
+    X[1:, 0], X[1:, 2] = [0.0, 3.0], [0.0, -3.0]
+    problem = mf.Problem(X, np.ones((1 + others, 1)), [rival] + [[1.0, 0.0, 0.0]] * others)
+    objective = Objective.of([problem], mf.Combined(), parse_loss("exponential"))
+    theta = np.array([[[150.0], [w]]])
+    at = point(objective, theta, objective.logits(theta))
+    assert at.force.top[0].tolist() == [1] + [0] * others
+    return objective, at
+
+
+def test_a_stage_past_a_better_token_says_where_it_comes_in():
+    objective, at = coming(26.0)
+    stage = Stage.of(objective, at, RTOL)
+    gh = 4.2
+    solved = solve_stage(stage, 0.0 * at.theta, gh, stage.guess(stage.start(), gh * at.dtheta))
+    # The lead goes from 78 to about 105 on a line, and that of the better token from 98 to 80: they meet at .45.
+    assert not solved.ok and 0.35 < solved.part < 0.5
+
+
+def test_a_step_ends_where_a_better_token_comes_in():
+    objective, at = coming(26.0)
+    trial = late_trial(objective, state_at(objective, at, 14.0), RTOL)
+    if trial.part[0] < 1.0:
+        assert trial.part[0] == 0.9
+        trial = late_trial(objective, state_at(objective, at, 0.9 * float(trial.h[0])), RTOL)
+    assert trial.part[0] == 1.0 and trial.error[0] <= 1.0
+    better, least = trial.new.s.high[0, 0, 0], trial.new.force.gap[0, 1]
+    assert -0.5 - 4.0 < better + least < 0.5
+
+
+def test_a_step_that_gains_more_than_a_third_is_cut():
+    objective, at = coming(20.0)
+    trial = late_trial(objective, state_at(objective, at, 1e3), RTOL)
+    assert trial.new.force.gap.min() / at.force.gap.min() == pytest.approx(1.35, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("w", "others", "tied", "kind"),
+    [
+        (26.0, 1, False, StepKind.late),
+        (26.0, 1, True, StepKind.rosenbrock),
+        (29.2, 1, False, StepKind.rosenbrock),
+        (29.2, 70, False, StepKind.late),
+        (30.6, 70, False, StepKind.rosenbrock),
+    ],
+)
+def test_better_tokens_that_come_in_and_ties_are_left_to_rodas(w, others, tied, kind):
+    """One that comes in is, while few others act, and always once it turns its sample."""
+    objective, at = coming(w, others=others, tied=tied)
+    assert kinds(objective, state_at(objective, at, 0.1), Settings(1e6, RTOL, 9, ALWAYS))[0] is kind
+
+
+@pytest.mark.parametrize(
+    ("why", "change"),
+    [
+        ("lead", {"lead": 1e5}),
+        ("accuracy", {"rtol": 1e-2}),
+        ("size", {"tokens": 49}),
+    ],
+)
+def test_the_rule_of_late_steps(why, change):
+    objective, at, h = at_lead(mf.KeyQuery(10), 1e3)
+    state = state_at(objective, at, h)
+    assert kinds(objective, state, Settings(1e6, RTOL, 9, ALWAYS))[0] is StepKind.late
+    rule = dataclasses.replace(ALWAYS, **change)
+    assert kinds(objective, state, Settings(1e6, RTOL, 9, rule))[0] is StepKind.rosenbrock, why
+
+
+def test_the_time_of_a_steep_step_is_spent_at_its_end():
+    """psi rises by 1e4 with a kink: t is e^psi over its rate at the end, whatever the middle says."""
+    psi = np.zeros(1), np.array([9e3]), np.array([1e4])
+    spent, unsure = _time(np.array([10.0]), psi, (np.array([5e3]), np.array([2.0])))
+    assert spent[0] == pytest.approx(1e4 - np.log(2.0), abs=1.0) and unsure[0] < 1e-6
+
+
+def test_the_time_of_a_gentle_step_is_the_integral():
+    tau = np.linspace(0.0, 1.0, 20001)
+
+    def psi(t):
+        return 3.0 * t + 2.0 * t**2 - t**3 + 0.5 * t**4
+
+    want = np.log(np.trapezoid(np.exp(psi(tau)), tau))
+    nodes = tuple(np.array([psi(t)]) for t in (0.0, GAMMA, 1.0))
+    spent, _ = _time(np.ones(1), nodes, (np.array([3.0]), np.array([6.0])))
+    assert spent[0] == pytest.approx(want, abs=1e-8)
