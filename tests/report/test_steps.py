@@ -82,6 +82,7 @@ def test_gap_against_margin_is_drawn(chromium, runs, tmp_path, width, theme):
         assert figure.locator("path.curve").count() >= 2 * figure.locator("svg.panel").count() - 2, name
     assert "step 800" in found.text("#now") and not found.page.locator("#time-axis").is_visible()
     assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+    found.open_bar()
     found.page.select_option("#run", "2")
     found.settle()
     assert found.state("snapshot") == len(runs[2].iteration) - 1
