@@ -42,12 +42,7 @@ class LateRule:
         never = np.zeros(len(h), dtype=bool)
         plain = objective.held is None and objective.lead_of is None and not objective.tokens.by_head
         many = self.linear_tokens if objective.map.linear else self.tokens
-        if (
-            not (plain and objective.map.staged)
-            or objective.scalar_loss.of_log
-            or rtol < self.rtol
-            or at.ds[0].size < many
-        ):
+        if not (plain and objective.map.staged) or objective.loss.of_log or rtol < self.rtol or at.ds[0].size < many:
             return never
         lead = at.force.gap.min(axis=1)
         out = lead >= self.lead

@@ -32,9 +32,9 @@ class Settings:
     until_margin: float
     rtol: float
     max_steps: int
+    late: LateRule = field(default_factory=LateRule)
     least_lead: float = -np.inf
     lands: bool = True
-    late: LateRule = field(default_factory=LateRule)
 
 
 @dataclass(frozen=True)
