@@ -109,11 +109,29 @@ def test_a_verdict_on_faces_rests_on_what_the_judge_has_checked(far, monkeypatch
     assert said.status is mf.FlowStatus.undecided and "from the balance" in said.reason
     factored, _ = far[1]
     said = judge.Judge(path.problem, Mislabelled(8), path.loss)(factored.snapshots, None)
-    assert said.status is mf.FlowStatus.undecided and "not convex in the parameters" in said.reason
+    assert said.status is mf.FlowStatus.undecided and "not known to be convex in the parameters" in said.reason
     open_ = replace(path.limit, faces=replace(path.limit.faces, decided=np.zeros(path.problem.n, dtype=bool)))
     monkeypatch.setattr(judge, "face_limit", lambda *_: open_)
     said = sure(last, None)
     assert said.status is mf.FlowStatus.undecided and "is not proved" in said.reason
+
+
+def test_the_excess_of_the_log_loss_counts_the_shares_inside():
+    """A run of (K, Q) on a part of the faces leads far and never meets their balance: the loss says by how much."""
+    problem = mf.load("next-token:number=3")
+    limit = face_limit(problem, mf.losses.Log())
+    members, top = limit.faces.members, limit.faces.reference[:, None]
+    dW = np.random.default_rng(0).standard_normal((problem.d, problem.d_z))
+    moved = np.einsum("ntd,de,ne->nt", problem.X, dW, problem.z)
+    moved = np.where(members, moved - np.take_along_axis(moved, top, axis=1), 0.0)
+    for off in (1e-2, 5e-5):
+        high = (np.where(members, limit.levels, -60.0) + off * moved / np.abs(moved).max())[None]
+        found = float(limit.log_excess(high, np.zeros_like(high))[0])
+        scores = np.where(problem.mask, high[0], -np.inf)
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        u = (p * problem.scores).sum(axis=1) / p.sum(axis=1)
+        excess = -np.log(u).mean() - limit.faces.minimal_loss
+        assert found == pytest.approx(math.log(excess), abs=1e-3) and found > -30.0
 
 
 def test_diagonal_weights_that_cannot_settle_inside_the_faces_are_refused():

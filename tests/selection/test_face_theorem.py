@@ -8,6 +8,7 @@ import pytest
 
 import marginflow as mf
 from marginflow.losses import CrossEntropy, Squared
+from marginflow.model.combined import Identity
 from marginflow.model.face_limit import face_limit
 from marginflow.model.held_faces import held_faces
 from marginflow.selection.face_barrier import log_face_barrier
@@ -102,6 +103,55 @@ def test_what_keys_and_queries_conserve_holds_the_pull_up():
     level = pair.map(8, 8).pack(pair.start({"k": np.ones(8), "q": np.ones(8)}, 8, 8))
     assert missing_of_state(limit, pair, level) is not None
     assert missing_of_state(limit, mf.Combined(), mf.Combined().map(8, 8).pack({"W": np.eye(8)})) is None
+
+
+class Part(Identity):
+    """The first rows of W alone."""
+
+    def weights(self, theta):
+        return theta * (np.arange(theta.shape[-2]) < 2)[:, None]
+
+    vjp = jvp = lambda self, theta, change: self.weights(change)
+
+
+class Twice(Identity):
+    """W = 2 theta."""
+
+    def weights(self, theta):
+        return 2.0 * theta
+
+    vjp = jvp = lambda self, theta, change: 2.0 * change
+
+
+class Bent(Identity):
+    """W_ij = sinh theta_ij, said to be linear."""
+
+    def weights(self, theta):
+        return np.sinh(theta)
+
+    def vjp(self, theta, G):
+        return np.cosh(theta) * G
+
+
+@pytest.mark.parametrize(("phi", "every"), [(Part, False), (Bent, False), (Twice, True), (Identity, True)])
+def test_parameters_that_do_not_make_every_weight_may_stand_still_above_the_least_loss(phi, every):
+    class Own(mf.Combined):
+        def map(self, d, d_z):
+            return phi("W", False)
+
+    said = missing_of_state(a_limit(), Own(), np.eye(8))
+    assert said is None if every else "do not make every W" in said
+
+
+def test_where_no_barrier_is_known_that_is_said_and_no_larger_margin_asked_for():
+    """A copy in features of an outside token has its own values: alone it costs less than the row's member."""
+    rng = np.random.default_rng(0)
+    X, z, values = rng.standard_normal((2, 4, 5)), rng.standard_normal((2, 5)), rng.standard_normal((2, 4, 3))
+    X[:, 1] = X[:, 0]
+    problem = mf.Problem(X, z, values=values, labels=np.arange(2))
+    path = mf.integrate(problem, "w", loss="cross-entropy", until_margin=30.0)
+    assert path.verdict.log_barrier == -np.inf and path.status is mf.FlowStatus.undecided
+    assert "no barrier is known" in path.reason and "larger margin" not in path.reason
 
 
 def test_a_loss_that_is_not_known_to_be_convex_has_no_barrier():

@@ -34,7 +34,8 @@ LossOption = Annotated[str | None, typer.Option(help=LOSS_HELP, autocompletion=c
 TrainingLoss = Annotated[
     str | None,
     typer.Option(
-        help="Of the output times the label: exponential (where none is named), logistic.",
+        help="Of scores: exponential (where none is named), logistic, log, linear; of values: cross-entropy, "
+        "cross-entropy:smoothing=0.1, squared.",
         autocompletion=completion.losses,
     ),
 ]

@@ -228,11 +228,10 @@ class FaceLimit:
         least = margins.min(axis=1, keepdims=True)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             late = np.log((self.kappa[i, token] * np.exp(least - margins)).sum(axis=1)) - least[:, 0]
+        off, inside = self._inside(high + low)
         near = least[:, 0] >= CLOSE
-        if self.problem.values is not None:
-            off, inside = self._inside(high + low)
-            near &= off <= NEARLY
-            late = np.logaddexp(late, inside)
+        near &= off <= NEARLY
+        late = np.logaddexp(late, inside)
         if near.all():
             return np.asarray(late)
         with np.errstate(divide="ignore"):
@@ -242,21 +241,31 @@ class FaceLimit:
     def _inside(self, rough: Floats) -> tuple[Floats, Floats]:
         """(B,) how far logits (B, n, T) inside the faces are from the balance at most, and log of what that costs.
 
-        To second order, of outputs in R^k: h'Hh / 2 with h the change of an output and H the Hessian of its loss.
+        To second order: (h'Hh + the force along what softmax bends) / 2, h the change of an output and H the Hessian of
+        its loss. The force vanishes where a row has its own balance; rows that share one are each pulled.
         """
         problem, shares = self.problem, self.faces.shares
         top = rough[:, np.arange(problem.n), self.faces.reference][..., None]
         off = np.where(self.faces.members, rough - top - self.levels, 0.0)
         off[np.abs(off) <= ROUNDED * (1.0 + np.abs(np.where(self.faces.members, self.levels, 0.0)))] = 0.0
+        near = np.clip(off, -1.0, 1.0)
         values = token_values(problem)
         mean = np.einsum("nt,ntk->nk", shares, values)
-        moved = np.einsum("bnt,ntk->bnk", np.clip(off, -1.0, 1.0), shares[..., None] * (values - mean[:, None, :]))
+        moved = np.einsum("bnt,ntk->bnk", near, shares[..., None] * (values - mean[:, None, :]))
         h = np.zeros((problem.counts[0], len(rough), problem.k))
         np.add.at(h, problem.output, moved.transpose(1, 0, 2))
         H = self.loss.hessian(self.outputs, problem.labels)
-        cost = np.einsum("obk,okj,obj->b", h, H, h) / (2.0 * problem.counts[0])
+        along = near - (shares * near).sum(axis=2, keepdims=True)
+        bent = -np.einsum("nt,bnt->b", self._force_inside, along**2)
+        cost = (np.einsum("obk,okj,obj->b", h, H, h) + bent) / (2.0 * problem.counts[0])
         with np.errstate(divide="ignore"):
             return np.abs(off).max(axis=(1, 2)), np.log(np.maximum(cost, 0.0))
+
+    @cached_property
+    def _force_inside(self) -> Floats:
+        """(n, T) p (e - its mean) of the members at the balance; 0 of rows whose members score alike there."""
+        score = np.where(self.faces.members, self.loss.pull(self.outputs, self.problem), 0.0)
+        return np.asarray(self.faces.shares * (score - (self.faces.shares * score).sum(axis=1, keepdims=True)))
 
     def _mean_loss(self, rough: Floats) -> Floats:
         if self.problem.values is not None:

@@ -10,6 +10,7 @@ from marginflow.arrays import Floats
 from marginflow.model.face_limit import FaceLimit
 from marginflow.model.heads import map_of
 from marginflow.model.parameterization import AbstractParameterization
+from marginflow.selection.every_weight import every_weight
 from marginflow.svm.solve import solve
 
 
@@ -32,16 +33,15 @@ def missing_of_data(limit: FaceLimit, parameterization: AbstractParameterization
 def missing_of_state(limit: FaceLimit, parameterization: AbstractParameterization, theta: Floats) -> str | None:
     """Why the pull on parameters `theta` (...) may vanish where that on W does not; None where it cannot, for good.
 
-    |theta'|^2 >= c |G|^2 from here on: c = 1 for linear W. The flow conserves C = K'K - Q'Q, so that K K' is at least
-    the d-th largest eigenvalue of C, and Q Q' the d_z-th largest of -C; k^2 + q^2 is at least |k^2 - q^2|.
+    |theta'|^2 >= c |G|^2 from here on: c that of `every_weight` for linear W. The flow conserves C = K'K - Q'Q, so that
+    K K' is at least the d-th largest eigenvalue of C, and Q Q' the d_z-th largest of -C; k^2 + q^2 is at least
+    |k^2 - q^2|.
     """
     phi = map_of(parameterization, limit.problem)
     arrays = phi.unpack(theta)
     size = sum(float((array**2).sum()) for array in arrays.values())
     if parameterization.degree == 1:
-        other = np.random.default_rng(0).standard_normal((2, *theta.shape))
-        apart, together = phi.weights(other).sum(axis=0), phi.weights(other.sum(axis=0)[None])[0]
-        return None if np.allclose(apart, together, rtol=0.0, atol=1e-9) else "W is not linear in the parameters"
+        return None if every_weight(phi, theta) else "W is not linear in the parameters, or they do not make every W"
     if arrays.keys() == {"k", "q"}:
         held = float(np.abs(arrays["k"] ** 2 - arrays["q"] ** 2).min())
     elif arrays.keys() == {"K", "Q"}:

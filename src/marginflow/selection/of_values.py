@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from marginflow import rounding
 from marginflow.documents import page
 from marginflow.losses import AbstractOutputLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
@@ -56,9 +57,10 @@ class JudgeOfValues:
             if why is None:
                 return Verdict(
                     FlowStatus.minimal_loss,
-                    f"the excess exp({excess:.6g}) over the least loss {self.limit.faces.minimal_loss:.6g} is below "
-                    f"the barrier exp({barrier:.6g}), which the flow cannot climb back over, and under it the loss "
-                    f"falls as long as it is above its minimum (theorem in {page('flow')}, section 14)",
+                    f"the excess exp({rounding.text_up(excess, 6)}) over the least loss "
+                    f"{self.limit.faces.minimal_loss:.6g} is below the barrier exp({rounding.text_down(barrier, 6)}), "
+                    f"which the flow cannot climb back over, and under it the loss falls as long as it is above its "
+                    f"minimum (theorem in {page('flow')}, section 14)",
                     "barrier",
                     excess,
                     barrier,
@@ -68,7 +70,7 @@ class JudgeOfValues:
         )
         stopped = RUN_ON if ended is None else ended.advice
         if held is not None and (held.faces.members == self.limit.faces.members).all():
-            said = why or f"the excess is not yet below the barrier exp({barrier:.6g}); {stopped}"
+            said = why or self._above(excess, stopped)
             reason = f"attention is on the faces of the least loss by a lead of {lead:.6g}; {said}"
         elif held is None or lead < RULE_LEAD:
             reason = f"attention is on no faces by a lead of {RULE_LEAD:g} ({lead:.6g}); {stopped}"
@@ -76,6 +78,13 @@ class JudgeOfValues:
             reason = f"attention is on other faces than those of the least loss by a lead of {lead:.6g}: "
             reason += f"{self.end(held).sentence}; that it stays there is not proved"
         return Verdict(FlowStatus.undecided, reason, "", excess, barrier)
+
+    def _above(self, excess: float, stopped: str) -> str:
+        """Why the theorem does not apply at this log excess, where only a barrier is missing."""
+        if self.log_barrier == -np.inf:
+            return "no barrier is known: a token outside, alone, costs no more than its row, or the loss has no bounds"
+        lowest, level = rounding.text_down(excess, 6), rounding.text_up(self.log_barrier, 6)
+        return f"the excess exp({lowest}) is not yet below the barrier exp({level}); {stopped}"
 
     def end(self, held: FaceLimit) -> EndOfFaces:
         """What the rule says of the faces held."""
