@@ -114,3 +114,13 @@ def test_api_reference_has_not_drifted():
 @pytest.mark.parametrize("name", ["losses.CrossEntropy", "losses.Squared", "losses.AbstractLoss"])
 def test_losses_are_in_the_api_reference(name):
     assert f"## {name}\n" in (ROOT / "docs" / "api.md").read_text()
+
+
+def test_every_page_is_in_a_section_of_the_site():
+    """`make site` refuses a page that no section lists; said here too, because it takes minutes there."""
+    listed = " ".join(path.read_text() for path in (ROOT / "website" / "pages").glob("*.md"))
+    made = {"api"}  # the site makes its own
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - made
+    pages |= {f"notebooks/{path.stem}" for path in (ROOT / "docs" / "notebooks").glob("*.ipynb")}
+    assert len(pages) > 20
+    assert not [page for page in pages if not re.search(rf"docs/{page}[>\s]", listed)]
