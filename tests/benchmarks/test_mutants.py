@@ -19,7 +19,7 @@ CORE = {
     "attractors",
     "claims",
     "study",
-    "report",
+    "pages",
 }
 
 

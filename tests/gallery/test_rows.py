@@ -9,7 +9,15 @@ import pytest
 
 import marginflow as mf
 from marginflow.errors import InputError
-from marginflow.gallery import local_converge, mirror, next_token, svm_rank, token_selection, visualization
+from marginflow.gallery import (
+    excess_figure,
+    local_converge,
+    mirror,
+    next_token,
+    svm_rank,
+    token_selection,
+    visualization,
+)
 from marginflow.gallery.peers import FILE, peer_numbers
 from marginflow.gallery.registry import listing, run
 from marginflow.gallery.row import Row
@@ -191,3 +199,11 @@ def test_local_converge_counts_what_is_not_proved_and_knows_other_data(monkeypat
 
 def _failing(found):
     return [check.what for check in found.checks if not check.holds]
+
+
+def test_a_run_has_no_excess_before_it_turned_to_its_tokens():
+    found = excess_figure._on_grid(
+        np.array([1.0, 10.0, 100.0]), np.array([5.0, 50.0, 500.0]), np.array([3.0, 2.0, 1.0])
+    )
+    assert np.isnan(found[0])
+    assert found[1:].tolist() == [2.0, 1.0]

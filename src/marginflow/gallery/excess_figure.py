@@ -68,7 +68,7 @@ def _band(axes: "Axes", group: Group, look: dict[str, Any]) -> None:
     last = min(float(margin[-1]) for margin, _ in curves if len(margin))
     grid = np.geomspace(1.0, last, 60)
     heights = np.array([_on_grid(grid, margin, excess) for margin, excess in curves if len(margin)])
-    low, middle, high = np.quantile(heights, [0.0, 0.5, 1.0], axis=0)
+    low, middle, high = np.nanquantile(heights, [0.0, 0.5, 1.0], axis=0)
     log_plot(axes, grid, middle, **look, label=f"{group.label}: median, least to largest")
     axes.fill_between(grid, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
@@ -77,4 +77,5 @@ def _on_grid(grid: Floats, margin: Floats, excess: Floats) -> Floats:
     """The excess at the margins of `grid`, which it reaches in no order: each margin where it was first exceeded."""
     reached = np.maximum.accumulate(margin)
     at = np.minimum(np.searchsorted(reached, grid), len(excess) - 1)
-    return np.maximum(excess[at], FLOOR)
+    # A run that turned to its last tokens late has no margin before.
+    return np.where(grid < margin[0], np.nan, np.maximum(excess[at], FLOOR))

@@ -47,8 +47,10 @@ def make(name: str) -> Found:
     }
     solver = "the solver of the notebook stops at a relative 1e-5"
     checks = (
-        Check("R - 1 of W", 0.0, w.ratio_excess, 10.0 / UNTIL, "a constant below 10 over the margin, theory 5"),
-        Check("R - 1 of K Q'", 0.0, kq.ratio_excess, 1e-4, "powers of the margin, theory 6: 1e-5 where found worst"),
+        Check(
+            "R - 1 of W", 0.0, w.ratio_excess, 10.0 / UNTIL, "a constant over the margin, theory 5; below 10, a choice"
+        ),
+        Check("R - 1 of K Q'", 0.0, kq.ratio_excess, 1e-4, "powers of the margin, theory 6; 1e-4 is a choice"),
         *(
             Check(what, float(peer[what]), float(ours[what] or np.nan), 3e-5 * float(peer[what]), solver)
             for what in ("least Frobenius norm", "least nuclear norm")
