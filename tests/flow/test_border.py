@@ -124,7 +124,7 @@ def called(paths):
 def test_what_is_called_of_a_batch_on_the_border_is_so(name, rtol):
     """Up to 1e-9 from the set nothing is called, of 128 starts of each kind and tolerance, both losses.
 
-    Further away, but within the tolerance, a start may be called that does leave the set: tight tolerances say the same.
+    Further away, but within the tolerance, a start may be called that does leave the set: tight tolerances say so too.
     """
     near, far = [0.0, 1e-15, 1e-12, 1e-9], min(1e-7, rtol)
     said = batch(name, range(16), rtol, [*near, far])
