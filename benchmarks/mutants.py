@@ -33,7 +33,7 @@ ROOT: Final = Path(__file__).parents[1]
 LIST: Final = ROOT / "benchmarks" / "mutants.toml"
 RESULTS: Final = ROOT / "out" / "mutants.json"
 COPIED: Final = (
-    *("src", "tests", "docs", "benchmarks", "studies", "recipe"),
+    *("src", "tests", "docs", "benchmarks", "studies", "recipe", "website"),
     *("pyproject.toml", "README.md", "CHANGELOG.md", "CITATION.cff"),
 )
 LIMIT: Final = 1500

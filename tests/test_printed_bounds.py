@@ -1,6 +1,7 @@
 """What is printed of a bound holds as the bound does: every interval in text and pages is rounded outwards."""
 
 import ast
+import math
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -83,7 +84,24 @@ def test_the_least_loss_lies_in_the_interval_printed(capsys, data, loss):
     found = mf.faces(mf.load(data), loss)
     assert main(["svm", data, "--loss", loss]) == 0
     low, high = ends(re.search(r"least loss   in (\[.*\])", capsys.readouterr().out)[1])
-    assert low <= Fraction(found.minimal_loss) - Fraction(found.gap) <= Fraction(found.minimal_loss) <= high
+    least, gap = Fraction(found.minimal_loss), Fraction(found.gap)
+    assert low <= least - gap < least + gap <= high, "either side carries rounding"
+
+
+def test_no_interval_of_the_least_loss_where_no_weights_have_the_shares(capsys, tmp_path):
+    """Two samples that no W tells apart, of which each asks for the other's shares: at best both at one half."""
+    X, z = np.array([[[1.0, 0.0], [0.0, 1.0]]] * 2), np.ones((2, 2))
+    values = np.array([[[5.0, 0.0], [-5.0, 0.0]]] * 2)
+    problem, loss = mf.Problem(X, z, values=values, labels=[0, 1]), "cross-entropy:smoothing=0.2"
+    assert mf.faces(problem, loss).attainable is False
+    np.savez(tmp_path / "p.npz", X=X, z=z, values=values, labels=[0, 1])
+    assert main(["svm", str(tmp_path / "p.npz"), "--loss", loss]) == 0
+    said = capsys.readouterr().out
+    low = re.search(r"least loss   at least (\S+) ", said)
+    assert low and Fraction(low[1]) < Fraction(1, 2) < Fraction(math.log(2.0)), "what W = 0 loses"
+    assert "no W has the shares of all rows" in said
+    assert main(["describe", str(tmp_path / "p.npz"), "--loss", loss]) == 0
+    assert "minimal loss     at least 0.32" in capsys.readouterr().out
 
 
 def test_pages_take_the_words_of_bounds_as_they_are():

@@ -135,6 +135,25 @@ def test_a_search_cut_short_says_so_and_still_lists_the_minimal_loss():
     assert found.attractors[0].optimal and not found.only_minimal_loss
 
 
+@pytest.mark.parametrize("limit", [0, -3, True])
+def test_a_limit_of_nothing_is_refused(limit):
+    with pytest.raises(InputError, match="limit: got"):
+        attractors(named.load("sphere:n=3,T=3,d=4"), "w", limit=limit)
+
+
+def test_an_end_as_high_as_zero_weights_is_not_excluded_near_them():
+    """Scores 1, 0, -1: the loss at W = 0 is that of the middle token, and starts near zero may lose a little more."""
+    line = np.array([[[-3.0], [1.0], [0.0]]])
+    found = attractors(Problem(line, [[1.0]], [[1.0, 0.0, -1.0]]), "w")
+    assert found.complete and found.zero_loss == 1.0
+    assert [end.selected.tolist() for end in found.attractors] == [[0], [1]] and len(found.below(1.0)) == 1
+    assert found.sentence.endswith("a start near zero can meet each")
+    X = np.concatenate([line, line])
+    both = attractors(Problem(X, [[1.0], [1.0]], [[1.0, 0.0, -1.0]] * 2, output=[0, 0], head=[0, 1]), "w")
+    assert both.count == 4 and len(both.below(both.zero_loss)) == 3
+    assert both.sentence.endswith("a start near zero can meet each")
+
+
 def test_the_only_attractor_is_said_only_when_proved():
     found = attractors(named.load("sphere:n=4,T=4,d=8,seed=2"), "w")
     assert found.only_minimal_loss and found.sentence.startswith("the minimal loss is the only attracting")

@@ -151,7 +151,7 @@ class Attractors:
             return f"{found} of tokens found that training can end on; the list may be incomplete: " + "; ".join(
                 self.incomplete_because
             )
-        reach = self.below(self.zero_loss)
+        reach = self.below(loss_near_zero(self.problem, self.loss))
         near = "a start near zero can meet "
         if len(reach) == 1 and reach[0].optimal and self.infinite:
             return f"{self._listed}; {near}only the minimal loss"
@@ -214,10 +214,19 @@ def loss_of_equal_shares(problem: Problem, loss: AbstractLoss) -> float:
     return float(loss.value(output[:, None]).mean())
 
 
+def loss_near_zero(problem: Problem, loss: AbstractLoss) -> float:
+    """What ends must reach for starts near W = 0 to miss them: such starts lose a little more than W = 0 itself."""
+    zero, least = loss_of_equal_shares(problem, loss), least_loss(problem, loss)
+    return zero + _ROUNDING * (abs(zero) + abs(least))
+
+
 def least_loss(problem: Problem, loss: AbstractLoss) -> float:
     """The loss with all attention on the optimal tokens."""
     return float(loss.value(problem.best_outputs[:, None]).mean())
 
+
+_ROUNDING: Final = 1e-12
+"""Of losses, relative: an end as high as W = 0 is not taken for one below or above it."""
 
 _RESIDUALS: Final = ("epsilon", "delta", "curvature", "spectral")
 """What `--json` says of a KKT point."""

@@ -61,6 +61,8 @@ def attractors(
     model = parse_parameterization(parameterization).sized(problem.d, problem.d_z)
     if processes < 1:
         raise InputError(f"processes: got {processes}; expected at least 1")
+    if limit is not None and (isinstance(limit, bool) or limit < 1):
+        raise InputError(f"limit: got {limit!r}; expected a whole number of at least 1, or None for what is usual")
     starts = Starts.checked(sample, scales, seed, until_margin)
     question = Question(problem, model, _rule_loss(problem, loss))
     effort = Effort(tol, limit, processes, progress)

@@ -10,7 +10,14 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.attractors.attractors import Attractor, Attractors, least_loss, loss_of_equal_shares, mean_gain
+from marginflow.attractors.attractors import (
+    Attractor,
+    Attractors,
+    least_loss,
+    loss_near_zero,
+    loss_of_equal_shares,
+    mean_gain,
+)
 from marginflow.attractors.shares import Share
 from marginflow.losses import AbstractLoss
 from marginflow.model.registry import AbstractParameterization
@@ -202,7 +209,7 @@ class EndsOfHeads:
         said = f"training can end on {self.count} selections of tokens ({ways}: every combination of the heads' ends)"
         if not self.listed:
             return said
-        reach = self.below(self.zero_loss)
+        reach = self.below(loss_near_zero(self.problem, self.loss))
         if len(reach) == 1 and reach[0].optimal and self.infinite:
             return f"{said}; a start near zero can meet only the minimal loss"
         return f"{said}; a start near zero can meet {'each' if len(reach) == self.count else f'{len(reach)} of them'}"

@@ -83,7 +83,9 @@ def _text(f: dict[str, Any]) -> str:
             f"ties             {f['ties']} pairs of other tokens with equal score, between which nothing pulls",
         ]
     word = f["loss"] or "exponential"
-    lines.append(f"minimal loss     {number(f['minimal_loss'])} ({word}), log {number(f['log_minimal_loss'])}")
+    # Above it where no W is known to have all the shares: the faces' lines say so.
+    above = "" if f["faces"] is None or f["faces"]["attainable"] else "at least "
+    lines.append(f"minimal loss     {above}{number(f['minimal_loss'])} ({word}), log {number(f['log_minimal_loss'])}")
     lines += [f"training {word:8}{sentence}" for word, sentence in f["ends"].items() if sentence]
     return "\n".join(lines)
 

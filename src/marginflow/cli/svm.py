@@ -1,6 +1,5 @@
 """`marginflow svm`: the least-norm weights that separate the selected tokens, with a certificate."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,9 +128,9 @@ def _text(solution: "Solution", norm: str, loss: str | None) -> str:
         f"unique       {_word(solution.unique)}",
     ]
     if faces is not None:
-        low = math.nextafter(faces.minimal_loss - faces.gap, -math.inf)  # below the exact difference
         proved = "" if faces.decided.all() else ", members not proved"
-        lines.append(f"least loss   in {rounding.interval(low, faces.minimal_loss, 12)} ({loss}){proved}")
+        lines.append(f"least loss   {faces.least_loss(12)} ({loss}){proved}")
+        lines += [f"             {faces.reason}"] if faces.reason else []
     if solution.finite is not None:
         size = float((solution.finite**2).sum()) ** 0.5
         lines.append(f"finite part  of Frobenius norm {size:.6g}, decrement {solution.finite_decrement:.1e}")

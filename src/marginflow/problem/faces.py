@@ -1,7 +1,9 @@
 """The tokens that share each row's optimum, their shares, and how well both are known."""
 
+import math
 from dataclasses import dataclass
 
+from marginflow import rounding
 from marginflow.arrays import Bools, Floats, Ints
 
 
@@ -15,8 +17,8 @@ class Faces:
         unique: (n,) bool, whether the optimum of the row is one point, and is proved to be.
         decided: (n,) bool, whether the members are proved: a token left out loses by more than what is not known of
             the gradient, a member has more than what is not known of its share.
-        gap: the least loss lies in [minimal_loss - gap, minimal_loss], rounding included; above it where
-            not `attainable`. Of next tokens this, `unique` and `shares_error` are proved where the members are.
+        gap: the least loss is within it of `minimal_loss`, rounding included; where not `attainable`, it may be any
+            way above. Of next tokens this, `unique` and `shares_error` are proved where the members are.
         minimal_loss: the mean loss over outputs at the shares.
         shares_error: (n,) no share of the row is further from the exact one; inf where there is none.
         attainable: whether some W has these shares in all rows at once; None where it is not decided. Whether the
@@ -43,6 +45,14 @@ class Faces:
     finite_decrement: float
     loss: str
     reason: str
+
+    def least_loss(self, digits: int) -> str:
+        """Where the least loss is, in so many digits rounded outwards; only from below where W may not reach it."""
+        low, high = self.minimal_loss - self.gap, self.minimal_loss + self.gap
+        low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
+        if self.attainable:
+            return f"in {rounding.interval(low, high, digits)}"
+        return f"at least {rounding.text_down(low, digits)}"
 
     def __repr__(self) -> str:
         sizes = self.members.sum(axis=1)

@@ -12,8 +12,10 @@ from marginflow.svm.program import Svm
 from marginflow.svm.proof import farkas
 from marginflow.svm.proof.elimination import solve_rational
 from marginflow.svm.proof.full_rank import exact_ones_near
+from marginflow.svm.referee.bounds import dual_matrix
 from marginflow.svm.referee.contradiction import contradiction
 from marginflow.svm.referee.exact import Exact
+from marginflow.svm.referee.full_rank import spanned
 from marginflow.svm.referee.rows import Row
 from marginflow.svm.referee.verify import verify_saved
 
@@ -61,7 +63,8 @@ def test_nothing_is_shown_where_weights_separate(tilt):
             for row in constraints.a.tolist()
         ]
         assert all(sum(row) > 0 for row in pairs)
-        assert not exact_ones_near(Svm(constraints, Frobenius()), np.ones(50))
+        for size in (1.0, 1e-6):
+            assert not exact_ones_near(Svm(constraints, Frobenius()), np.full(50, size))
         assert contradiction(_rows(constraints), constraints.z, np.ones(50), False) is None
 
 
@@ -69,6 +72,34 @@ def test_equalities_alone_show_nothing():
     constraints, _ = _nearly(0, 1e-9)
     equal = mf.Constraints(constraints.a, constraints.sample, constraints.z, equal=np.ones(50, dtype=bool))
     assert not exact_ones_near(Svm(equal, Frobenius()), np.ones(50))
+
+
+@pytest.mark.parametrize("least", [1e-200, 1e-320])
+def test_multipliers_of_any_size_get_an_answer(least):
+    """A solver's noise and a file may hold any: squares of such ratios are beyond float64."""
+    constraints = bank.sphere(30, 4, 3).constraints()
+    dual = np.where(np.arange(len(constraints)) < 3, 1.0, least)
+    assert farkas.prove(Svm(constraints, parse_norm("nuclear")), dual) is None
+    assert not exact_ones_near(Svm(constraints, parse_norm("l2")), dual)
+    assert not _spanned(constraints, dual)
+
+
+def test_the_verifier_shows_nothing_of_subnormal_products():
+    """Their entries have lost their digits, so that six roundings do not cover them."""
+    constraints = bank.sphere(200, 4, 3).constraints()
+    written = bank.written_out(constraints, False)
+    dual = 1.0 - np.linalg.pinv(written.T) @ written.sum(axis=0)
+    assert dual.min() > 0.0
+    assert _spanned(constraints, dual) and _spanned(constraints, dual, -400)
+    assert not _spanned(constraints, dual, -510)
+
+
+def _spanned(constraints, dual, power=0):
+    """What the verifier says of tokens and queries times 2**power."""
+    names = zip(constraints.sample.tolist(), constraints.token.tolist(), constraints.a, strict=True)
+    rows = [Row(i, t, Exact.of(np.ldexp(row, power))) for i, t, row in names]
+    z = np.ldexp(constraints.z, power)
+    return spanned(rows, z, dual, False, dual_matrix(rows, z, dual, False))
 
 
 @pytest.mark.parametrize("norm", ["nuclear", "frobenius"])

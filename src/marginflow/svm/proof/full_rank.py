@@ -35,8 +35,10 @@ def exact_ones_near(svm: Svm, dual: Floats) -> bool:
     if not 0.0 < least < math.inf:
         return False
     left = Frobenius().dual_upper(*dual_matrix(svm, dual))
+    share = 3.0 * left / least
+    wanted = share * share  # inf where share ** 2 would raise
     # A factor 2 covers that the lengths s_c are known to many digits only.
-    return 2.0 * left < rounding.down(math.sqrt(_least_eigenvalue(svm, chosen, (3.0 * left / least) ** 2)), 4) * least
+    return 2.0 * left < rounding.down(math.sqrt(_least_eigenvalue(svm, chosen, wanted)), 4) * least
 
 
 def _least_eigenvalue(svm: Svm, chosen: Ints, wanted: float) -> float:

@@ -33,18 +33,29 @@ def spanned(rows: Sequence[Row], z: Floats, dual: Floats, diagonal: bool, sum_: 
         return False
     a = _rounded(rows)
     query = z[[row.sample for row in rows]]
-    size = np.linalg.norm(a * query, axis=1) if diagonal else np.linalg.norm(a, axis=1) * np.linalg.norm(query, axis=1)
+    with np.errstate(over="ignore"):
+        size = _lengths(a * query) if diagonal else _lengths(a) * _lengths(query)
+    if not (size > _NORMAL).all() or not np.isfinite(size).all():
+        return False
     weight = np.array([math.inf if row.equal else 1.0 for row in rows]) * np.abs(dual) * size
     chosen = np.argsort(-weight, kind="stable")[:count]
     least = float(weight[chosen].min())
-    if not (0.0 < least < math.inf and np.isfinite(size).all()):
+    if not 0.0 < least < math.inf:
         return False
     b = root_up((sum_ * sum_).total())
     a, query = a[chosen], query[chosen]
     R = a * query if diagonal else (a[:, :, None] * query[:, None, :]).reshape(count, D)
-    mu = _least_eigenvalue(R / size[chosen][:, None], float(3 * b / Fraction(least)) ** 2)
+    share = 3 * b / Fraction(least)
+    # G of unit rows has trace `count`: no eigenvalue is above that, and what is far above it is beyond float64.
+    if share * share > count:
+        return False
+    mu = _least_eigenvalue(R / size[chosen][:, None], float(share) ** 2)
     # Lengths are known to many digits: a factor 2 is ample for them.
     return (2 * b) ** 2 < mu * Fraction(least) ** 2
+
+
+def _lengths(rows: Floats) -> Floats:
+    return np.asarray(np.linalg.norm(rows, axis=1))
 
 
 def _rounded(rows: Sequence[Row]) -> Floats:
@@ -75,6 +86,9 @@ def _least_eigenvalue(R: Floats, wanted: float) -> Fraction:
         return Fraction(0)
     return max(Fraction(shift) * (1 - 4 * u) - lost, Fraction(0))
 
+
+_NORMAL: Final = 2.0**-900
+"""Entries of shorter rows may be subnormal, and then carry more than the roundings allowed for."""
 
 LARGEST: Final = 4096
 """Most weights: G is a matrix of so many rows and columns."""
