@@ -17,7 +17,7 @@ from marginflow.flow.integrate import resume
 from marginflow.flow.point import point
 from marginflow.flow.rosenbrock import step
 from marginflow.losses import Logistic, parse_loss
-from marginflow.model.face_limit import face_limit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
 from marginflow.selection import judge

@@ -21,7 +21,7 @@ from marginflow.flow.integrate import resume
 from marginflow.flow.point import point
 from marginflow.flow.rosenbrock import step
 from marginflow.losses import CrossEntropy, parse_output_loss
-from marginflow.model.face_limit import face_limit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.force import jacobian_product
 from marginflow.model.held_faces import held_faces
 from marginflow.model.logits import Logits

@@ -9,7 +9,7 @@ import pytest
 import marginflow as mf
 from marginflow.losses import CrossEntropy, Squared
 from marginflow.model.combined import Identity
-from marginflow.model.face_limit import face_limit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.held_faces import held_faces
 from marginflow.selection.face_barrier import log_face_barrier
 from marginflow.selection.face_rule import FaceEnd, end_of_faces

@@ -14,7 +14,8 @@ from marginflow.flow.onto_face import run_onto_face
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
 from marginflow.losses import AbstractOutputLoss, parse_output_loss
-from marginflow.model.face_limit import FaceLimit, face_limit
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.heads import draw, map_of, sized, start
 from marginflow.model.held_faces import objective_of
 from marginflow.model.objective import Objective, runs_of_one_shape

@@ -1,7 +1,7 @@
 """What is left of a loss near faces of several tokens: pulls from outside, levels inside (docs/flow.md 12)."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.linalg import qr
 
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
-from marginflow.losses import AbstractLoss, AbstractOutputLoss, Log
+from marginflow.losses import AbstractLoss, AbstractOutputLoss
 from marginflow.losses.abstract import token_values
 from marginflow.losses.exponential import Exponential
 from marginflow.model.held import Held
@@ -18,7 +18,6 @@ from marginflow.model.logits import ABSENT, Logits
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.values import Values
-from marginflow.optimal_attention.find import faces
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.faces import Faces
 from marginflow.problem.problem import Problem
@@ -38,58 +37,6 @@ NEARLY: Final = 1e-4
 
 CLOSE: Final = 15.0
 """Lead out of the face from which the excess is that of the pulls from outside, to e^-15 of itself."""
-
-
-def face_limit(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit | None":
-    """The limit of a loss whose faces training goes to, where they are known to be more than a token of best score.
-
-    Of losses of scores that is the log loss, where it keeps several tokens of some row and not all (theory 10.3); of
-    losses of outputs in R^k it is each, also where every face is one token.
-
-    Raises:
-        InputError: several heads; of outputs in R^k: faces that are not one point or that no W has, and ones of all
-            tokens, out of which nothing leads.
-    """
-    if problem.values is not None:
-        try:
-            hash(loss)
-        except TypeError:
-            raise InputError(f"loss {loss.word}: got one that cannot be hashed; expected a frozen dataclass") from None
-        return _limit_of_values(problem, loss)
-    return _limit(problem, loss) if isinstance(loss, Log) else None
-
-
-@lru_cache(maxsize=64)
-def _limit_of_values(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit":
-    found = faces(problem, loss)
-    _need_one_head(problem, loss)
-    if not found.unique.all() or found.finite is None:
-        raise InputError(f"loss {loss.word}: {found.reason}; expected faces that are one point, which some W has")
-    if (found.members == problem.mask).all():
-        raise InputError(
-            f"loss {loss.word}: got a problem whose least loss keeps every token of every row: the weights stay finite "
-            "and nothing leads; expected one that leaves a token behind"
-        )
-    return FaceLimit(problem, loss, found)
-
-
-def _need_one_head(problem: Problem, loss: AbstractOutputLoss) -> None:
-    if problem.counts[1] > 1:
-        raise InputError(
-            f"loss {loss.word}: got several heads with faces of several tokens (mf.faces says which); expected one head"
-        )
-
-
-@lru_cache(maxsize=64)
-def _limit(problem: Problem, loss: Log) -> "FaceLimit | None":
-    found = faces(problem, loss)
-    if not found.unique.all():
-        return None
-    rows = problem.constraints(found)
-    if not rows.equal.any() or rows.equal.all():
-        return None
-    _need_one_head(problem, loss)
-    return FaceLimit(problem, loss, found)
 
 
 @dataclass(frozen=True, eq=False)

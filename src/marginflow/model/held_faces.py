@@ -10,7 +10,8 @@ import numpy as np
 from marginflow.arrays import Bools, Floats
 from marginflow.losses import AbstractOutputLoss
 from marginflow.losses.abstract import token_values
-from marginflow.model.face_limit import ATTAINED, FaceLimit, face_limit
+from marginflow.model.face_limit import ATTAINED, FaceLimit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.optimal_attention.by_output import faces_by_output

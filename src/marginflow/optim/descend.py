@@ -11,7 +11,7 @@ import numpy as np
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
 from marginflow.losses import EXPONENTIAL, AbstractLoss, parse_loss
-from marginflow.model.face_limit import face_limit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.heads import draw, sized, start, with_heads_apart
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.parameterization import AbstractParameterization

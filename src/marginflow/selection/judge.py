@@ -10,7 +10,8 @@ from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.documents import page
 from marginflow.losses import AbstractLoss, AbstractOutputLoss
-from marginflow.model.face_limit import FaceLimit, face_limit
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of, of_head
 from marginflow.model.logits import Logits

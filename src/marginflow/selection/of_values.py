@@ -8,7 +8,8 @@ import numpy as np
 from marginflow import rounding
 from marginflow.documents import page
 from marginflow.losses import AbstractOutputLoss
-from marginflow.model.face_limit import FaceLimit, face_limit
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.held_faces import held_faces
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem

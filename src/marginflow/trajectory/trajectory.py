@@ -11,7 +11,8 @@ import numpy as np
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss, AbstractOutputLoss
-from marginflow.model.face_limit import FaceLimit, face_limit
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.face_limits import face_limit
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of
 from marginflow.model.held_faces import held_faces
