@@ -58,10 +58,6 @@ def _flags(option: Any) -> str:
     return " ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
 
 
-def _help(param: Any) -> str:
-    return cell(param.help or "")
-
-
 def _default(param: Any) -> str:
     if param.required:
         return "required"

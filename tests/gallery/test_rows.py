@@ -157,7 +157,7 @@ def test_mirror_rows_fail_on_other_data_and_where_runs_stop_early(monkeypatch):
     monkeypatch.setattr(mirror, "SEEDS", (1, 2))
     peer = peer_numbers("mirror-2")
     monkeypatch.setattr(mirror, "peer_numbers", lambda name: peer | {"least norm": peer["least norm"][:2]})
-    assert _failing(mirror.make(2.0)) == ["runs whose end is proved", "largest norm / (margin x least) - 1"]
+    assert _failing(mirror.make(2.0)) == ["runs at the minimal loss or trapped", "largest norm / (margin x least) - 1"]
     real = mirror.random_heads
     monkeypatch.setattr(mirror, "random_heads", lambda *size: moved(real(*size)))
     assert "largest relative difference of least norms" in _failing(mirror.make(2.0))

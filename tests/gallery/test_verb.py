@@ -24,7 +24,7 @@ def row(name, measured=1.0):
     def draw(figure):
         figure.subplots().plot([1.0, 2.0])
 
-    return Row(name, "one is one", "arXiv 0", "none", make)
+    return Row(name, "one is |one|", "arXiv 0", "none", make)
 
 
 @pytest.fixture
@@ -56,8 +56,9 @@ def test_out_has_a_page_and_a_figure_for_each_row(rows, tmp_path, capsys):
 def test_the_page_says_what_does_not_hold_and_why(rows):
     rows(row("a", 2.0))
     said = page(registry.run())
-    assert "One is one: does NOT hold. one: expected = 1 within 0.1, got 2." in said
+    assert "One is |one|: does NOT hold. one: expected = 1 within 0.1, got 2." in said
     assert "| one\\|two |  | 2 | 1e-09 |" in said
+    assert "| [a](#a) | one is \\|one\\| | NO |" in said
     assert "0 of 1 hold" in said
 
 
@@ -89,7 +90,7 @@ def test_an_unknown_name_is_one_line(capsys):
 def test_list_runs_nothing(rows, capsys):
     rows(row("a", None))
     assert main(["gallery", "--list"]) == 0
-    assert "one is one" in capsys.readouterr().out
+    assert "one is |one|" in capsys.readouterr().out
     assert main(["gallery", "--list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["name"] == "a"
 

@@ -131,3 +131,8 @@ def test_stored_records_are_those_of_real_trainings():
     # A rate of .1 leaves the flow in one layer, and the record says so.
     assert vit.law == "plain" and any("layers.1.self_attn by step" in said for said in vit.sentences)
     assert dataclasses.replace(gpt, cores=None).sentences == gpt.sentences
+
+
+def test_one_record_is_not_several(tmp_path, capsys):
+    assert main(["report", str(RUNS[0]), "-o", str(tmp_path / "one.html")]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("MB, 1 record)")

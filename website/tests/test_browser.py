@@ -52,6 +52,15 @@ def test_a_page_asks_nobody_fits_and_axe_finds_nothing(chromium, site, kind, wid
     assert found.violations_count == 0, found.generate_report()
 
 
+@pytest.mark.parametrize("kind", ["gallery", "claims"])
+def test_a_name_in_a_table_is_not_broken_between_letters(chromium, site, kind):
+    opened = Opened(chromium, site / KINDS[kind], 390)
+    lines = "all => all.map((a) => [a.textContent, a.getClientRects().length])"
+    found = opened.page.eval_on_selector_all("td:first-child a", lines)
+    opened.close()
+    assert len(found) >= 7 and not [name for name, count in found if count > 1 and "-" not in name]
+
+
 @pytest.mark.parametrize(
     ("words", "page"),
     [("nuclear", "docs/theory.html"), ("verify_saved", "docs/api/svm.html"), ("momentum", "docs/optimisers.html")],

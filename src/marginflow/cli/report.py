@@ -8,6 +8,7 @@ import typer
 from marginflow.cli.arguments import JsonFlag
 from marginflow.cli.output import output_path, print_json, progress
 from marginflow.errors import InputError
+from marginflow.wording import plural
 
 
 def report(
@@ -41,7 +42,7 @@ def report(
     if json:
         print_json({"report": str(output), "runs": len(paths), "bytes": size})
     else:
-        print(f"wrote {output} ({size / 1e6:.1f} MB, {len(paths)} runs)")
+        print(f"wrote {output} ({size / 1e6:.1f} MB, {plural(len(paths), 'run')})")
     return 0
 
 
@@ -54,7 +55,7 @@ def _audits(files: list[Path], output: Path, json: bool) -> int:
     if json:
         print_json({"report": str(output), "audits": len(audits), "bytes": size})
     else:
-        print(f"wrote {output} ({size / 1e6:.1f} MB, {len(audits)} audits)")
+        print(f"wrote {output} ({size / 1e6:.1f} MB, {plural(len(audits), 'audit')})")
     return 0
 
 
@@ -67,5 +68,5 @@ def _records(files: list[Path], output: Path, json: bool) -> int:
     if json:
         print_json({"report": str(output), "records": len(records), "bytes": size})
     else:
-        print(f"wrote {output} ({size / 1e6:.1f} MB, {len(records)} records)")
+        print(f"wrote {output} ({size / 1e6:.1f} MB, {plural(len(records), 'record')})")
     return 0

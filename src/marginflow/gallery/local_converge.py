@@ -116,7 +116,7 @@ def _checks(word: str, ours: Numbers, peer: Numbers, decided: int) -> list[Check
 ROWS = (
     Row(
         "local_converge",
-        "each run goes to the SVM of the tokens that it selected, optimal or not",
+        "each run whose end is proved goes to the SVM of the tokens that it selected, optimal or not",
         "arXiv 2308.16898; umich-sota/TF-as-SVM 568305a, local_converge.ipynb",
         "torch seeds 0 to 99, n = 6, T = 8, d = 10, the notebook's arrays bit for bit; logistic loss",
         make,

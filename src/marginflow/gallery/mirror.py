@@ -65,7 +65,7 @@ def make(p: float) -> Found:
         ),
         Check("largest certified gap", 0.0, max(svm.certificate.gap for svm in svms), GAP, "asked"),
         Check(
-            "runs whose end is proved",
+            "runs at the minimal loss or trapped",
             len(SEEDS) - 1,
             len(decided),
             0.0,
@@ -83,7 +83,7 @@ _CONSTANT: Final = "a constant over the margin for a flow along the norm's own s
 ROWS = tuple(
     Row(
         f"mirror-{p:g}",
-        f"mirror descent with potential sum |W|^{p:g} goes to the entrywise l_{p:g} SVM",
+        f"mirror descent with potential sum |W|^{p:g}, where its end is decided, goes to the entrywise l_{p:g} SVM",
         f"arXiv 2410.14581; aaronk2002/superurop-repo eb0969b, local_convergence.py -p {p:g}, std 0",
         "torch seeds 1, 2, 3, n = 6, T = 8, d = 10, the program's arrays bit for bit; logistic loss",
         partial(make, p),

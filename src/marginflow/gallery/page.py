@@ -19,14 +19,18 @@ CPU: Final = "CPU s"
 
 INTRODUCTION: Final = """# Gallery
 
-Figures of papers on this subject, made again on their data with a certificate beside every number. Regenerate this
+Figures of papers on this subject, made again on their data, with what is proved beside what is found. Regenerate this
 page with `marginflow gallery --out docs`.
 
 "Paper" is what its program gives: stored outputs of its notebooks, or its rule and its solver run again by
 `benchmarks/gallery.py`. "Proof" is what the proof leaves open: the certified relative gap of a least norm, or R - 1,
-which bounds how far weights are from their SVM without any solver. Curves show norm / (margin x least norm) - 1, which
-is 0 at the SVM; dotted lines are where the paper's rule ended. The cosine that the papers draw is a poor axis for keys
-and queries: it can be .92 where the norm is within a few thousandths of the least.
+which bounds how far weights are from their SVM without any solver; where it is empty, the number is measured and has no
+bound. "Holds" says that the row's checks do on these data and starts, with tolerances of which some are choices
+(`--json` gives each with its reason). The minimal loss of a flow is proved, that of mirror descent's steps is observed.
+
+Curves show norm / (margin x least norm) - 1, which is 0 at the SVM; dotted lines are where the paper's rule ended. The
+cosine that the papers draw is a poor axis for keys and queries: it can be .92 where the norm is within a few
+thousandths of the least.
 """
 
 
@@ -68,7 +72,7 @@ def page(results: Sequence[RowResult]) -> str:
     summary = ["", "| row | statement | holds | CPU s |", "|---|---|---|---|"]
     for r in results:
         name = f"[{r.row.name}](#{r.row.name.replace('.', '').lower()})"
-        summary.append(f"| {name} | {r.row.statement} | {_word(r)} | {r.cpu:.2g} |")
+        summary.append(f"| {name} | {_cell(r.row.statement)} | {_word(r)} | {r.cpu:.2g} |")
     summary.append(f"| all | {sum(r.holds for r in results)} of {len(results)} hold | | {seconds:.3g} |")
     return INTRODUCTION + "\n".join(summary) + "\n" + "".join(map(_section, results))
 
@@ -80,8 +84,13 @@ def _section(r: RowResult) -> str:
         lines += [f"![Figure of the row {name}]({FIGURES}/{name}.svg)", ""]
     lines += [f"*Source:* {r.row.source}. *Data:* {r.row.data}.", ""]
     lines += ["| quantity | paper | here | proof |", "|---|---|---|---|"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in cells(r)]
+    lines += ["| " + " | ".join(map(_cell, line)) + " |" for line in cells(r)]
     return "\n".join(lines) + "\n"
+
+
+def _cell(words: str) -> str:
+    """`words` in a cell of a table, which a bar would end."""
+    return words.replace("|", "\\|")
 
 
 def _verdict(r: RowResult) -> str:

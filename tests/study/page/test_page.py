@@ -38,6 +38,12 @@ def test_page_is_one_file_and_escapes_what_it_shows(found):
     assert "sphere n=4,T=4,d=3,seed=run" in text
 
 
+def test_the_plan_is_shown_under_the_name_that_the_commands_use(found):
+    text = page(found)
+    name = f"{found.plan.name}.toml"
+    assert f"<summary>{name}</summary>" in text and f"marginflow study run {name}" in text
+
+
 def test_page_of_a_study_without_results():
     from marginflow.study.results.ledger import Ledger
 

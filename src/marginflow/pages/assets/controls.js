@@ -30,7 +30,7 @@ function tellScrolls() {
       said = h("p", { class: "scrolls" });
       box.after(said);
     }
-    said.textContent = wide && high ? "More to the right and below: scroll inside." : wide ? "More to the right: scroll sideways." : "More below: scroll inside.";
+    said.textContent = wide && high ? "Wider and longer than shown: scroll inside." : wide ? "Wider than shown: scroll sideways." : "Longer than shown: scroll inside.";
     said.hidden = !(wide || high);
   }
 }

@@ -34,12 +34,13 @@ def page(found: Outcome) -> str:
         "costs": _costs(found),
         "failures": _failures(found),
         "limits": bullets(LIMITS),
+        "file": escape(f"{found.plan.name}.toml"),
         "plan": escape(found.plan.text),
     }
-    plan = f"{shlex.quote(found.plan.name)}.toml"
+    plan = shlex.quote(f"{found.plan.name}.toml")
     again = Again(
         [f"marginflow study run {plan}", f"marginflow study report {plan} -o study.html"],
-        "The plan stands above. Equal code and seeds give equal results.",
+        "The plan stands above under the name used here. Equal code and seeds give equal results.",
     )
     return KIND.page(Said(headline(found), summary(found), again), parts, _data(found))
 
