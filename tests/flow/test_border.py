@@ -91,7 +91,7 @@ def test_a_start_on_a_hill_is_not_called_trapped_either(name):
 
 
 def batch(name, seeds, rtol, distances):
-    """Statuses of starts of one kind, at each of `distances` from their set to either side, sets in turn."""
+    """Runs of starts of one kind, at each of `distances` from their set to either side, sets in turn."""
     out = {by: [] for by in distances}
     for seed in seeds:
         rng = np.random.default_rng(1000 + seed)
@@ -110,23 +110,38 @@ def batch(name, seeds, rtol, distances):
             max_steps=400,
         )
         for by, path in zip(sides, paths, strict=True):
-            out[abs(by)].append(path.status)
+            out[abs(by)].append(path)
     return out
+
+
+def called(paths):
+    return [path for path in paths if path.status is mf.FlowStatus.minimal_loss]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("rtol", [1e-3, 1e-6])
 @pytest.mark.parametrize("name", SETS)
-def test_no_start_of_a_batch_on_the_border_is_called(name, rtol):
-    """At up to the tolerance from the set: 160 starts of each kind and tolerance, both losses."""
-    said = batch(name, range(16), rtol, [0.0, 1e-15, 1e-12, 1e-9, min(1e-7, rtol)])
-    assert [by for by, found in said.items() if mf.FlowStatus.minimal_loss in found] == []
+def test_what_is_called_of_a_batch_on_the_border_is_so(name, rtol):
+    """Up to 1e-9 from the set nothing is called, of 128 starts of each kind and tolerance, both losses.
+
+    Further away, but within the tolerance, a start may be called that does leave the set: tight tolerances say so too.
+    """
+    near, far = [0.0, 1e-15, 1e-12, 1e-9], min(1e-7, rtol)
+    said = batch(name, range(16), rtol, [*near, far])
+    assert [by for by in near if called(said[by])] == []
+    for path in called(said[far]):
+        start = tuple(path.parameters(0).values())
+        init = start if len(start) > 1 else start[0]
+        tight = mf.integrate(
+            path.problem, path.parameterization, init=init, rtol=1e-11, loss=path.loss, until="verdict"
+        )
+        assert tight.status is mf.FlowStatus.minimal_loss, tight.reason
 
 
 @pytest.mark.parametrize("name", ["columns", "hill"])
 def test_no_start_of_a_small_batch_on_the_border_is_called(name):
     said = batch(name, range(1), 1e-6, [0.0, 1e-14, 1e-7])
-    assert [by for by, found in said.items() if mf.FlowStatus.minimal_loss in found] == []
+    assert [by for by, found in said.items() if called(found)] == []
 
 
 @pytest.mark.parametrize("name", ["columns", "hill"])

@@ -130,7 +130,7 @@ class Leads:
     """A point with only what `switch_guard` looks at."""
 
     def __init__(self, top, gap):
-        self.force = type("F", (), {"top": np.array([top]), "gap": np.array([gap])})
+        self.force = type("F", (), {"top": np.array([top]), "gap": np.array([gap]), "bend": None})
         self.ds = np.zeros((1, 2, 2))
 
 
@@ -173,7 +173,7 @@ def test_two_hundred_seeds_keep_their_verdicts(kind, first):
         assert tuple(a.selected()) == tuple(b.selected())
     sitting = [a for a, b in zip(middle, late, strict=True) if off(a) and tuple(a.selected()) == tuple(b.selected())]
     told = sum(a.status is mf.FlowStatus.trapped for a in sitting)
-    assert len(sitting) > 8 and told > 0
+    assert len(sitting) >= 8 and told > 0
     # Of keys and queries few are told at 1e6 (docs/honesty.md): the bound over all weights of their norm is too wide.
     assert kind.word == "kq" or told >= 0.9 * len(sitting)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import marginflow as mf
-from marginflow.attractors.find import attractors
 from marginflow.errors import InputError
 from marginflow.flow.integrate import resume
 from several_heads import lifted, of_one_head, several_heads
@@ -107,11 +106,6 @@ def test_files_and_going_on_keep_the_bits(tmp_path):
     loaded = mf.Trajectory.load(tmp_path / "run.npz")
     assert (loaded.problem.head == problem.head).all() and loaded.parameters()["K"].shape == (2, 4, 4)
     assert np.array_equal(resume(loaded, until_margin=1e3).W(), whole.W())
-
-
-def test_the_list_of_ends_refuses_several_heads():
-    with pytest.raises(InputError, match="all combinations of the ends of each"):
-        attractors(several_heads(0), "w")
 
 
 @pytest.mark.parametrize(("word", "init"), [("w", [[1, 2], [3]]), ("kq", ([[1], [2, 3]], [[1], [2, 3]]))])

@@ -166,6 +166,8 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "ratio": seen.ratio(path.norm),
         "selected": path.selected(-1),
         "optimal": path.problem.optimal,
+        "members": None if path.limit is None else path.limit.faces.members,
+        "held": None if path.held is None else path.held.faces.members,
         "conserved_drift": path.conserved_drift,
     }
 
@@ -198,6 +200,7 @@ def _text(f: dict[str, Any], path: "Trajectory") -> str:
         + (f"; not in samples {wrong[:10]}" if wrong else "")
         if path.limit is None
         else f"faces            {path.limit.faces!r}",
+        *([] if path.held is None else [f"held at the end  {path.held.faces!r}"]),
         f"conserved drift  {number(f['conserved_drift'], 3)}",
     ]
     if f["ends"]:
@@ -215,6 +218,6 @@ def _loss(path: "Trajectory") -> str:
 
     from marginflow.losses import log_minimal_loss
 
-    least = log_minimal_loss(path.problem, path.loss)
+    least = log_minimal_loss(path.problem, path.scalar_loss)
     kept = np.logaddexp(least, float(path.log_excess[-1]))
     return f"{number(float(np.exp(kept)))}, where {number(float(np.exp(least)))} is least"

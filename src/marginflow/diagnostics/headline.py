@@ -135,7 +135,7 @@ def _trapped(group: _Group) -> str:
     else:
         count = f"{len(stuck)} of {len(group.runs)} runs of {group.name} {'is' if one else 'are'} trapped"
     subject, path = stuck[0]
-    least = log_minimal_loss(path.problem, path.loss)
+    least = log_minimal_loss(path.problem, path.scalar_loss)
     loss = np.logaddexp(least, float(path.log_excess[-1]))
     text = f"{count}: {'its' if one else 'the first one’s'} loss stays at {_loss(loss)} ({_loss(least)} is least)"
     solution = subject.compared(path)

@@ -126,5 +126,5 @@ def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:
     """
     if solution.constraints.equal.any():
         return True
-    kappa = log_prefactors(path.problem, solution.constraints, path.loss)
+    kappa = log_prefactors(path.problem, solution.constraints, path.scalar_loss)
     return slack_constant(kappa, solution.dual) > 1e-6

@@ -130,8 +130,9 @@ def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | Abstrac
 class Comparison:
     """The SVM that the end of a run stands beside, and what the run itself says about its distance.
 
-    A run that is trapped goes to the SVM of the tokens on which it is trapped, against their worse tokens (theory 9);
-    every other run is compared with the SVM of the optimal tokens.
+    A run that is trapped goes to the SVM of the tokens on which it is trapped, against their worse tokens (theory 9),
+    one of tokens with values to that of the faces that it is on; every other run is compared with the SVM of the
+    optimal tokens or faces.
 
     Attributes:
         selection: (n,) the tokens.
@@ -170,6 +171,14 @@ def comparison(path: "Trajectory") -> Comparison:
     """What the last snapshot of `path` is compared with."""
     problem, seen = path.problem, path.at(-1)
     if path.status.name != "trapped":
+        held = path.held
+        if held is not None and len(held.better):
+            rows = held.held_back
+            pulled = -seen.f[rows.sample, rows.token]
+            dual = np.where(rows.equal, pulled, np.maximum(pulled, 0.0))
+            return Comparison(
+                held.faces.reference, True, rows, dual, seen.W - held.finite(path.parameterization.diagonal)
+            )
         selection = problem.optimal if seen.limit is None else seen.limit.faces.reference
         return Comparison(selection, False, seen.constraints, seen.dual, seen.separating)
     rows = problem.constraints(seen.selected, against="worse")

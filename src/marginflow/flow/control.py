@@ -27,6 +27,12 @@ PATIENCE: Final = 400
 STIFF_FACE: Final = 2.0
 """Lead out of a face of several tokens from which steps are implicit."""
 
+STIFF_BEND: Final = 10.0
+"""Rate of balance of outputs in R^k, on the clock of unit force, from which steps are implicit."""
+
+FEW: Final = 60
+"""Steps of outputs in R^k after which they are implicit: what is slow then is stiff, whatever its rate looks like."""
+
 LANDING: Final = 1e-6
 """How far past the margin asked for a run may end, relative."""
 
@@ -66,15 +72,17 @@ def switch_guard(at: Point, new: Point, scores: Floats) -> Floats:
 
     While two tokens of a sample change places, their pair pulls towards the better one with all the force there
     is. A step that changes the top token must therefore begin or end with that pair in the force; and a change
-    to a worse token, which that pull resists, must be seen from both sides.
+    to a worse token, which that pull resists, must be seen from both sides. `scores` are not read where the force has
+    effective scores of its own.
     """
     old, now = at.force.top, new.force.top
     out = np.ones(len(old))
     if not (old != now).any():
         return out
-    scores = np.broadcast_to(scores, at.ds.shape)
-    gain = np.take_along_axis(scores, now[..., None], axis=2) - np.take_along_axis(scores, old[..., None], axis=2)
-    gain = gain[..., 0]
+    gain = _gain(at, scores, old, now)
+    if at.force.bend is not None and new.force.bend is not None:
+        # Effective scores turn with the outputs: a change is to a better token if it is so at either end.
+        gain = np.maximum(_gain(at, at.force.bend.scores, old, now), _gain(new, new.force.bend.scores, old, now))
     before, after = at.force.gap, new.force.gap
     seen_before = before <= before.min(axis=1, keepdims=True) + RESOLVED
     seen_after = after <= after.min(axis=1, keepdims=True) + RESOLVED
@@ -82,6 +90,13 @@ def switch_guard(at: Point, new: Point, scores: Floats) -> Floats:
     fine = (gain == 0) | ((gain > 0) & (seen_before | seen_after)) | both
     part = np.where(fine, 1.0, np.clip(before / (before + after), 0.1, 0.9))
     return np.asarray(np.minimum(out, part.min(axis=1)))
+
+
+def _gain(at: Point, scores: Floats, old: Ints, now: Ints) -> Floats:
+    """(B, n) by how much the scores of the tokens `now` exceed those of `old`."""
+    scores = np.broadcast_to(scores, at.ds.shape)
+    one, other = (np.take_along_axis(scores, tokens[..., None], axis=2) for tokens in (now, old))
+    return np.asarray((one - other)[..., 0])
 
 
 def clip_to_margin(objective: Objective, at: Point, new: Point, margin: float) -> Floats:
@@ -119,7 +134,7 @@ def loss_rises(objective: Objective, at: Point, new: Point, ds: Floats) -> Bools
     if not uphill.any():
         return uphill
     size = np.where(objective.tokens.mask, np.abs(at.s.high) + np.abs(new.s.high), 0.0).max(axis=(1, 2))
-    rise = objective.log_excess(new.s) - objective.log_excess(at.s)
+    rise = objective.rise(at.s, new.s)
     return np.asarray(uphill & (rise > LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)))
 
 
@@ -131,6 +146,8 @@ def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol:
     itself, so that it does in a batch what it does alone.
     """
     lead = at.force.gap.min(axis=1)
+    if at.force.bend is not None:
+        return (_relaxation(at) < STIFF_BEND) & (steps < FEW)
     if objective.lead_of is not None:
         # What balances inside a face is stiff as soon as the tokens outside are left behind.
         return np.asarray(objective.lead(at.s, at.force) < STIFF_FACE)
@@ -139,6 +156,15 @@ def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol:
         many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE
         out |= many & (lead < 300.0)
     return np.asarray(out)
+
+
+def _relaxation(at: Point) -> Floats:
+    """(B,) a rate at which outputs in R^k come to balance, of the size of the largest: that of logits that move as fast
+    as they do now, under the k x k bend of the loss.
+    """
+    assert at.force.bend is not None
+    bend = (at.force.bend.moved * at.force.bend.back).sum(axis=(1, 2, 3))
+    return np.asarray(bend * np.abs(at.ds).max(axis=(1, 2)))
 
 
 def active_tokens(at: Point, h: Floats, rtol: float, tokens: Tokens) -> Ints | None:

@@ -71,6 +71,7 @@ def endings(objective: Objective, state: State, reach: Floats, settings: Setting
     over[size * np.finfo(float).eps > 0.01] = Ended.floor
     over[state.h < SMALLEST_STEP * (1e-200 + state.tau)] = Ended.stalled
     over[state.steps >= settings.max_steps] = Ended.steps
+    over[reach < settings.least_lead] = Ended.left
     over[reach >= settings.until_margin] = Ended.margin
     return over
 

@@ -13,9 +13,10 @@ from marginflow.flow.neighbours import CLEAR, settled
 from marginflow.flow.onto_face import run_onto_face
 from marginflow.flow.record import Record
 from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
-from marginflow.losses import AbstractLoss, parse_loss
+from marginflow.losses import AbstractOutputLoss, parse_output_loss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.heads import draw, map_of, sized, start
+from marginflow.model.held_faces import objective_of
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
@@ -44,7 +45,7 @@ def integrate(
     init: Any = None,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss | None = None,
+    loss: str | AbstractOutputLoss | None = None,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
@@ -58,10 +59,11 @@ def integrate(
             (full width), w, diag-kq, diag.
         seed, scale: of the start `scale` times standard normal; unused with `init`.
         init: the start: a tuple of arrays in the order of `parameterization.shapes`, or a dict by name.
-        until_margin: stop when the least margin over the tokens really selected reaches this.
+        until_margin: stop when the least margin over the tokens really selected reaches this; of values, the least
+            lead out of the faces really held.
         until: "verdict" stops earlier, as soon as the verdict is certain.
-        loss: of the output times the label: a word of `marginflow.losses.LOSSES` or an `AbstractLoss`; the
-            exponential one for None.
+        loss: a word of `marginflow.losses.LOSSES` or a loss: of the output times the label for scores, of an output in
+            R^k for values (cross-entropy, squared); the exponential one for None.
         rtol: relative accuracy of parameters, logits and log time, between 1e-12 and 1e-2.
         max_steps: steps after which to give up, undecided.
         progress: called now and then with a `Progress`.
@@ -101,7 +103,7 @@ def integrate_many(
     scale: float = 0.1,
     until_margin: float = 1e6,
     until: Until = "margin",
-    loss: str | AbstractLoss | None = None,
+    loss: str | AbstractOutputLoss | None = None,
     rtol: float = 1e-6,
     max_steps: int = 20_000,
     progress: Callable[[Progress], None] | None = None,
@@ -121,7 +123,7 @@ def integrate_many(
         rounding of the sums.
     """
     _check(until_margin, until, rtol, max_steps, scale)
-    loss = parse_loss(loss)
+    loss = parse_output_loss(loss)
     kind = parse_parameterization(parameterization)
     many = isinstance(problem, list | tuple)
     given = [as_problem(p) for p in (problem if isinstance(problem, list | tuple) else [problem])]
@@ -149,7 +151,7 @@ def integrate_many(
     for group in _groups(problems, models, loss):
         members = [problems[i] for i in group]
         shared = all(p is members[0] for p in members)
-        objective = Objective.of(members[:1] if shared else members, models[group[0]], loss)
+        objective = objective_of(members[:1] if shared else members, models[group[0]], loss)
         state = first_state(objective, np.stack([starts[i] for i in group]))
         records = [Record(judges[id(problems[i]), models[i]]) for i in group]
         for b, record in enumerate(records):
@@ -255,8 +257,7 @@ def _run(
         if limit is None:
             run(objective, state, settings, records, progress, until == "verdict")
         else:
-            model = records[0].judge.parameterization
-            run_onto_face(limit, model, objective, state, settings, records, progress, until == "verdict")
+            run_onto_face(limit, objective, state, settings, records, progress, until == "verdict")
     except KeyboardInterrupt:
         if not keep_partial:
             raise
@@ -273,10 +274,7 @@ def _verdict(
     """
     judge = record.judge
     try:
-        objective = Objective.of([problem], judge.parameterization, judge.loss)
-        limit = face_limit(problem, judge.loss)
-        if limit is not None:
-            objective = replace(objective, lead_of=limit.lead)
+        objective = objective_of([problem], judge.parameterization, judge.loss)
         said = judge(snapshots, record.ended)
         known = settled(said, objective, record, settings, runs_beside)
     except KeyboardInterrupt:
@@ -290,11 +288,17 @@ def _verdict(
 
 
 def _groups(
-    problems: Sequence[Problem], models: Sequence[AbstractParameterization], loss: AbstractLoss
+    problems: Sequence[Problem], models: Sequence[AbstractParameterization], loss: AbstractOutputLoss
 ) -> list[list[int]]:
-    """The runs that step together: of one shape, and on one problem where its loss has faces of several tokens."""
+    """The runs that step together: of one shape, and on one problem where its loss has faces of several tokens.
+
+    Where tokens have values each runs alone: no two need be on the same faces.
+    """
     out: list[list[int]] = []
     for group in runs_of_one_shape(problems, models):
+        if problems[group[0]].values is not None:
+            out += [[i] for i in group]
+            continue
         apart: dict[int, list[int]] = {}
         for i in group:
             apart.setdefault(0 if face_limit(problems[i], loss) is None else id(problems[i]), []).append(i)

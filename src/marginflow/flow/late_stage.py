@@ -63,7 +63,7 @@ class Stage:
         outputs = tokens.outputs
         u = u if outputs is None else outputs.spread(outputs.sum(u))
         with np.errstate(divide="ignore"):
-            kappa = np.log(np.abs(gap)) + objective.loss.log_slope(u[:, None])
+            kappa = np.log(np.abs(gap)) + objective.scalar_loss.log_slope(u[:, None])
         kappa -= np.log(len(top) if outputs is None else outputs.m)
         return cls(objective, at, below, below & (gap < 0.0), kappa, rtol)
 

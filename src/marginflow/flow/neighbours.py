@@ -66,10 +66,11 @@ class _Barrier(_Goal):
     """That of the minimal loss."""
 
     log_excess: float
+    least_lead: float = BARRIER_LEAD
     missed = "it does not come below the barrier of the minimal loss in as many steps"
 
     def reached(self, excess: tuple[float, float], lead: tuple[float, float]) -> float | None:
-        if excess[1] >= self.log_excess or lead[1] < BARRIER_LEAD:
+        if excess[1] >= self.log_excess or lead[1] < self.least_lead:
             return None
         return _crossing(self.log_excess, *excess) if excess[0] > self.log_excess else 0.0
 
@@ -127,7 +128,9 @@ def settled(
         why = "the run was interrupted before starts beside its own could tell whether it is the flow from its start"
     elif growth * settings.rtol > SENSITIVE:
         steps = 2 * int(record.snapshots().steps[-1]) + 100
-        goal = _Clear() if trapped else _Barrier(record.log_barrier)
+        # Of outputs in R^k the theorem is about the excess alone.
+        lead = BARRIER_LEAD if objective.values is None else -np.inf
+        goal = _Clear() if trapped else _Barrier(record.log_barrier, lead)
         why = border_of_a_basin(objective, restart.start, goal, settings.rtol, steps)
     return verdict if why is None else replace(verdict, status=FlowStatus.undecided, reason=why, proof="")
 
@@ -200,8 +203,9 @@ def _note(
     old, new = before.at.force, state.at.force
     scores = objective.tokens.scores[0]
     for i in map(int, np.flatnonzero(new.gap[b] >= HELD)):
-        # Copies of a token are one token: only a change of the score counts.
-        score = float(scores[i, new.top[b, i]])
+        # Copies of a token are one token: only a change of the score counts. Tokens with values are told by place.
+        top = int(new.top[b, i])
+        score = float(scores[i, top] if objective.values is None else top)
         count, last = events.held.get(i, (0, np.nan))
         if score != last:
             events.held[i] = (count + 1, score)

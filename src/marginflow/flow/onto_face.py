@@ -9,12 +9,12 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.flow.loop import run
 from marginflow.flow.point import Point, point
-from marginflow.flow.record import Record
+from marginflow.flow.record import Record, as_it_is
 from marginflow.flow.state import Progress, Settings, State
 from marginflow.model.face_limit import FaceLimit
+from marginflow.model.held_faces import held_faces
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
-from marginflow.model.parameterization import AbstractParameterization
 from marginflow.trajectory.ended import Ended
 
 
@@ -22,10 +22,12 @@ SWITCH: Final = 20.0
 """Lead out of the face from which the limit is followed: it is the loss to e^-20 of itself, while the pulls inside, of
 order 1, leave eps e^20 of the pull from outside to rounding: 1e-7 or less from both."""
 
+LEFT: Final = 15.0
+"""Lead below which a limit is left for the loss itself again: a token of larger effective score may come back."""
+
 
 def run_onto_face(
     limit: FaceLimit,
-    model: AbstractParameterization,
     objective: Objective,
     state: State,
     settings: Settings,
@@ -33,19 +35,54 @@ def run_onto_face(
     progress: Callable[[Progress], None] | None,
     until_verdict: bool,
 ) -> None:
-    """`run` for a problem with the limit `limit`; margins are leads out of the face."""
-    first = replace(settings, until_margin=min(settings.until_margin, SWITCH))
-    run(replace(objective, lead_of=limit.lead), state, first, records, progress, until_verdict)
-    gone = [record for record in records if record.ended is Ended.margin and settings.until_margin > SWITCH]
-    if not gone:
-        return
-    late = limit.objective(model)
-    begun = _late_state(limit, late, gone)
-    growth = [record.early_growth for record in gone]
-    for record in gone:
-        record.ended, record.seen_as = None, _Whole(limit, late)
-    run(late, begun, settings, gone, progress, until_verdict, barrier=np.full(len(gone), np.inf))
-    for record, grown in zip(gone, growth, strict=True):
+    """`run` for a problem with the limit `limit`; margins are leads out of the face.
+
+    Of outputs in R^k, one run at a time, it is the lead out of the faces held, whichever they are: the loss is followed
+    up to a lead of `SWITCH`, then the limit of these faces, and the loss again where that is left.
+    """
+    first = replace(settings, until_margin=min(settings.until_margin, SWITCH), lands=objective.values is None)
+    while True:
+        run(objective, state, first, records, progress, until_verdict)
+        gone = [record for record in records if record.ended is Ended.margin and settings.until_margin > SWITCH]
+        if not gone:
+            return
+        if objective.values is not None:
+            limit = _held(gone[0])
+        _follow(limit, gone, settings, progress, until_verdict)
+        back = [record for record in gone if record.ended is Ended.left]
+        if not back:
+            return
+        records = back
+        for record in back:
+            record.ended, record.seen_as = None, as_it_is
+        theta, high, low = (np.stack([record.seen[-1][k] for record in back]) for k in range(3))
+        state = _state(objective, theta, Logits(high, low), back)
+
+
+def _held(record: Record) -> FaceLimit:
+    """The limit of the faces that the run is on."""
+    judge = record.judge
+    found, _ = held_faces(judge.problem, judge.loss, judge.parameterization.diagonal).at(*record.logits)
+    assert found is not None
+    return found
+
+
+def _follow(
+    limit: FaceLimit,
+    records: list[Record],
+    settings: Settings,
+    progress: Callable[[Progress], None] | None,
+    until_verdict: bool,
+) -> None:
+    """Follow `limit` from where the runs of `records` stand, to the end or until a lead falls below `LEFT`."""
+    objective = limit.objective(records[0].judge.parameterization)
+    begun = _late_state(limit, objective, records)
+    growth = [record.early_growth for record in records]
+    for record in records:
+        record.ended, record.seen_as = None, _Whole(limit, objective)
+    never, late = np.full(len(records), np.inf), replace(settings, least_lead=LEFT)
+    run(objective, begun, late, records, progress, until_verdict, barrier=never)
+    for record, grown in zip(records, growth, strict=True):
         record.early_growth = grown
 
 
@@ -59,9 +96,11 @@ class _Whole:
     def __call__(self, at: Point, b: int) -> tuple[Floats, Floats, Floats, Floats]:
         """(theta, high, low, f) of run `b`; theta moved onto the equalities, from which steps drift by their error."""
         held, map = self.objective.held, self.objective.map
-        assert held is not None
         theta, f = at.theta[b][None], at.force.f[b][None]
         high, low = at.s.high[b][None], at.s.low[b][None]
+        if held is None:
+            s, force = self.limit.whole(Logits(high, low), f, np.zeros((1, 0)), self.equal)
+            return theta[0], s.high[0], s.low[0], force[0]
         multipliers = held.multipliers(map, theta, self.objective.tokens.adjoint(f))
         s, force = self.limit.whole(Logits(high, low), f, multipliers, self.equal)
         return held.restored(map, theta, self.level)[0], s.high[0], s.low[0], force[0]
@@ -69,12 +108,18 @@ class _Whole:
 
 def _late_state(limit: FaceLimit, objective: Objective, records: list[Record]) -> State:
     """The state of the limit where the runs of `records` stand."""
-    assert objective.held is not None
+    last = [record.seen[-1] for record in records]
+    theta, high, low = (np.stack([row[k] for row in last]) for k in range(3))
+    if objective.held is not None:
+        theta = objective.held.restored(objective.map, theta, limit.inside(objective.tokens.diagonal))
+    return _state(objective, theta, limit.inner(high, low), records)
+
+
+def _state(objective: Objective, theta: Floats, s: Logits, records: list[Record]) -> State:
+    """The state of runs that go on at (theta, s) under another objective."""
     last = [record.seen[-1] for record in records]
     kept = [record.kept[-1] for record in records]
-    theta, high, low = (np.stack([row[k] for row in last]) for k in range(3))
-    theta = objective.held.restored(objective.map, theta, limit.inside(objective.tokens.diagonal))
-    at = point(objective, theta, limit.inner(high, low))
+    at = point(objective, theta, s)
     B = len(records)
     moves = objective.map.distance(theta, at.dtheta) + np.abs(at.ds).max(axis=(1, 2))
     never = np.zeros(B, dtype=bool)

@@ -9,7 +9,6 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.flow.point import Point
 from marginflow.flow.state import State
-from marginflow.selection.barrier import log_barrier
 from marginflow.selection.judge import Judge
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.restart import Restart
@@ -34,12 +33,17 @@ class Record:
         self.tau = -1.0
         self.ended: Ended | None = None
         self.growth = self.early_growth = np.inf
-        self.seen_as: Callable[[Point, int], tuple[Floats, Floats, Floats, Floats]] = _as_it_is
+        self.seen_as: Callable[[Point, int], tuple[Floats, Floats, Floats, Floats]] = as_it_is
 
     @property
     def log_barrier(self) -> float:
         """The log excess below which the loss is known to go to its minimum."""
-        return log_barrier(self.judge.problem, self.judge.loss)
+        return self.judge.log_barrier
+
+    @property
+    def logits(self) -> tuple[Floats, Floats]:
+        """Those of the last snapshot, high and low (n, T)."""
+        return self.seen[-1][1], self.seen[-1][2]
 
     @property
     def decided(self) -> bool:
@@ -77,7 +81,7 @@ class Record:
         return _stacked(Restart, self.kept, start=self.start)
 
 
-def _as_it_is(at: Point, b: int) -> tuple[Floats, Floats, Floats, Floats]:
+def as_it_is(at: Point, b: int) -> tuple[Floats, Floats, Floats, Floats]:
     """Parameters, logits and force of run `b`."""
     return at.theta[b].copy(), at.s.high[b].copy(), at.s.low[b].copy(), at.force.f[b].copy()
 

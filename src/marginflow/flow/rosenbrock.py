@@ -189,7 +189,9 @@ class _Solver:
         if outputs is not None:
             output = outputs.of_row[index // T] + outputs.m * np.arange(B)[:, None]
         M = np.broadcast_to(M, (B, *M.shape[1:]))
-        system = jacobian_product(f, p, slope_gradient, sample, M[:, :size], output)
+        found = at.force.bend
+        bend = None if found is None else (self._take_values(found.moved), self._take_values(found.back))
+        system = jacobian_product(f, p, slope_gradient, sample, M[:, :size], output, bend)
         np.negative(system, out=system)
         if held is None:
             system.reshape(B, -1)[:, :: size + 1] += 1.0
@@ -207,6 +209,10 @@ class _Solver:
             return v.reshape(len(v), -1)
         out = v.take(self.places)
         return out if self.real is None else np.where(self.real, out, 0.0)
+
+    def _take_values(self, v: Floats) -> Floats:
+        """(B, A, k) of v (B, n, T, k)."""
+        return np.stack([self._take(v[..., j]) for j in range(v.shape[3])], axis=2)
 
     def solve(self, right_theta: Floats, right_s: Floats) -> tuple[Floats, Floats]:
         tokens, at = self.tokens, self.at

@@ -67,7 +67,9 @@ class Sensitivity:
                 error[carried], grown = _carried(objective.keep(carried), at, h, error[carried])
                 growth[carried] = np.maximum(growth[carried], grown)
             out = replace(out, error=error, growth=growth, known=known)
-        near = accepted & ~self.crossed & (state.at.force.gap.min(axis=1) >= BARRIER_LEAD)
+        near = accepted & ~self.crossed
+        if objective.values is None:
+            near &= state.at.force.gap.min(axis=1) >= BARRIER_LEAD
         if near.any():
             below = objective.log_excess(state.at.s) < self.barrier
             out = replace(out, crossed=self.crossed | (near & below))

@@ -21,12 +21,20 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Settings:
-    """What every run of a batch shares."""
+    """What every run of a batch shares.
+
+    Attributes:
+        until_margin, rtol, max_steps: as `integrate` takes them.
+        least_lead: below it a run ends as left, where it is followed in a limit of large leads.
+        lands: a step past the margin asked for is taken back and made to end there; not where leads may jump.
+    """
 
     until_margin: float
     rtol: float
     max_steps: int
     late: LateRule = field(default_factory=LateRule)
+    least_lead: float = -np.inf
+    lands: bool = True
 
 
 @dataclass(frozen=True)

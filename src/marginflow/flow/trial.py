@@ -13,6 +13,7 @@ from marginflow.flow.kinds import StepKind
 from marginflow.flow.point import Point, point
 from marginflow.flow.rosenbrock import STAGES, step
 from marginflow.flow.state import Settings, State, merge
+from marginflow.model.force import Force
 from marginflow.model.objective import Objective
 
 
@@ -82,14 +83,14 @@ def try_step(objective: Objective, state: State, rtol: float, explicit: bool) ->
             h = np.where(state.after_rejection, activation(at, state.psi, state.psi_rate, h), h)
         tried = step(objective, at, h, active_tokens(at, h, rtol, objective.tokens))
     new = _resolved(objective, point(objective, tried.theta, at.s.moved(tried.ds).rebased()), rtol)
-    psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
-    middle = -objective.force(at.s.moved(tried.ds_middle)).log_norm
-    spent, unsure = log_step_time(h, (state.psi, middle, psi), (state.psi_rate, rate))
+    psi = -new.force.log_norm
+    middle, rates = _psi_along(objective.force(at.s.moved(tried.ds_middle)), state, new, explicit)
+    spent, unsure = log_step_time(h, (state.psi, middle, psi), rates)
     error = np.maximum(step_error(objective, at, new, tried, rtol), unsure / (CLOCK_TOLERANCE * rtol))
     error = np.where(np.isfinite(error), error, 1e6)
     error = np.where(loss_rises(objective, at, new, tried.ds), np.maximum(error, UPHILL), error)
     count = np.full(len(h), EXPLICIT_FORCES if explicit else STAGES)
-    return Trial(h, new, psi, rate, spent, error, np.ones(len(h)), count)
+    return Trial(h, new, psi, rates[1], spent, error, np.ones(len(h)), count)
 
 
 def decide(objective: Objective, state: State, trial: Trial, settings: Settings, kind: StepKind) -> Decision:
@@ -100,7 +101,7 @@ def decide(objective: Objective, state: State, trial: Trial, settings: Settings,
     most = np.where(state.after_rejection & (h == state.h), AFTER_REJECTION, kind.most)
     next_h = h * np.where(within, np.minimum(growth, most), np.clip(growth, 0.1, 0.9))
     part = np.minimum(switch_guard(at, new, objective.tokens.scores), trial.part)
-    to_margin = clip_to_margin(objective, at, new, settings.until_margin)
+    to_margin = clip_to_margin(objective, at, new, settings.until_margin) if settings.lands else np.ones(len(h))
     past = within & (part == 1.0) & (to_margin < 1.0)
     part = np.where(past, to_margin, part)
     cut = within & (part < 1.0)
@@ -111,6 +112,22 @@ def decide(objective: Objective, state: State, trial: Trial, settings: Settings,
         across = ~within & (activation(at, state.psi, state.psi_rate, h) < h)
         next_h = np.where(across, h, next_h)
     return Decision(within & ~cut, next_h, ~within | (h < state.h), state.landing | past)
+
+
+def _psi_along(middle: Force, state: State, new: Point, explicit: bool) -> tuple[Floats, tuple[Floats, Floats]]:
+    """psi (B,) in the middle of a step from `state` to `new`, where the force is about `middle`; its rates at the ends.
+
+    Of outputs in R^k the forces inside a face are differences: in a stiff step an error of the middle, or of where a
+    step ends, enters them e^lead times enlarged. The variance of the effective scores counts them squared, so its
+    logarithm is followed instead, and what the force is beside it, which changes slowly, taken as a straight line.
+    """
+    at = state.at
+    if middle.bend is None or explicit:
+        return -middle.log_norm, (state.psi_rate, new.force.psi_rate(new.ds))
+    beside = [end.force.log_norm - end.force.log_spread for end in (at, new)]
+    slope = (beside[0] - beside[1]) / state.h
+    rates = tuple(slope - end.force.spread_rate(end.ds) for end in (at, new))
+    return -(middle.log_spread + (beside[0] + beside[1]) / 2.0), (rates[0], rates[1])
 
 
 def _resolved(objective: Objective, new: Point, rtol: float) -> Point:

@@ -31,6 +31,7 @@ class AbstractOutputLoss(ABC):
     convex: bool
     smooth: float = math.inf
     bend: float = math.inf
+    of_log: bool = False
 
     @abstractmethod
     def value(self, u: Floats, labels: Ints | Floats | None) -> Floats:
@@ -71,8 +72,6 @@ class AbstractLoss(AbstractOutputLoss):
         of_log: whether l is a function of log u. A row on a wrong plateau has u = e^-1000: whoever computes u from
             logits then computes log u from them and asks `log_slope_at` and `log_gain_at` (only such losses have them).
     """
-
-    of_log: bool = False
 
     @abstractmethod
     def log_value(self, u: Floats) -> Floats:

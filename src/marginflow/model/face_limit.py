@@ -10,12 +10,14 @@ from scipy.linalg import qr
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss, AbstractOutputLoss, Log
+from marginflow.losses.abstract import token_values
 from marginflow.losses.exponential import Exponential
 from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import ABSENT, Logits
 from marginflow.model.objective import Objective
 from marginflow.model.parameterization import AbstractParameterization
+from marginflow.model.values import Values
 from marginflow.optimal_attention.find import faces
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.faces import Faces
@@ -28,19 +30,54 @@ INDEPENDENT: Final = 1e-10
 ATTAINED: Final = 1e-8
 """A logit inside a face nearer to the balance than this is there: the shares themselves are known to about as much."""
 
+ROUNDED: Final = 16.0 * float(np.finfo(float).eps)
+"""What a logit at the balance may be off by rounding, relative."""
+
+NEARLY: Final = 1e-4
+"""Distance of logits inside from the balance up to which what it costs is taken to second order, to 1e-4 of itself."""
+
 CLOSE: Final = 15.0
 """Lead out of the face from which the excess is that of the pulls from outside, to e^-15 of itself."""
 
 
 def face_limit(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit | None":
-    """The limit of a loss that keeps several tokens of some row; None where each row ends on one, or keeps all.
+    """The limit of a loss whose faces training goes to, where they are known to be more than a token of best score.
 
-    Only the log loss does that among losses of scores (theory 10.3).
+    Of losses of scores that is the log loss, where it keeps several tokens of some row and not all (theory 10.3); of
+    losses of outputs in R^k it is each, also where every face is one token.
 
     Raises:
-        InputError: several heads.
+        InputError: several heads; of outputs in R^k: faces that are not one point or that no W has, and ones of all
+            tokens, out of which nothing leads.
     """
-    return _limit(problem, loss) if isinstance(loss, Log) and problem.values is None else None
+    if problem.values is not None:
+        try:
+            hash(loss)
+        except TypeError:
+            raise InputError(f"loss {loss.word}: got one that cannot be hashed; expected a frozen dataclass") from None
+        return _limit_of_values(problem, loss)
+    return _limit(problem, loss) if isinstance(loss, Log) else None
+
+
+@lru_cache(maxsize=64)
+def _limit_of_values(problem: Problem, loss: AbstractOutputLoss) -> "FaceLimit":
+    found = faces(problem, loss)
+    _need_one_head(problem, loss)
+    if not found.unique.all() or found.finite is None:
+        raise InputError(f"loss {loss.word}: {found.reason}; expected faces that are one point, which some W has")
+    if (found.members == problem.mask).all():
+        raise InputError(
+            f"loss {loss.word}: got a problem whose least loss keeps every token of every row: the weights stay finite "
+            "and nothing leads; expected one that leaves a token behind"
+        )
+    return FaceLimit(problem, loss, found)
+
+
+def _need_one_head(problem: Problem, loss: AbstractOutputLoss) -> None:
+    if problem.counts[1] > 1:
+        raise InputError(
+            f"loss {loss.word}: got several heads with faces of several tokens (mf.faces says which); expected one head"
+        )
 
 
 @lru_cache(maxsize=64)
@@ -51,10 +88,7 @@ def _limit(problem: Problem, loss: Log) -> "FaceLimit | None":
     rows = problem.constraints(found)
     if not rows.equal.any() or rows.equal.all():
         return None
-    if problem.counts[1] > 1:
-        raise InputError(
-            f"loss {loss.word}: got several heads with faces of several tokens (mf.faces says which); expected one head"
-        )
+    _need_one_head(problem, loss)
     return FaceLimit(problem, loss, found)
 
 
@@ -67,7 +101,7 @@ class FaceLimit:
     """
 
     problem: Problem
-    loss: AbstractLoss
+    loss: AbstractOutputLoss
     faces: Faces
 
     @cached_property
@@ -83,6 +117,8 @@ class FaceLimit:
     def equal(self, diagonal: bool) -> Constraints:
         """The equalities that are independent for weights of this kind."""
         c = self.constraints.restrict(self.constraints.equal)
+        if not len(c):
+            return c
         A = _rows_of(c, diagonal)
         _, R, order = qr(A.T / np.linalg.norm(A, axis=1), mode="economic", pivoting=True)
         size = np.abs(np.diagonal(R))
@@ -94,6 +130,8 @@ class FaceLimit:
             assert self.faces.finite is not None
             return self.faces.finite
         rows = self.equal(True)
+        if not len(rows):
+            return np.zeros((self.problem.d, self.problem.d_z))
         A, level = _rows_of(rows, True), -self.levels[rows.sample, rows.token]
         return np.diag(np.linalg.lstsq(A, level, rcond=None)[0])
 
@@ -126,7 +164,8 @@ class FaceLimit:
         A = _rows_of(rows, weights.ndim == 1)
         off = A @ weights.ravel() + self.levels[rows.sample, rows.token]
         size = np.abs(A) @ np.abs(weights.ravel())
-        return float(np.abs(off).max()), 64.0 * float(np.finfo(float).eps) * float(size.max())
+        eps = float(np.finfo(float).eps)
+        return float(np.abs(off).max(initial=0.0)), 64.0 * eps * float(size.max(initial=0.0))
 
     @cached_property
     def levels(self) -> Floats:
@@ -137,17 +176,38 @@ class FaceLimit:
         return np.asarray(np.where(self.faces.members & problem.mask, s, ABSENT))
 
     @cached_property
-    def log_kappa(self) -> Floats:
-        """(n, T) log kappa of the tokens outside, -inf elsewhere."""
+    def outputs(self) -> Floats:
+        """(m, k) the outputs at the shares."""
+        each = np.einsum("nt,ntk->nk", self.faces.shares, token_values(self.problem))
+        u = np.zeros((self.problem.counts[0], each.shape[1]))
+        np.add.at(u, self.problem.output, each)
+        return u
+
+    @cached_property
+    def kappa(self) -> Floats:
+        """(n, T) what each token outside pulls with but for e^-margin, < 0 of a better one; nan elsewhere.
+
+        The share of the reference times what the token's effective score is short of the mean one, over the outputs.
+        """
         problem, found = self.problem, self.faces
-        gbar = (found.shares * problem.scores).sum(axis=1)
-        u = np.asarray(np.bincount(problem.output, gbar), dtype=np.float64)[problem.output]
-        own = found.shares[np.arange(problem.n), found.reference]
-        kappa = np.exp(self.loss.log_slope(u)) * own / problem.counts[0]
-        out = np.full(problem.mask.shape, -np.inf)
+        score = self.loss.pull(self.outputs, problem)
+        mean = (found.shares * np.where(problem.mask, score, 0.0)).sum(axis=1)
+        own = found.shares[np.arange(problem.n), found.reference] / problem.counts[0]
+        out = np.full(problem.mask.shape, np.nan)
         i, token = self.outside.sample, self.outside.token
-        out[i, token] = np.log(kappa[i] * (gbar[i] - problem.scores[i, token]))
+        out[i, token] = own[i] * (mean[i] - score[i, token])
         return out
+
+    @property
+    def better(self) -> Constraints:
+        """Those of the tokens outside that have a larger effective score than the face."""
+        return self.outside.restrict(self.kappa[self.outside.sample, self.outside.token] < 0.0)
+
+    @property
+    def held_back(self) -> Constraints:
+        """All but these: equalities inside, margins of at least 1 over tokens of smaller effective score."""
+        c = self.constraints
+        return c.restrict(c.equal | ~(self.kappa[c.sample, c.token] < 0.0))
 
     @cached_property
     def rows(self) -> Ints:
@@ -165,41 +225,72 @@ class FaceLimit:
         i, token = self.outside.sample, self.outside.token
         top = self.faces.reference[i]
         margins = (high[:, i, top] - high[:, i, token]) + (low[:, i, top] - low[:, i, token])
-        log_kappa = self.log_kappa[i, token]
         least = margins.min(axis=1, keepdims=True)
-        late = np.log(np.exp(log_kappa - (margins - least)).sum(axis=1)) - least[:, 0]
-        if (least >= CLOSE).all():
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            late = np.log((self.kappa[i, token] * np.exp(least - margins)).sum(axis=1)) - least[:, 0]
+        near = least[:, 0] >= CLOSE
+        if self.problem.values is not None:
+            off, inside = self._inside(high + low)
+            near &= off <= NEARLY
+            late = np.logaddexp(late, inside)
+        if near.all():
             return np.asarray(late)
-        s = np.where(self.problem.mask, high + low, -np.inf)
+        with np.errstate(divide="ignore"):
+            early = np.log(np.maximum(self._mean_loss(high + low) - self.faces.minimal_loss, 0.0))
+        return np.asarray(np.where(near, late, early))
+
+    def _inside(self, rough: Floats) -> tuple[Floats, Floats]:
+        """(B,) how far logits (B, n, T) inside the faces are from the balance at most, and log of what that costs.
+
+        To second order, of outputs in R^k: h'Hh / 2 with h the change of an output and H the Hessian of its loss.
+        """
+        problem, shares = self.problem, self.faces.shares
+        top = rough[:, np.arange(problem.n), self.faces.reference][..., None]
+        off = np.where(self.faces.members, rough - top - self.levels, 0.0)
+        off[np.abs(off) <= ROUNDED * (1.0 + np.abs(np.where(self.faces.members, self.levels, 0.0)))] = 0.0
+        values = token_values(problem)
+        mean = np.einsum("nt,ntk->nk", shares, values)
+        moved = np.einsum("bnt,ntk->bnk", np.clip(off, -1.0, 1.0), shares[..., None] * (values - mean[:, None, :]))
+        h = np.zeros((problem.counts[0], len(rough), problem.k))
+        np.add.at(h, problem.output, moved.transpose(1, 0, 2))
+        H = self.loss.hessian(self.outputs, problem.labels)
+        cost = np.einsum("obk,okj,obj->b", h, H, h) / (2.0 * problem.counts[0])
+        with np.errstate(divide="ignore"):
+            return np.abs(off).max(axis=(1, 2)), np.log(np.maximum(cost, 0.0))
+
+    def _mean_loss(self, rough: Floats) -> Floats:
+        if self.problem.values is not None:
+            return Values.of(self.problem, self.loss).mean_loss(rough)
+        assert isinstance(self.loss, AbstractLoss)
+        s = np.where(self.problem.mask, rough, -np.inf)
         with np.errstate(divide="ignore"):
             parts = s + np.log(self.problem.scores)
             most = s.max(axis=2, keepdims=True)
             log_u = np.log(np.exp(parts - most).sum(axis=2)) - np.log(np.exp(s - most).sum(axis=2))
-            value = self.loss.value_at(log_u).mean(axis=1)
-            early = np.log(np.maximum(value - self.faces.minimal_loss, 0.0))
-        return np.asarray(np.where(least[:, 0] >= CLOSE, late, early))
+            return np.asarray(self.loss.value_at(log_u).mean(axis=1))
 
     def objective(self, parameterization: AbstractParameterization) -> Objective:
         """The limit as an objective: the rows of `rows`, each its reference against the tokens outside.
 
-        A token outside pulls with kappa e^-m: what `Exponential` makes of a score -kappa beside 0.
+        A token outside pulls with kappa e^-m: what `Exponential` makes of a score -kappa beside 0; of a better one it
+        is above 0.
         """
         problem, rows = self.problem, self.rows
         k = len(rows)
         scores = np.zeros(problem.mask.shape)
         i, token = self.outside.sample, self.outside.token
-        scores[i, token] = -np.exp(self.log_kappa[i, token]) * k
-        mask = np.isfinite(self.log_kappa)
+        scores[i, token] = -self.kappa[i, token] * k
+        mask = np.isfinite(self.kappa)
         mask[np.arange(problem.n), self.faces.reference] = True
         X = np.where(mask[..., None], problem.X, 0.0)
         own = Tokens.of_arrays(X[rows], problem.z[rows], scores[rows], mask[rows], diagonal=parameterization.diagonal)
         equal = self.equal(parameterization.diagonal)
-        held = Held(equal.a, equal.queries, parameterization.diagonal)
+        held = Held(equal.a, equal.queries, parameterization.diagonal) if len(equal) else None
         return Objective(parameterization.map(problem.d, problem.d_z), own, Exponential(), held)
 
     def inner(self, high: Floats, low: Floats) -> Logits:
         """The logits (B, n, T) of the whole problem as those of `objective`, counted from the reference."""
-        mask = np.isfinite(self.log_kappa)
+        mask = np.isfinite(self.kappa)
         mask[np.arange(self.problem.n), self.faces.reference] = True
         top = self.faces.reference[self.rows][:, None]
         parts = []
@@ -215,7 +306,7 @@ class FaceLimit:
         B = len(f)
         shape = (B, *self.problem.mask.shape)
         high, low, force = np.broadcast_to(self.levels, shape).copy(), np.zeros(shape), np.zeros(shape)
-        outside = np.isfinite(self.log_kappa[self.rows])
+        outside = np.isfinite(self.kappa[self.rows])
         at = np.zeros(self.problem.mask.shape, dtype=bool)
         at[self.rows] = outside
         top = np.broadcast_to(self.faces.reference[self.rows][:, None], (B, len(self.rows), 1))

@@ -1,6 +1,7 @@
 """The pull of the loss on every logit, exact at any margin (theory 3.2, 3.3; derived in docs/flow.md)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -15,8 +16,33 @@ SMALLEST_NORM: Final = 1e-140
 """Below it the squares of the force lose digits, and the force is scaled first."""
 
 
+SMALLEST_SPREAD: Final = 1e-300
+"""Of effective scores, whose square would underflow."""
+
 SMALL_OUTPUT: Final = 1e-3
 """Outputs below it are taken from the logits in logarithms by losses that are functions of log u."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bend:
+    """How the pull of a loss of outputs in R^k turns when the outputs move: du_o = sum over the rows of o of moved ds,
+
+    and -back . du_o is what that adds to f.
+
+    Attributes:
+        scores: (B, n, T) effective scores <-grad l(u_o), v_il>, counted from the top token of the row.
+        moved: (B, n, T, k) p_il (v_il - mean v_i).
+        back: (B, n, T, k) the same times the Hessian of the loss at u_o, over m N.
+    """
+
+    scores: Floats
+    moved: Floats
+    back: Floats
+
+    def jvp(self, ds: Floats, outputs: Outputs) -> Floats:
+        """(B, n, T) the change of f by that of the outputs when the logits change by `ds` (B, n, T)."""
+        du = np.einsum("bntk,bnt->bkn", self.moved, ds)
+        return np.asarray(-np.einsum("bntk,bkn->bnt", self.back, outputs.spread(outputs.sum(du))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +60,7 @@ class Force:
         top: (B, n) the token of largest logit.
         gap: (B, n) its lead over the best token of another score; inf for none.
         outputs: which rows share an output, and with it the loss factor.
+        bend: of outputs in R^k, in the place of `slope_gradient` (then 0); None of a scalar output.
     """
 
     f: Floats
@@ -43,9 +70,13 @@ class Force:
     top: Ints
     gap: Floats
     outputs: Outputs | None = None
+    bend: Bend | None = None
 
     def jvp(self, ds: Floats) -> Floats:
         """(B, n, T) the exact change J_f ds of `f` to first order in `ds` (B, n, T)."""
+        if self.bend is not None:
+            out = self._of_values(ds, self.bend)
+            return np.asarray(out - self.f * (self.f * out).sum(axis=(1, 2), keepdims=True))
         if self.outputs is None:
             mean = ((self.p + self.slope_gradient) * ds).sum(axis=2, keepdims=True)
         else:
@@ -55,9 +86,39 @@ class Force:
         out -= self.f * (self.f * out).sum(axis=(1, 2), keepdims=True)
         return np.asarray(out)
 
+    def _of_values(self, ds: Floats, bend: Bend) -> Floats:
+        """(B, n, T) the change of the force over N, of outputs in R^k."""
+        assert self.outputs is not None
+        out = self.f * (ds - (self.p * ds).sum(axis=2, keepdims=True))
+        out -= self.p * (self.f * ds).sum(axis=2, keepdims=True)
+        return np.asarray(out + bend.jvp(ds, self.outputs))
+
+    @cached_property
+    def _off(self) -> Floats:
+        """(B, n, T) effective scores less the mean of their row under attention."""
+        assert self.bend is not None
+        scores = self.bend.scores
+        return np.asarray(scores - (self.p * scores).sum(axis=2, keepdims=True))
+
+    @cached_property
+    def log_spread(self) -> Floats:
+        """(B,) of outputs in R^k: log of the sum over rows of the variance of effective scores under attention."""
+        return np.asarray(np.log(np.maximum((self.p * self._off**2).sum(axis=(1, 2)), SMALLEST_SPREAD)))
+
+    def spread_rate(self, ds: Floats) -> Floats:
+        """(B,) the rate of `log_spread` when the logits move at `ds` (B, n, T)."""
+        assert self.bend is not None and self.outputs is not None
+        moved = ds - (self.p * ds).sum(axis=2, keepdims=True)
+        norm = np.exp(self.log_norm) * self.outputs.m
+        turned = (self._off * self.bend.jvp(ds, self.outputs)).sum(axis=(1, 2)) * norm
+        out = (self.p * moved * self._off**2).sum(axis=(1, 2)) + 2.0 * turned
+        return np.asarray(out / np.exp(self.log_spread))
+
     def psi_rate(self, ds: Floats) -> Floats:
         """(B,) the rate of psi = -log N when the logits move at `ds` (B, n, T)."""
         f = self.f
+        if self.bend is not None:
+            return np.asarray(-(f * self._of_values(ds, self.bend)).sum(axis=(1, 2)))
         size = (f * f).sum(axis=2, keepdims=True)
         mean = (self.p * f).sum(axis=2, keepdims=True)
         if self.outputs is None:
@@ -192,12 +253,19 @@ def log_excess(
 
 
 def jacobian_product(
-    f: Floats, p: Floats, slope_gradient: Floats, sample: Ints, M: Floats, output: Ints | None = None
+    f: Floats,
+    p: Floats,
+    slope_gradient: Floats,
+    sample: Ints,
+    M: Floats,
+    output: Ints | None = None,
+    bend: tuple[Floats, Floats] | None = None,
 ) -> Floats:
     """(B, A, A) J_f M for the rows and columns of the tokens that act; all others are (B, A).
 
     Within a sample J_f is diag(f) - f w' - p f', w = p + slope_gradient, so that no product of two A x A matrices is
     needed. The tokens of a `sample` stand together; `output` (B, A) where the slope is that of several samples.
+    `bend` holds `moved` and `back` (B, A, k) of outputs in R^k: a matrix of rank k for each.
     """
     size = M.shape[2]
     rows = M.reshape(-1, size)
@@ -219,5 +287,11 @@ def jacobian_product(
     out -= f.reshape(-1, 1) * seen[ids]
     out -= p.reshape(-1, 1) * pulled[ids]
     out = out.reshape(M.shape)
+    if bend is not None:
+        assert output is not None
+        for b, of in enumerate(output):
+            chosen = (of[:, None] == np.unique(of))[:, :, None]
+            moved, back = ((chosen * v[b][:, None, :]).reshape(size, -1) for v in bend)
+            out[b] -= back @ (moved.T @ M[b])
     out -= f[:, :, None] * (f[:, None, :] @ out)
     return out

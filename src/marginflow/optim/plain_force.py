@@ -31,7 +31,7 @@ class PlainForce:
 
     def __init__(self, objective: Objective) -> None:
         tokens = objective.tokens
-        self._loss = objective.loss
+        self._loss = objective.scalar_loss
         self._outputs = tokens.outputs
         self.outputs = tokens.shape[0] if tokens.outputs is None else tokens.outputs.m
         self._log_n = float(np.log(self.outputs))

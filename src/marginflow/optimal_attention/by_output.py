@@ -16,9 +16,9 @@ RESIDUAL = 1e-7
 """Log-ratios of shares that no W comes nearer to than this are not attainable."""
 
 
-def faces_by_output(problem: Problem, loss: AbstractOutputLoss) -> Faces:
-    """The faces of `problem`, output by output."""
-    rows = distinct_rows(problem)
+def faces_by_output(problem: Problem, loss: AbstractOutputLoss, among: Bools | None = None) -> Faces:
+    """The faces of `problem`, output by output; those of attention on the tokens in `among` (n, T) where given."""
+    rows = distinct_rows(problem, among)
     values = token_values(problem)
     means = [row.mean(values[i]) for i, row in enumerate(rows)]
     members, shares = np.zeros(problem.mask.shape, dtype=bool), np.zeros(problem.mask.shape)

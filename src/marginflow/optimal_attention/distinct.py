@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints
 from marginflow.problem.problem import Problem
 
 
@@ -34,9 +34,10 @@ class Row:
         return np.where(self.kind >= 0, each[self.kind], 0.0)
 
 
-def distinct_rows(problem: Problem) -> list[Row]:
-    """The distinct tokens of every row, in the order of their first appearance."""
-    return [_row(problem.X[i], np.flatnonzero(problem.mask[i])) for i in range(problem.n)]
+def distinct_rows(problem: Problem, among: Bools | None = None) -> list[Row]:
+    """The distinct tokens of every row, of those in `among` (n, T) where given, in the order of first appearance."""
+    there = problem.mask if among is None else among
+    return [_row(problem.X[i], np.flatnonzero(there[i])) for i in range(problem.n)]
 
 
 def _row(x: Floats, there: Ints) -> Row:

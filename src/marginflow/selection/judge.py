@@ -9,7 +9,7 @@ import numpy as np
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.documents import page
-from marginflow.losses import AbstractLoss
+from marginflow.losses import AbstractLoss, AbstractOutputLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of, of_head
@@ -21,6 +21,7 @@ from marginflow.problem.problem import Problem
 from marginflow.selection import stability
 from marginflow.selection.barrier import log_barrier
 from marginflow.selection.factored_kkt import kkt_point
+from marginflow.selection.of_values import JudgeOfValues
 from marginflow.selection.selected import Selected
 from marginflow.selection.trap import Confinement, Hold, Part, confine, hold
 from marginflow.svm.proof.svm_status import SvmStatus
@@ -45,7 +46,7 @@ class Judge:
 
     problem: Problem
     parameterization: AbstractParameterization
-    loss: AbstractLoss
+    loss: AbstractOutputLoss
     known: dict[tuple[int, ...], stability.Decision] = field(default_factory=dict)
 
     @cached_property
@@ -55,16 +56,38 @@ class Judge:
             return [(np.arange(self.problem.n), self.problem)]
         return [of_head(self.problem, h) for h in range(self.problem.counts[1])]
 
+    @cached_property
+    def log_barrier(self) -> float:
+        """The log excess below which the loss is known to go to its minimum."""
+        if self.of_values is not None:
+            return self.of_values.log_barrier
+        return log_barrier(self.problem, self._scalar)
+
+    @cached_property
+    def of_values(self) -> JudgeOfValues | None:
+        """What judges where tokens have values."""
+        if self.problem.values is None:
+            return None
+        return JudgeOfValues(self.problem, self.parameterization, self.loss)
+
+    @property
+    def _scalar(self) -> AbstractLoss:
+        assert isinstance(self.loss, AbstractLoss)
+        return self.loss
+
     def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
         """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
-        problem = self.problem
-        limit = face_limit(problem, self.loss)
+        problem, loss = self.problem, self.loss
+        if self.of_values is not None:
+            return self.of_values(snapshots, ended)
+        limit = face_limit(problem, loss)
         if limit is not None:
             return self._onto_face(limit, snapshots, ended)
+        loss = self._scalar
         s = Logits(snapshots.high[-1:], snapshots.low[-1:])
         best, mask = problem.optimal[None], problem.mask[None]
-        excess = float(log_excess(s, problem.scores[None], best, mask, self.loss, Outputs.of(problem))[0])
-        barrier = log_barrier(problem, self.loss)
+        excess = float(log_excess(s, problem.scores[None], best, mask, loss, Outputs.of(problem))[0])
+        barrier = self.log_barrier
         if excess < barrier:
             return Verdict(
                 FlowStatus.minimal_loss,
@@ -213,7 +236,7 @@ class Judge:
     def _log_slope(self, at: Selected) -> Floats:
         """(n,) log(-l') of every row's output with all attention on the tokens selected."""
         outputs = Outputs(self.problem.output)
-        return outputs.spread(self.loss.log_slope(outputs.sum(at.scores)))
+        return outputs.spread(self._scalar.log_slope(outputs.sum(at.scores)))
 
     def _leaving(self, h: int, decision: stability.Decision, leads: Floats, margin: float, seen: "_Seen") -> Verdict:
         """The token that takes over, and at about which margin: where the straight lines of margins cross."""

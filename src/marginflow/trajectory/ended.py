@@ -15,6 +15,7 @@ class Ended(Enum):
     border = "what was reached is not known to be the end of the flow from this start"
     recorded = "the record ends here"
     interrupted = "the run was interrupted"
+    left = "a token has come back to the faces held"
 
     @property
     def advice(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.errors import InputError
-from marginflow.losses import AbstractLoss, parse_loss
+from marginflow.losses import AbstractOutputLoss, parse_output_loss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.model.registry import PARAMETERIZATIONS, options_of, parse_parameterization
 from marginflow.npz import held, read_npz, write_npz
@@ -79,7 +79,7 @@ def load_trajectory(
         problem = stored_problem(data, str(about["name"]))
         snapshots = Snapshots(**{key: data[f"snapshot_{key}"] for key in Snapshots.__dataclass_fields__})
         model = _model(path, about, snapshots.theta.shape, parameterization)
-        loss = parse_loss(about["loss"])
+        loss = parse_output_loss(about["loss"])
         first = "seed" in about
         method = _method_of_first_format(data, about, problem, model, loss) if first else Method(**about["method"])
         return Trajectory(
@@ -116,7 +116,7 @@ def _method_of_first_format(
     about: dict[str, Any],
     problem: Problem,
     parameterization: AbstractParameterization,
-    loss: AbstractLoss,
+    loss: AbstractOutputLoss,
 ) -> Method:
     """Files of version 0.1 hold runs of the flow only; the earliest not the margin asked for, but that reached."""
     asked, reached = float(about.get("until_margin", np.nan)), float(data["margin"][-1])

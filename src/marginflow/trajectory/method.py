@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from marginflow.losses import EXPONENTIAL, AbstractLoss
+from marginflow.losses import EXPONENTIAL, AbstractOutputLoss
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.problem import Problem
 
@@ -66,7 +66,7 @@ def command_words(
 def flow_method(
     problem: Problem,
     parameterization: AbstractParameterization,
-    loss: AbstractLoss,
+    loss: AbstractOutputLoss,
     *,
     seed: int,
     scale: float,

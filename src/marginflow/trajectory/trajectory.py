@@ -10,10 +10,11 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
-from marginflow.losses import AbstractLoss
+from marginflow.losses import AbstractLoss, AbstractOutputLoss
 from marginflow.model.face_limit import FaceLimit, face_limit
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of
+from marginflow.model.held_faces import held_faces
 from marginflow.model.logits import Logits
 from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
@@ -44,7 +45,7 @@ class Trajectory:
 
     problem: Problem
     parameterization: AbstractParameterization
-    loss: AbstractLoss
+    loss: AbstractOutputLoss
     method: Method
     snapshots: Snapshots
     verdict: Verdict
@@ -183,15 +184,29 @@ class Trajectory:
 
     @cached_property
     def limit(self) -> FaceLimit | None:
-        """What the run goes to where the least loss keeps several tokens of a row; else None."""
+        """What training goes to where the least loss keeps several tokens of a row or tokens have values; else None."""
         return face_limit(self.problem, self.loss)
+
+    @cached_property
+    def held(self) -> FaceLimit | None:
+        """The faces that the last snapshot is on, whichever they are, where tokens have values; None for none."""
+        if self.problem.values is None:
+            return None
+        s = self.snapshots
+        return held_faces(self.problem, self.loss, self.parameterization.diagonal).at(s.high[-1], s.low[-1])[0]
+
+    @property
+    def scalar_loss(self) -> AbstractLoss:
+        """The loss where tokens have scores."""
+        assert isinstance(self.loss, AbstractLoss)
+        return self.loss
 
     @cached_property
     def margin(self) -> Floats:
         """(S,) the least margin of the optimal tokens over all others; negative where some sample is wrong.
 
-        Where the least loss keeps several tokens of a row, it is the least lead of a reference token of a face
-        (`marginflow.faces`) over the tokens outside.
+        Where the least loss keeps several tokens of a row, or tokens have values, it is the least lead of a reference
+        token of a face (`marginflow.faces`) over the tokens outside.
         """
         s = self.snapshots
         if self.limit is not None:
@@ -213,7 +228,7 @@ class Trajectory:
             return frozen(self.limit.log_excess(s.high, s.low))
         logits = Logits(s.high, s.low)
         scores, optimal, mask = problem.scores[None], problem.optimal[None], problem.mask[None]
-        return frozen(log_excess(logits, scores, optimal, mask, self.loss, Outputs.of(problem)))
+        return frozen(log_excess(logits, scores, optimal, mask, self.scalar_loss, Outputs.of(problem)))
 
     @property
     def floor(self) -> float:

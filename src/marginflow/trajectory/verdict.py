@@ -21,7 +21,7 @@ class Verdict:
     Attributes:
         status: what is said.
         reason: one sentence with the numbers, for the user.
-        proof: "barrier" (theorem of docs/flow.md, minimal loss), "convex" (the loss is convex in the parameters),
+        proof: "barrier" (theorems of docs/flow.md, minimal loss), "convex" (the loss is convex in the parameters),
             "confined" (theorem of docs/attractors.md, section 2, trap), "observed" (of steps, which no theorem holds:
             below the barrier in every late snapshot) or "".
         log_excess: log(L - L*) at the end of the run.
