@@ -44,6 +44,13 @@ def sampled():
     return attractors("heads:n=3,T=4,d=5,H=2,seed=5", "w", sample=4, scales=(0.3, 3.0), until_margin=500.0)
 
 
+def test_no_gap_is_told_of_kkt_points():
+    """Under a rank cap heads end at KKT points; the certified SVM beside one is about other weights."""
+    found = attractors("heads:n=3,T=3,d=4,H=2,seed=5", mf.KeyQuery(width=1))
+    assert all(part.decision.point and part.decision.solution for end in found.attractors for part in end.parts)
+    assert found.count == 12 and all(np.isnan(end.gap) for end in found.attractors)
+
+
 def test_runs_end_in_the_product(sampled):
     assert sampled.elsewhere == 0 and len(sampled.met) > 1
     counted = [[s.count for s in end.shares] for end in sampled.attractors]

@@ -1,11 +1,12 @@
 """R(t): closed forms, the bound it claims to be, and the cases in which it must refuse."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from marginflow.diagnostics.ratio import certify_weights, ratio, weights_in
+from marginflow.diagnostics.ratio import _bounds, certify_weights, ratio, weights_in
 from marginflow.errors import InputError
 from marginflow.norms import parse_norm
 from marginflow.problem.planted import angle, orthogonal, sign_orbit, spiked
@@ -79,11 +80,14 @@ def test_never_below_one(norm: str) -> None:
             np.einsum("cd,ce->cde", rows.a, rows.queries).reshape(len(rows), -1), np.ones(len(rows))
         )[0]
         W = flat.reshape(rows.shape) + 0.01 * draw.standard_normal(rows.shape)
-        found = certify_weights(W, draw.exponential(size=len(rows)), rows, norm)
+        dual = draw.exponential(size=len(rows))
+        found = certify_weights(W, dual, rows, norm)
         if found.reason:
             assert not (rows.margins(W) > 0).all()
         else:
             assert found.value >= 1.0
+            lower, upper = map(Fraction, _bounds(W, dual, rows, parse_norm(norm)))
+            assert Fraction(found.value) * lower >= upper  # the division is rounded upwards
             assert found.duality >= 1.0 - EXACT and found.slack >= 1.0 - EXACT
             assert found.value == pytest.approx(found.duality * found.slack, rel=EXACT)
 

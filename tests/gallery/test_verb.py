@@ -1,6 +1,7 @@
 """`marginflow gallery`: the object on stdout, the folder, exit codes, Ctrl-C."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,8 @@ from marginflow.claims.claim import Check
 from marginflow.cli import completion
 from marginflow.cli.main import main
 from marginflow.gallery import registry
-from marginflow.gallery.page import page, text
-from marginflow.gallery.row import Found, Row
+from marginflow.gallery.page import cells, page, text
+from marginflow.gallery.row import Found, Row, RowResult
 
 
 def row(name, measured=1.0):
@@ -57,7 +58,7 @@ def test_the_page_says_what_does_not_hold_and_why(rows):
     rows(row("a", 2.0))
     said = page(registry.run())
     assert "One is |one|: does NOT hold. one: expected = 1 within 0.1, got 2." in said
-    assert "| one\\|two |  | 2 | 1e-09 |" in said
+    assert "| one\\|two |  | 2 | 1.1e-09 |" in said  # the float64 next to 1e-9 is above it
     assert "| [a](#a) | one is \\|one\\| | NO |" in said
     assert "0 of 1 hold" in said
 
@@ -107,6 +108,14 @@ def test_list_runs_nothing(rows, capsys):
 )
 def test_values_as_people_read_them(value, said):
     assert text(value) == said
+
+
+def test_what_a_proof_leaves_open_is_rounded_upwards():
+    nearest = row("a")
+    found = replace(nearest.run().found, certificate={"one|two": 1.2000001e-9, "gaps": [0.20000001, 3.125]})
+    shown = {what: proof for what, _, _, proof in cells(RowResult(nearest, found, "", 0.0))}
+    assert shown["one|two"] == "1.3e-09"
+    assert shown["gaps"] == "0.2001, 3.125"
 
 
 def test_shells_complete_the_names_of_rows():

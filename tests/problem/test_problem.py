@@ -125,6 +125,7 @@ BAD = {
     "query axes": (_bad(z=Z0[0]), "2 axes"),
     "query width 0": (_bad(z=np.zeros((3, 0))), "dimension 0"),
     "zero query": (_bad(z=Z0 * [[1], [0], [1]]), "zero query for sample 1"),
+    "query too small": (_bad(z=Z0 * [[1], [1e-160], [1]]), "at least 1e-100; rescale"),
     "score shape": (_bad(scores=S0[:, :3]), "one score per token"),
     "score lengths": (_bad(scores=[[1, 2], [1], [1, 2, 3]]), "got lengths"),
     "NaN score": (_bad(scores=np.where(S0 == S0[0, 0], np.nan, S0)), "finite"),

@@ -78,7 +78,7 @@ def certify_weights(W: Floats, dual: Floats, constraints: Constraints, norm: str
     dual = _unit(dual)
     G = pulled(constraints, dual, norm)
     return Ratio(
-        value=upper / lower,
+        value=math.nextafter(upper / lower, math.inf),
         duality=norm.value(W) * norm.dual_value(G) / float((W * G).sum()),
         slack=float(pulls @ margins) / (float(margins.min()) * float(pulls.sum())),
     )

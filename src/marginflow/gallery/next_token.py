@@ -73,13 +73,7 @@ def make() -> Found:
             1e-20,
             "Newton has ended",
         ),
-        Check(
-            "runs of K Q' that come nearer",
-            SETS,
-            sum(map(_nearer, kq)),
-            0.0,
-            "a count: excess below a third of that at margin 10 (a choice)",
-        ),
+        _come_nearer(kq),
     )
     theirs = float("nan")
     groups = [Group("w", w, "W, Frobenius", theirs), Group("kq", kq, "(K, Q), nuclear", theirs)]
@@ -93,6 +87,11 @@ def _from_finite(ending: Ending, svm: Solution) -> float:
     assert svm.finite is not None
     off = np.subtract(rows.margins(ending.path.W(-1)), rows.margins(svm.finite))
     return float(np.linalg.norm(np.linalg.lstsq(A, off, rcond=None)[0]))
+
+
+def _come_nearer(kq: list[Ending]) -> Check:
+    reason = "a count: excess below a third of that at margin 10 (a choice)"
+    return Check("runs of K Q' that come nearer", SETS, sum(map(_nearer, kq)), 0.0, reason)
 
 
 def _nearer(ending: Ending) -> bool:

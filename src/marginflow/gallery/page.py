@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from marginflow import rounding
 from marginflow.atomic_file import whole_file
 from marginflow.errors import InputError
 from marginflow.figures.style import PLAIN, drawing, figure_of
@@ -106,19 +107,23 @@ def cells(r: RowResult) -> list[list[str]]:
     ours, proof = (r.found.ours, r.found.certificate) if r.found else ({}, {})
     ours = ours | {CPU: float(f"{r.cpu:.2g}")}
     return [
-        [what, *(text(numbers.get(what)) for numbers in (r.peer, ours, proof))]
+        [what, text(r.peer.get(what)), text(ours.get(what)), text(proof.get(what), write=rounding.text_up)]
         for what in dict.fromkeys([*ours, *proof, *r.peer])
     ]
 
 
-def text(value: Any, digits: int = 7) -> str:
-    """A value of a row for people."""
+def _nearest(value: float, digits: int) -> str:
+    return f"{value:.{digits}g}"
+
+
+def text(value: Any, digits: int = 7, *, write: Callable[[float, int], str] = _nearest) -> str:
+    """A value of a row for people; what a proof leaves open is written rounded upwards."""
     if value is None:
         return ""
     if isinstance(value, list | tuple):
         if len(value) > 1 and len(set(value)) == 1 and isinstance(value[0], str):
             return f"{value[0]}, all {len(value)}"
-        return ", ".join(map(partial(text, digits=min(digits, 4)), value))
+        return ", ".join(map(partial(text, digits=min(digits, 4), write=write), value))
     if isinstance(value, float):
-        return f"{value:.{2 if abs(value) < 1e-3 else digits}g}"
+        return write(value, 2 if abs(value) < 1e-3 else digits)
     return str(value)

@@ -234,4 +234,4 @@ def _check(iterations: Any, until_margin: Any, scale: Any, batch: Any, samples: 
     if not (isinstance(scale, int | float | np.number) and 0.0 <= scale <= 1e10):
         raise InputError(f"scale: got {scale!r}; expected a number between 0 and 1e10")
     if batch is not None and _whole("batch", batch, 1) > samples:
-        raise InputError(f"batch: got {batch}; expected at most the {samples} samples there are")
+        raise InputError(f"batch: got {batch}; expected at most {samples}, one for each output of the problem")

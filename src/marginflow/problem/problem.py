@@ -231,11 +231,16 @@ class Problem:
             raise InputError(f"z: got {len(z)} queries for {len(X)} samples; expected one per sample")
         if z.shape[1] == 0:
             raise InputError("z: got queries of dimension 0; expected at least 1")
-        small = np.abs(z).max(axis=1) < 1e-100
-        if small.any():
+        size = np.abs(z).max(axis=1)
+        if (size == 0.0).any():
             raise InputError(
-                f"z: got a zero query for sample {int(np.flatnonzero(small)[0])}; every logit of that sample "
+                f"z: got a zero query for sample {int(size.argmin())}; every logit of that sample "
                 "is 0 whatever the weights; drop the sample or add a constant coordinate"
+            )
+        if (size < 1e-100).any():
+            raise InputError(
+                f"z: got a query of size {size.min():.3g} for sample {int(size.argmin())}; expected at least 1e-100; "
+                "rescale the queries"
             )
         if scored:
             optimal = np.where(mask, scores, -np.inf).argmax(axis=1)
