@@ -9,7 +9,7 @@ ADDRESS: Final = ""
 
 
 def page(name: str, section: str = "") -> str:
-    """What to call the document `name` in a sentence: its address, or docs/NAME.md where there is none.
+    """What to call the document `name` in a sentence: its address, or docs/<name>.md where there is none.
 
     Args:
         name: "flow", "theory", ...
@@ -20,5 +20,5 @@ def page(name: str, section: str = "") -> str:
 
 
 def addressed(text: str) -> str:
-    """`text` with every docs/NAME.md in it called as `page` calls it."""
+    """`text` with every docs/<name>.md in it called as `page` calls it."""
     return re.sub(r"\bdocs/([a-z-]+)\.md", lambda found: page(found[1]), text)

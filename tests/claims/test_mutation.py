@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from marginflow import norms
 from marginflow.claims import registry, runs
 from marginflow.diagnostics import balance
 from marginflow.model import diagonal_key_query
-from marginflow.norms import Frobenius, Nuclear
+from marginflow.norms import Frobenius, Nuclear, registry as norm_names
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 
@@ -28,7 +27,7 @@ def test_the_frobenius_norm_in_place_of_the_nuclear_one_is_noticed(monkeypatch) 
 
 
 def test_the_name_nuclear_giving_the_frobenius_norm_is_noticed(monkeypatch) -> None:
-    monkeypatch.setitem(norms._NAMED, "nuclear", Frobenius())
+    monkeypatch.setitem(norm_names._NAMED, "nuclear", Frobenius())
     (result,) = registry.run(["kq-nuclear"])
     assert not result.holds
 

@@ -191,7 +191,7 @@ def test_bad_options_are_refused():
         ({"iterations": 2.5}, "iterations"),
         ({"until_margin": -1.0}, "until_margin"),
         ({"batch": 0}, "batch"),
-        ({"batch": 99}, "samples"),
+        ({"batch": 99}, "batch"),
         ({"seed": -1}, "seed"),
         ({"scale": np.nan}, "scale"),
         ({"loss": "hinge"}, "loss"),

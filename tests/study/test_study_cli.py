@@ -171,20 +171,29 @@ FAILING = """
 name = "failing"
 seeds = 2
 [[problem]]
-family = "heads"
+family = "classes"
 seed = 0
 [[model]]
 parameterization = "kq"
 optimizer = "gd"
 """
-"""Steps take one head, and this family has two: every run fails."""
+"""Steps take scores, and tokens of this family have values: every run fails."""
+
+
+def test_a_study_of_several_heads_runs_and_predicts_no_power(tmp_path, capsys):
+    """The slowest power is derived for one head: with several none is given, and no run fails by asking for it."""
+    (tmp_path / "plan.toml").write_text(FAILING.replace("classes", "heads").replace("seeds = 2", "seeds = 1"))
+    code, out, err = said(capsys, "run", tmp_path / "plan.toml")
+    assert code == 0 and "failed: " not in out, out + err
+    assert main(["study", "export", str(tmp_path / "plan.toml"), "--json"]) == 0
+    assert "nuclear_rho" in capsys.readouterr().out
 
 
 def test_a_study_of_which_all_runs_fail_says_so_beforehand_and_in_its_exit_code(tmp_path, capsys):
     (tmp_path / "plan.toml").write_text(FAILING)
     code, out, _ = said(capsys, "run", tmp_path / "plan.toml", "--dry-run")
-    assert code == 1 and "every timed run failed: heads seed=0 | kq" in out
+    assert code == 1 and "every timed run failed: classes seed=0 | kq" in out
     code, out, _ = said(capsys, "run", tmp_path / "plan.toml", "--dry-run", "--json")
-    assert code == 1 and "head" in json.loads(out)["probe"][0]["failure"]
+    assert code == 1 and "values" in json.loads(out)["probe"][0]["failure"]
     code, out, _ = said(capsys, "run", tmp_path / "plan.toml")
     assert code == 1 and "nan" not in out and out.count("failed: ") == 2

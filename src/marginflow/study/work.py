@@ -184,7 +184,9 @@ def _power(path: Trajectory, solution: Solution) -> float:
 
 
 def _rho(solution: Solution) -> float:
-    """The slowest predicted power, where the norm has one: below the largest singular value, or |b_j|."""
+    """The slowest predicted power, where the norm has one: below the largest singular value, or |b_j|. Of one head only."""
+    if solution.constraints.heads > 1:
+        return math.nan
     if solution.norm.name == "nuclear":
         return dual_spectrum(solution.constraints.adjoint(solution.dual)).slowest
     if solution.norm.name == "l1":
