@@ -184,7 +184,7 @@ def _power(path: Trajectory, solution: Solution) -> float:
 
 
 def _rho(solution: Solution) -> float:
-    """The slowest predicted power, where the norm has one: below the largest singular value, or |b_j|. Of one head only."""
+    """The slowest predicted power, where the norm has one: below the largest singular value, or |b_j|; of one head."""
     if solution.constraints.heads > 1:
         return math.nan
     if solution.norm.name == "nuclear":
