@@ -1,13 +1,13 @@
 """A statement with a prediction, a measurement and a reason for its tolerance."""
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
+from marginflow.claims.one_by_one import attempt
 from marginflow.documents import addressed
 
 
@@ -59,6 +59,11 @@ class Check:
         }
 
 
+def all_hold(checks: Sequence[Check]) -> bool:
+    """Whether there are `checks`, and every one holds."""
+    return bool(checks) and all(check.holds for check in checks)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What evaluating a claim gave: its checks, the decisive one first, and what else a reader may want."""
@@ -97,7 +102,7 @@ class ClaimResult:
     @property
     def holds(self) -> bool:
         """True when the claim was evaluated and every check holds."""
-        return bool(self.checks) and all(check.holds for check in self.checks)
+        return all_hold(self.checks)
 
     @property
     def predicted(self) -> float:
@@ -170,24 +175,16 @@ class Claim:
 
     def run(self) -> ClaimResult:
         """Evaluate; an error is a claim that does not hold, with the error as the reason."""
-        started = time.process_time()
-        checks: tuple[Check, ...] = ()
-        details: dict[str, Any] = {}
-        failure = ""
-        try:
-            evidence = self.evaluate()
-            checks, details = evidence.checks, evidence.details
-        except Exception as error:
-            # Whatever went wrong in one claim must not hide the verdict on the others.
-            failure = f"could not be evaluated: {type(error).__name__}: {error}"
+        found, error, cpu = attempt(self.evaluate)
+        evidence = Evidence(()) if found is None else found
         return ClaimResult(
             self.name,
             self.source,
             self.statement,
-            checks,
-            plain({"problem": self.problem} | details),
-            failure,
-            time.process_time() - started,
+            evidence.checks,
+            plain({"problem": self.problem} | evidence.details),
+            f"could not be evaluated: {error}" if error else "",
+            cpu,
         )
 
 

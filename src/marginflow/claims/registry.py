@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Final
 
 from marginflow.claims.claim import Claim, ClaimResult
+from marginflow.claims.one_by_one import run_each
 from marginflow.errors import InputError
 
 
@@ -59,15 +60,7 @@ def run(
     Raises:
         InputError: an unknown name. A claim that cannot be evaluated is a result that does not hold.
     """
-    claims = listing(names)
-    results = []
-    for i, claim in enumerate(claims):
-        if progress is not None:
-            progress(f"{i + 1} of {len(claims)}: {claim.name}")
-        results.append(claim.run())
-        if finished is not None:
-            finished(results[-1])
-    return results
+    return run_each(listing(names), progress, finished)
 
 
 @cache

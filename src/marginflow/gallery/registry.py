@@ -5,6 +5,7 @@ from functools import cache
 from importlib import import_module
 from typing import Final
 
+from marginflow.claims.one_by_one import run_each
 from marginflow.errors import InputError
 from marginflow.gallery.row import Row, RowResult
 
@@ -47,14 +48,7 @@ def run(
     Raises:
         InputError: an unknown name. A row that cannot be made is a result that does not hold.
     """
-    rows, results = listing(names), []
-    for i, row in enumerate(rows):
-        if progress is not None:
-            progress(f"{i + 1} of {len(rows)}: {row.name}")
-        results.append(row.run())
-        if finished is not None:
-            finished(results[-1])
-    return results
+    return run_each(listing(names), progress, finished)
 
 
 @cache

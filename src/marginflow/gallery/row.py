@@ -1,11 +1,11 @@
 """A figure of a paper made again: what the paper's program gives, what is found here, and what proves it."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from marginflow.claims.claim import Check, plain
+from marginflow.claims.claim import Check, all_hold, plain
+from marginflow.claims.one_by_one import attempt
 from marginflow.gallery.peers import peer_numbers
 
 
@@ -63,7 +63,7 @@ class RowResult:
     @property
     def holds(self) -> bool:
         """Whether the row was made and every check holds."""
-        return bool(self.checks) and all(check.holds for check in self.checks)
+        return all_hold(self.checks)
 
     @property
     def reasons(self) -> list[str]:
@@ -114,11 +114,5 @@ class Row:
 
     def run(self) -> RowResult:
         """Make the row; an error is a row that does not hold, with the error as the reason."""
-        started = time.process_time()
-        found, failure = None, ""
-        try:
-            found = self.make()
-        except Exception as error:
-            # Whatever went wrong in one row must not hide the others.
-            failure = f"could not be made: {type(error).__name__}: {error}"
-        return RowResult(self, found, failure, time.process_time() - started)
+        found, error, cpu = attempt(self.make)
+        return RowResult(self, found, f"could not be made: {error}" if error else "", cpu)
