@@ -6,7 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.attractors.shares import Share
+from marginflow.attractors.end import below, entry
+from marginflow.attractors.shares import Share, over_all
 from marginflow.losses import EXPONENTIAL, AbstractLoss
 from marginflow.model.outputs import Outputs
 from marginflow.model.registry import AbstractParameterization
@@ -59,26 +60,20 @@ class Attractor:
         return self.decision.stability
 
     @property
+    def stability_lower(self) -> float:
+        """What `stability` is at least, certified."""
+        return self.decision.stability_lower
+
+    @property
     def share(self) -> float | None:
         """The share of all sampled starts that ended here."""
-        total = sum(s.total for s in self.shares)
-        return sum(s.count for s in self.shares) / total if total else None
+        return over_all(self.shares)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of `marginflow attractors --json`."""
         point = self.decision.point
         return {
-            "selected": self.selected,
-            "optimal": self.optimal,
-            "excess": self.excess,
-            "value": self.value,
-            "gap": self.gap,
-            "stability": self.stability,
-            "stability_lower": self.decision.stability_lower,
-            "share": self.share,
-            "shares": [
-                {"scale": s.scale, "count": s.count, "total": s.total, "interval": s.interval} for s in self.shares
-            ],
+            **entry(self),
             "tied": [d.selected for d in self.tied],
             "kkt": None if point is None else {name: getattr(point, name) for name in _RESIDUALS},
         }
@@ -136,8 +131,7 @@ class Attractors:
 
     def below(self, loss: float) -> tuple[Attractor, ...]:
         """The ends below `loss`: a run that starts at that loss can meet no other, for loss only falls."""
-        least = least_loss(self.problem, self.loss)
-        return tuple(a for a in self.attractors if least + a.excess < loss)
+        return below(self.attractors, least_loss(self.problem, self.loss), loss)
 
     @property
     def sentence(self) -> str:

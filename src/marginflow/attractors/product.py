@@ -18,7 +18,8 @@ from marginflow.attractors.attractors import (
     loss_of_equal_shares,
     mean_gain,
 )
-from marginflow.attractors.shares import Share
+from marginflow.attractors.end import below, entry
+from marginflow.attractors.shares import Share, over_all
 from marginflow.losses import AbstractLoss
 from marginflow.model.registry import AbstractParameterization
 from marginflow.norms import combined_down, combined_up, parse_norm
@@ -71,26 +72,18 @@ class JointEnd:
         return min(part.stability for part in self.parts)
 
     @property
+    def stability_lower(self) -> float:
+        """What `stability` is at least, certified."""
+        return min(part.stability_lower for part in self.parts)
+
+    @property
     def share(self) -> float | None:
         """The share of all sampled starts that ended here."""
-        total = sum(s.total for s in self.shares)
-        return sum(s.count for s in self.shares) / total if total else None
+        return over_all(self.shares)
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of `marginflow attractors --json`."""
-        return {
-            "selected": self.selected,
-            "optimal": self.optimal,
-            "excess": self.excess,
-            "value": self.value,
-            "gap": self.gap,
-            "stability": self.stability,
-            "stability_lower": min(part.decision.stability_lower for part in self.parts),
-            "share": self.share,
-            "shares": [
-                {"scale": s.scale, "count": s.count, "total": s.total, "interval": s.interval} for s in self.shares
-            ],
-        }
+        return entry(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +172,7 @@ class EndsOfHeads:
 
     def below(self, loss: float) -> tuple[JointEnd, ...]:
         """Of `attractors`, those below `loss`: a run that starts there can meet no other, for loss only falls."""
-        least = least_loss(self.problem, self.loss)
-        return tuple(end for end in self.attractors if least + end.excess < loss)
+        return below(self.attractors, least_loss(self.problem, self.loss), loss)
 
     def find(self, selected: Any) -> JointEnd | None:
         """The end that `selected` (n,) belongs to, up to tokens of equal score; None if some head has none."""

@@ -1,6 +1,8 @@
 """Which listed end each of many starts meets, with intervals that count what was not seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.special import betaincinv
 
@@ -25,6 +27,16 @@ class Share:
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the true share."""
         return wilson(self.count, self.total)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"scale": self.scale, "count": self.count, "total": self.total, "interval": self.interval}
+
+
+def over_all(shares: Sequence[Share]) -> float | None:
+    """The share of the starts of all scales together; None where none were run."""
+    total = sum(s.total for s in shares)
+    return sum(s.count for s in shares) / total if total else None
 
 
 def upper(count: int, total: int, level: float = 0.95) -> float:
