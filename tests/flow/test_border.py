@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.flow.kinds import kinds
 from marginflow.flow.loop import advance
 from marginflow.flow.sensitivity import Sensitivity, relative_error
 from marginflow.flow.state import Settings, first_state
@@ -183,9 +184,10 @@ def test_the_error_is_carried_as_a_run_from_a_start_beside_carries_it():
     watch = Sensitivity.at(objective, state, np.array([-50.0]))
     largest = 0.0
     for _ in range(25):
-        before, state, (pair, _) = state, None, advance(objective, one, settings)
-        state, accepted = advance(objective, before, settings)
-        watch = watch.after(objective, before, state, accepted, settings)
+        before, state, (pair, _) = state, None, advance(objective, one, settings, kinds(objective, one, settings))
+        wanted = kinds(objective, before, settings)
+        state, accepted = advance(objective, before, settings, wanted)
+        watch = watch.after(objective, before, state, accepted, wanted)
         one = pair
         off = np.linalg.norm(one.at.dtheta[1] - one.at.dtheta[0]) / np.linalg.norm(one.at.dtheta[0]) / 1e-7
         largest = max(largest, off)

@@ -1,9 +1,9 @@
 """Which kind of step a run takes next, and how its length follows from its error."""
 
 from enum import Enum
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from marginflow.arrays import Floats
 from marginflow.flow.control import explicit_pays
@@ -30,7 +30,11 @@ class StepKind(Enum):
         return 3.0 if self is StepKind.late else 5.0
 
 
-def kinds(objective: Objective, state: State, settings: Settings) -> Any:
+Kinds = npt.NDArray[np.object_]
+"""(B,) one `StepKind` a run."""
+
+
+def kinds(objective: Objective, state: State, settings: Settings) -> Kinds:
     """(B,) the kind of the next step of every run."""
     out = np.full(len(state.h), StepKind.rosenbrock, dtype=object)
     out[explicit_pays(objective, state.at, state.h, state.steps, settings.rtol)] = StepKind.explicit

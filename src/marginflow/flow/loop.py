@@ -7,7 +7,7 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats
 from marginflow.flow.endings import Stationarity, endings
-from marginflow.flow.kinds import StepKind, kinds
+from marginflow.flow.kinds import Kinds, StepKind, kinds
 from marginflow.flow.late import late_trial
 from marginflow.flow.record import Record, next_level
 from marginflow.flow.sensitivity import Sensitivity
@@ -42,8 +42,9 @@ def run(
     try:
         while len(ids):
             before = state
-            state, accepted = advance(objective, state, settings)
-            sensitivity = sensitivity.after(objective, before, state, accepted, settings)
+            wanted = kinds(objective, before, settings)
+            state, accepted = advance(objective, before, settings, wanted)
+            sensitivity = sensitivity.after(objective, before, state, accepted, wanted)
             loops += 1
             reach = objective.lead(state.at.s, state.at.force)
             switched = (state.at.force.top != before.at.force.top).any(axis=1)
@@ -74,9 +75,8 @@ def run(
         raise
 
 
-def advance(objective: Objective, state: State, settings: Settings) -> tuple[State, Bools]:
-    """Try one step of every run; return the state after it and which runs moved (B,)."""
-    wanted = kinds(objective, state, settings)
+def advance(objective: Objective, state: State, settings: Settings, wanted: Kinds) -> tuple[State, Bools]:
+    """Try one step of every run, of the kinds `wanted`; return the state after it and which runs moved (B,)."""
     if (wanted == wanted[0]).all():
         return _advance(objective, state, settings, wanted[0])
     groups = [wanted == kind for kind in StepKind if (wanted == kind).any()]

@@ -14,6 +14,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats
+from marginflow.flow.kinds import kinds
 from marginflow.flow.loop import advance
 from marginflow.flow.record import Record
 from marginflow.flow.sensitivity import BARRIER_LEAD, relative_error
@@ -178,7 +179,7 @@ def _follow(objective: Objective, starts: Floats, goal: "_Goal", rtol: float, mo
     excess = objective.log_excess(state.at.s)
     for _ in range(most_steps):
         before, last = state, excess
-        state, accepted = advance(objective, state, settings)
+        state, accepted = advance(objective, state, settings, kinds(objective, state, settings))
         excess = objective.log_excess(state.at.s)
         for b in map(int, np.flatnonzero(accepted)):
             _note(out[ids[b]], objective, before, state, b, (float(last[b]), float(excess[b])), goal)

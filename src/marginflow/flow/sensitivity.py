@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Bools, Floats
-from marginflow.flow.kinds import StepKind, kinds
+from marginflow.flow.kinds import Kinds, StepKind
 from marginflow.flow.point import Point
-from marginflow.flow.state import Settings, State, select
+from marginflow.flow.state import State, select
 from marginflow.model.objective import Objective
 
 
@@ -49,16 +49,14 @@ class Sensitivity:
         """The growth along run `b`; inf where it was not carried all the way."""
         return float(self.growth[b]) if self.known[b] else np.inf
 
-    def after(
-        self, objective: Objective, before: State, state: State, accepted: Bools, settings: Settings
-    ) -> "Sensitivity":
-        """After a step of the batch from `before` to `state`."""
+    def after(self, objective: Objective, before: State, state: State, accepted: Bools, taken: Kinds) -> "Sensitivity":
+        """After a step of the batch from `before` to `state`, of the kinds `taken`."""
         if self.crossed.all():
             return self
         out = self
         moving = accepted & ~self.crossed & self.known
         if moving.any():
-            known = self.known & ((kinds(objective, before, settings) == StepKind.explicit) | ~moving)
+            known = self.known & ((taken == StepKind.explicit) | ~moving)
             carried = moving & known
             error, growth = self.error, self.growth
             if carried.any():
