@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import marginflow as mf
+from code_digest import code
 from marginflow.flow.late_rule import LateRule
 from marginflow.flow.loop import run
 from marginflow.flow.record import Record
@@ -95,16 +96,7 @@ def names() -> Any:
 
 
 def hash_of(*parts: Any) -> int:
-    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16)
-
-
-def code() -> str:
-    """A digest of every source file of the package that is run, and of this one."""
-    package = Path(mf.__file__).parent
-    digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted(package.rglob("*.py"))]:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return int(hashlib.sha256(repr(parts).encode(__file__)).hexdigest()[:8], 16)
 
 
 def report(rows: list[dict[str, Any]]) -> list[str]:
@@ -135,7 +127,7 @@ def main() -> None:
     parser.add_argument("--file", type=Path, default=Path("out/late.jsonl"), help="where finished runs are kept")
     parser.add_argument("--resume", action="store_true", help="keep the runs that the file holds")
     asked = parser.parse_args()
-    header, rows = {"code": code()}, []
+    header, rows = {"code": code(__file__)}, []
     if asked.resume and asked.file.exists():
         first, *rows = [json.loads(line) for line in asked.file.read_text().split("\n")[:-1]]
         if first != header:

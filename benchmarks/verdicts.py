@@ -11,7 +11,6 @@ when it is finished; the first line holds the code that was run, and other code 
 """
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import marginflow as mf
+from code_digest import code
 from marginflow.problem import named
 
 
@@ -96,15 +96,6 @@ def finite(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-def code() -> str:
-    """A digest of every source file of the package that is run, and of this one."""
-    package = Path(mf.__file__).parent
-    digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted(package.rglob("*.py"))]:
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def finished(path: Path, header: dict[str, Any], resume: bool) -> list[dict[str, Any]]:
     """The runs in `path`, whole batches only; it is begun anew unless it is to be resumed."""
     runs: list[dict[str, Any]] = []
@@ -161,7 +152,7 @@ def main() -> None:
     parser.add_argument("--file", type=Path, default=Path("out/verdicts.jsonl"), help="where finished runs are kept")
     parser.add_argument("--resume", action="store_true", help="keep the runs that the file holds")
     asked = parser.parse_args()
-    header = {"code": code(), "margins": MARGINS, "late": LATE, "seeds": SEEDS}
+    header = {"code": code(__file__), "margins": MARGINS, "late": LATE, "seeds": SEEDS}
     runs = finished(asked.file, json.loads(json.dumps(header)), asked.resume)
     known = {Batch.of(run) for run in runs}
     begun = time.process_time()

@@ -2,10 +2,8 @@
 
 import os
 import signal
-from pathlib import Path
 
-import pytest
-
+from chromium_of_tests import chromium  # noqa: F401
 from saved_runs import digits, orbit, trained, trapped, undecided  # noqa: F401
 
 
@@ -25,22 +23,3 @@ if not TORCH:
 
 def pytest_report_header():
     return "tests/with_torch: " + ("included" if TORCH else "left out; `make test-torch` runs them")
-
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    # A report that nobody has opened is not known to work: absence is a failure, not a reason to skip.
-    assert CHROMIUM.exists(), f"{CHROMIUM} is missing; `make test` installs it"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()

@@ -8,27 +8,16 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
+# Last, so that no helper of the other tests hides one of the site's.
+sys.path.append(str(HERE.parents[1] / "tests"))
+
+from chromium_of_tests import chromium  # noqa: E402, F401
+
 
 SITE = HERE.parents[1] / "out" / "site"
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
 
 
 @pytest.fixture(scope="session")
 def site() -> Path:
     assert (SITE / "index.html").exists(), "no pages; run `make site`"
     return SITE
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    assert CHROMIUM.exists(), f"{CHROMIUM} is missing; `make test` installs it"
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()

@@ -219,7 +219,7 @@ def _late(name: str, size: float) -> tuple[float, float, float]:
     data = load(name)
     svm, rows = solve(data, "frobenius"), data.constraints()
     log_kappa = log_prefactors(data, rows)
-    A = (rows.a[:, :, None] * rows.z[rows.sample][:, None, :]).reshape(len(rows), -1)
+    A = rows.vectors(diagonal=False)
     gram, wanted = A @ A.T, log_kappa + size
     first = svm.dual * svm.value * size
     on = svm.dual > 1e-9 * svm.dual.max()

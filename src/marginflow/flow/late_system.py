@@ -3,10 +3,11 @@
 from typing import Final
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpotrs
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.late_stage import MOST_ENTERING, Stage
+from marginflow.flow.symmetric_system import cholesky_in_place
 from marginflow.model.parameterization import AbstractStageResolvent
 
 
@@ -106,6 +107,5 @@ def _definite(matrix: Floats, right: Floats) -> Floats | None:
     """matrix^-1 right of a symmetric matrix, which is overwritten; None where it is not positive definite."""
     if not len(matrix):
         return right
-    # The transpose of a symmetric C array is the same matrix as a Fortran one.
-    factor, failed = dpotrf(matrix.T, overwrite_a=True)
-    return None if failed else np.asarray(dpotrs(factor, right)[0])
+    factor = cholesky_in_place(matrix)
+    return None if factor is None else np.asarray(dpotrs(factor, right)[0])

@@ -64,11 +64,11 @@ class SymmetricSystem:
         M = M * root[:, :, None]
         M *= root[:, None, :]
         M.reshape(B, -1)[:, :: most + 1] += 1.0
-        factors = [dpotrf(matrix.T, overwrite_a=True) for matrix in M]
-        if any(info for _, info in factors):
+        factors = [factor for factor in map(cholesky_in_place, M) if factor is not None]
+        if len(factors) < B:
             return None
         sums = np.where(pull < 0.0, at.force.f.take(of_sample) - pull, 0.0)
-        return cls(index + runs, of_sample, root, sums, [factor for factor, _ in factors])
+        return cls(index + runs, of_sample, root, sums, factors)
 
     def solve(self, right: Floats) -> Floats:
         """u (B, n, T) for J_f r = `right` (B, n, T)."""
@@ -84,3 +84,10 @@ class SymmetricSystem:
             flat[self.places[run]] = y
             np.subtract.at(flat, self.tops[run], y)
         return u
+
+
+def cholesky_in_place(matrix: Floats) -> Floats | None:
+    """The factor of a symmetric C array, which is overwritten, as `dpotrs` takes it; None where it is not definite."""
+    # Its transpose is the same matrix as a Fortran array.
+    factor, failed = dpotrf(matrix.T, overwrite_a=True)
+    return None if failed else np.asarray(factor)

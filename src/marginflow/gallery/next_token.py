@@ -83,7 +83,7 @@ def make() -> Found:
 def _from_finite(ending: Ending, svm: Solution) -> float:
     """How far W is from the finite part, inside the span of the equalities: the papers' |projection of W - W_fin|."""
     rows = svm.constraints.restrict(svm.constraints.equal)
-    A = (rows.a[:, :, None] * rows.z[rows.sample][:, None, :]).reshape(len(rows), -1)
+    A = rows.vectors(diagonal=False)
     assert svm.finite is not None
     off = np.subtract(rows.margins(ending.path.W(-1)), rows.margins(svm.finite))
     return float(np.linalg.norm(np.linalg.lstsq(A, off, rcond=None)[0]))

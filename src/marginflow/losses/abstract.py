@@ -126,6 +126,12 @@ class AbstractLoss(AbstractOutputLoss):
             )
 
 
+def scalar(loss: AbstractOutputLoss) -> "AbstractLoss":
+    """`loss` as that of a scalar output, which it is wherever tokens have scores."""
+    assert isinstance(loss, AbstractLoss)
+    return loss
+
+
 def token_values(problem: Problem) -> Floats:
     """(n, T, k) what each token contributes to its output: its values, or its score as one number."""
     return problem.scores[:, :, None] if problem.values is None else problem.values

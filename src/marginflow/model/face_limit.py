@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from scipy.linalg import qr
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints
 from marginflow.errors import InputError
-from marginflow.losses import AbstractLoss, AbstractOutputLoss
-from marginflow.losses.abstract import token_values
+from marginflow.losses import AbstractOutputLoss
+from marginflow.losses.abstract import scalar, token_values
 from marginflow.losses.exponential import Exponential
 from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
@@ -66,7 +66,7 @@ class FaceLimit:
         c = self.constraints.restrict(self.constraints.equal)
         if not len(c):
             return c
-        A = _rows_of(c, diagonal)
+        A = c.vectors(diagonal)
         _, R, order = qr(A.T / np.linalg.norm(A, axis=1), mode="economic", pivoting=True)
         size = np.abs(np.diagonal(R))
         return c.restrict(np.sort(order[: int((size > INDEPENDENT * size[0]).sum())]))
@@ -79,7 +79,7 @@ class FaceLimit:
         rows = self.equal(True)
         if not len(rows):
             return np.zeros((self.problem.d, self.problem.d_z))
-        A, level = _rows_of(rows, True), -self.levels[rows.sample, rows.token]
+        A, level = rows.vectors(True), -self.levels[rows.sample, rows.token]
         return np.diag(np.linalg.lstsq(A, level, rcond=None)[0])
 
     def inside(self, diagonal: bool) -> Floats:
@@ -108,7 +108,7 @@ class FaceLimit:
         Of weights (d, d_z), or (d,) where they are diagonals.
         """
         rows = self.constraints.restrict(self.constraints.equal)
-        A = _rows_of(rows, weights.ndim == 1)
+        A = rows.vectors(weights.ndim == 1)
         off = A @ weights.ravel() + self.levels[rows.sample, rows.token]
         size = np.abs(A) @ np.abs(weights.ravel())
         eps = float(np.finfo(float).eps)
@@ -143,6 +143,13 @@ class FaceLimit:
         out = np.full(problem.mask.shape, np.nan)
         i, token = self.outside.sample, self.outside.token
         out[i, token] = own[i] * (mean[i] - score[i, token])
+        return out
+
+    @cached_property
+    def followed(self) -> Bools:
+        """(n, T) the tokens that `objective` follows: those outside, and the references."""
+        out = np.isfinite(self.kappa)
+        out[np.arange(self.problem.n), self.faces.reference] = True
         return out
 
     @property
@@ -217,13 +224,12 @@ class FaceLimit:
     def _mean_loss(self, rough: Floats) -> Floats:
         if self.problem.values is not None:
             return Values.of(self.problem, self.loss).mean_loss(rough)
-        assert isinstance(self.loss, AbstractLoss)
         s = np.where(self.problem.mask, rough, -np.inf)
         with np.errstate(divide="ignore"):
             parts = s + np.log(self.problem.scores)
             most = s.max(axis=2, keepdims=True)
             log_u = np.log(np.exp(parts - most).sum(axis=2)) - np.log(np.exp(s - most).sum(axis=2))
-            return np.asarray(self.loss.value_at(log_u).mean(axis=1))
+            return np.asarray(scalar(self.loss).value_at(log_u).mean(axis=1))
 
     def objective(self, parameterization: AbstractParameterization) -> Objective:
         """The limit as an objective: the rows of `rows`, each its reference against the tokens outside.
@@ -236,8 +242,7 @@ class FaceLimit:
         scores = np.zeros(problem.mask.shape)
         i, token = self.outside.sample, self.outside.token
         scores[i, token] = -self.kappa[i, token] * k
-        mask = np.isfinite(self.kappa)
-        mask[np.arange(problem.n), self.faces.reference] = True
+        mask = self.followed
         X = np.where(mask[..., None], problem.X, 0.0)
         own = Tokens.of_arrays(X[rows], problem.z[rows], scores[rows], mask[rows], diagonal=parameterization.diagonal)
         equal = self.equal(parameterization.diagonal)
@@ -246,8 +251,7 @@ class FaceLimit:
 
     def inner(self, high: Floats, low: Floats) -> Logits:
         """The logits (B, n, T) of the whole problem as those of `objective`, counted from the reference."""
-        mask = np.isfinite(self.kappa)
-        mask[np.arange(self.problem.n), self.faces.reference] = True
+        mask = self.followed
         top = self.faces.reference[self.rows][:, None]
         parts = []
         for v in (high[:, self.rows], low[:, self.rows]):
@@ -273,8 +277,3 @@ class FaceLimit:
             force[:, i, self.faces.reference[i]] += multipliers[:, e]
             force[:, i, token] -= multipliers[:, e]
         return Logits(high, low).rebased(), force
-
-
-def _rows_of(c: Constraints, diagonal: bool) -> Floats:
-    """(C, D) the A_c as vectors in the weights."""
-    return c.diagonal if diagonal else (c.a[:, :, None] * c.queries[:, None, :]).reshape(len(c), -1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats
 from marginflow.losses import AbstractLoss, AbstractOutputLoss
+from marginflow.losses.abstract import scalar
 from marginflow.model.force import Force, force, log_excess
 from marginflow.model.heads import map_of
 from marginflow.model.held import Held
@@ -56,8 +57,7 @@ class Objective:
     @property
     def scalar_loss(self) -> AbstractLoss:
         """The loss where tokens have scores."""
-        assert isinstance(self.loss, AbstractLoss)
-        return self.loss
+        return scalar(self.loss)
 
     def keep(self, runs: Bools) -> "Objective":
         """That of the runs in `runs` (B,)."""

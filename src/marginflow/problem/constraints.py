@@ -116,6 +116,10 @@ class Constraints:
         """(C, d_z) the query of each constraint."""
         return frozen(self.z[self.sample])
 
+    def vectors(self, diagonal: bool) -> Floats:
+        """(C, d d_z) the A_c written out, each as a vector, those of one head; (C, d) of W = diag(beta)."""
+        return self.diagonal if diagonal else (self.a[:, :, None] * self.queries[:, None, :]).reshape(len(self), -1)
+
     def margins(self, W: Floats) -> Floats:
         """(C,) the margins m_c = a_c' W z_i; `W` is (d, d_z), or (d,) for W = diag(beta), one per head if H > 1."""
         W = np.asarray(W, dtype=np.float64)

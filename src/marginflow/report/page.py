@@ -9,7 +9,7 @@ from typing import Any, Final
 from marginflow.diagnostics.headline import headline
 from marginflow.diagnostics.subject import Subject
 from marginflow.pages.kind import Again, Kind, Said
-from marginflow.pages.parts import bullets
+from marginflow.pages.parts import bullets, head
 from marginflow.report.answer import LIMITS, Answer
 from marginflow.report.verdicts import after_a_trap, verdict_table
 from marginflow.report.wording import number, plural
@@ -128,11 +128,10 @@ def _summary(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> st
 
 
 def _runs(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer], norms: Words) -> str:
-    head = "".join(f'<th scope="col">{name}</th>' for name in _HEADS)
     body = "".join(_row(run, answers[run["problem"]].title, norms) for run in runs)
     own = any(run["final"]["own_selection"] for run in runs)
     note = f"<caption>{OWN_SELECTION}</caption>" if own else ""
-    return f'<table class="runs stack">{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="runs stack">{note}{head(_HEADS)}<tbody>{body}</tbody></table>'
 
 
 _HEADS: Final = ("run", "problem", "verdict", "log₁₀ t", "least margin", "norm", "norm ⁄ margin", "R − 1")

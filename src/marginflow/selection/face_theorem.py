@@ -65,7 +65,7 @@ def _independent(limit: FaceLimit, diagonal: bool) -> bool:
     rows = limit.constraints.restrict(limit.constraints.equal)
     if not len(rows):
         return True
-    A = rows.diagonal if diagonal else (rows.a[:, :, None] * rows.queries[:, None, :]).reshape(len(rows), -1)
+    A = rows.vectors(diagonal)
     if len(A) > A.shape[1]:
         return False
     size = np.linalg.svd(A / np.linalg.norm(A, axis=1, keepdims=True), compute_uv=False)

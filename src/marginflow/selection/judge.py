@@ -9,7 +9,8 @@ import numpy as np
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.documents import page
-from marginflow.losses import AbstractLoss, AbstractOutputLoss
+from marginflow.losses import AbstractOutputLoss
+from marginflow.losses.abstract import scalar
 from marginflow.model.face_limit import FaceLimit
 from marginflow.model.face_limits import face_limit
 from marginflow.model.force import log_excess
@@ -63,7 +64,7 @@ class Judge:
         """The log excess below which the loss is known to go to its minimum."""
         if self.of_values is not None:
             return self.of_values.log_barrier
-        return log_barrier(self.problem, self._scalar)
+        return log_barrier(self.problem, scalar(self.loss))
 
     @cached_property
     def of_values(self) -> JudgeOfValues | None:
@@ -72,20 +73,15 @@ class Judge:
             return None
         return JudgeOfValues(self.problem, self.parameterization, self.loss)
 
-    @property
-    def _scalar(self) -> AbstractLoss:
-        assert isinstance(self.loss, AbstractLoss)
-        return self.loss
-
     def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
         """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
-        problem, loss = self.problem, self.loss
+        problem = self.problem
         if self.of_values is not None:
             return self.of_values(snapshots, ended)
-        limit = face_limit(problem, loss)
+        limit = face_limit(problem, self.loss)
         if limit is not None:
             return self._onto_face(limit, snapshots, ended)
-        loss = self._scalar
+        loss = scalar(self.loss)
         s = Logits(snapshots.high[-1:], snapshots.low[-1:])
         best, mask = problem.optimal[None], problem.mask[None]
         excess = float(log_excess(s, problem.scores[None], best, mask, loss, Outputs.of(problem))[0])
@@ -238,7 +234,7 @@ class Judge:
     def _log_slope(self, at: Selected) -> Floats:
         """(n,) log(-l') of every row's output with all attention on the tokens selected."""
         outputs = Outputs(self.problem.output)
-        return outputs.spread(self._scalar.log_slope(outputs.sum(at.scores)))
+        return outputs.spread(scalar(self.loss).log_slope(outputs.sum(at.scores)))
 
     def _leaving(self, h: int, decision: stability.Decision, leads: Floats, margin: float, seen: "_Seen") -> Verdict:
         """The token that takes over, and at about which margin: where the straight lines of margins cross."""

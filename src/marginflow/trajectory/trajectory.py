@@ -11,6 +11,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints, frozen
 from marginflow.errors import InputError
 from marginflow.losses import AbstractLoss, AbstractOutputLoss
+from marginflow.losses.abstract import scalar
 from marginflow.model.face_limit import FaceLimit
 from marginflow.model.face_limits import face_limit
 from marginflow.model.force import log_excess
@@ -199,8 +200,7 @@ class Trajectory:
     @property
     def scalar_loss(self) -> AbstractLoss:
         """The loss where tokens have scores."""
-        assert isinstance(self.loss, AbstractLoss)
-        return self.loss
+        return scalar(self.loss)
 
     @cached_property
     def margin(self) -> Floats:
