@@ -1,7 +1,9 @@
 """How far a run is from the SVM of each norm, and how fast its margin grows: what optimisers are compared by."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -48,12 +50,12 @@ def gaps(
     """
     chosen = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
     at = [-1] if snapshots is None else snapshots
-    out = {}
-    for name in chosen:
-        norm = parse_norm(name)
-        values = np.array([_over_margin(path.at(i), norm) for i in at])
-        out[name] = _beside(values, path.problem if path.limit is None else path.limit.constraints, norm)
-    return out
+    data = path.problem if path.limit is None else path.limit.constraints
+
+    def values(norm: AbstractNorm) -> Floats:
+        return np.array([_over_margin(path.at(i), norm) for i in at])
+
+    return {name: _beside(name, data, values, len(at)) for name in chosen}
 
 
 def gaps_by_head(path: Trajectory, *, norms: tuple[str, ...] | None = None) -> tuple[dict[str, Gap], ...]:
@@ -66,12 +68,8 @@ def gaps_by_head(path: Trajectory, *, norms: tuple[str, ...] | None = None) -> t
     names = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
     out = []
     for (_, constraints), W in zip(path.problem.constraints().per_head, path.W(-1), strict=True):
-        found = {}
-        for name in names:
-            norm = parse_norm(name)
-            value = over_margin(norm, W, least_margin(constraints, W))
-            found[name] = _beside(np.array([value]), constraints, norm)
-        out.append(found)
+        seen = partial(_of_head, W=W, constraints=constraints)
+        out.append({name: _beside(name, constraints, seen, 1) for name in names})
     return tuple(out)
 
 
@@ -85,17 +83,23 @@ def margin_speed(path: Trajectory) -> float:
     return float((margin[-1] - margin[first]) / (steps[-1] - steps[first]))
 
 
-def _beside(values: Floats, data: Problem | Constraints, norm: AbstractNorm) -> Gap:
-    """The gap of norms over margins `values` (S,) to the certified least of `data`."""
-    none = np.full(len(values), math.nan)
+def _beside(name: str, data: Problem | Constraints, values: Callable[[AbstractNorm], Floats], count: int) -> Gap:
+    """The gap of norms over margins `values` (`count`,) to the certified least of `data` in the norm called `name`."""
+    none = np.full(count, math.nan)
     try:
+        norm = parse_norm(name)
         solution = solve(data, norm)
     except (InputError, UndefinedError) as error:
         return Gap(none, math.nan, str(error))
     if solution.status.name != "optimal":
-        return Gap(none, math.nan, f"the {norm.name} SVM: {solution.status.value}")
+        return Gap(none, math.nan, f"the {name} SVM: {solution.status.value}")
     least = float(solution.certificate.lower)
-    return Gap(values / least - 1.0, least)
+    return Gap(values(norm) / least - 1.0, least)
+
+
+def _of_head(norm: AbstractNorm, W: Floats, constraints: Constraints) -> Floats:
+    """(1,) N(W) over the least margin."""
+    return np.array([over_margin(norm, W, least_margin(constraints, W))])
 
 
 def _over_margin(seen: Snapshot, norm: AbstractNorm) -> float:
