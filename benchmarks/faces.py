@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import marginflow as mf
+from kept_runs import begin, code, kept
 from marginflow.selection.of_values import JudgeOfValues
 
 
@@ -114,7 +115,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.file.exists() and not asked.resume:
         raise SystemExit(f"{asked.file} exists: --resume goes on with it")
-    done = [json.loads(line) for line in asked.file.read_text().splitlines()] if asked.file.exists() else []
+    header = {"code": code(__file__)}
+    done = kept(asked.file, header, asked.resume)
+    begin(asked.file, header, done)
     for i, cell in enumerate(cells(asked.runs)):
         if i < len(done):
             continue

@@ -12,7 +12,6 @@ it is finished; the first line holds the code that was run, and other code does 
 import argparse
 import hashlib
 import json
-import sys
 import time
 from itertools import count, product
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import marginflow as mf
-from code_digest import code
+from kept_runs import begin, code, kept
 from marginflow.flow.late_rule import LateRule
 from marginflow.flow.loop import run
 from marginflow.flow.record import Record
@@ -96,7 +95,7 @@ def names() -> Any:
 
 
 def hash_of(*parts: Any) -> int:
-    return int(hashlib.sha256(repr(parts).encode(__file__)).hexdigest()[:8], 16)
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16)
 
 
 def report(rows: list[dict[str, Any]]) -> list[str]:
@@ -127,15 +126,9 @@ def main() -> None:
     parser.add_argument("--file", type=Path, default=Path("out/late.jsonl"), help="where finished runs are kept")
     parser.add_argument("--resume", action="store_true", help="keep the runs that the file holds")
     asked = parser.parse_args()
-    header, rows = {"code": code(__file__)}, []
-    if asked.resume and asked.file.exists():
-        first, *rows = [json.loads(line) for line in asked.file.read_text().split("\n")[:-1]]
-        if first != header:
-            sys.exit(
-                f"{asked.file}: got runs of {first}; expected {header}; go on with that code, or leave out --resume"
-            )
-    asked.file.parent.mkdir(parents=True, exist_ok=True)
-    asked.file.write_text("".join(json.dumps(line) + "\n" for line in [header, *rows]))
+    header = {"code": code(__file__)}
+    rows = kept(asked.file, header, asked.resume)
+    begin(asked.file, header, rows)
     try:
         with asked.file.open("a") as file:
             for i, name in enumerate(names()):

@@ -12,7 +12,6 @@ when it is finished; the first line holds the code that was run, and other code 
 
 import argparse
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import marginflow as mf
-from code_digest import code
+from kept_runs import begin, code, kept
 from marginflow.problem import named
 
 
@@ -98,16 +97,11 @@ def finite(x: float) -> float | None:
 
 def finished(path: Path, header: dict[str, Any], resume: bool) -> list[dict[str, Any]]:
     """The runs in `path`, whole batches only; it is begun anew unless it is to be resumed."""
-    runs: list[dict[str, Any]] = []
-    if resume and path.exists():
-        # A kill may have cut the last line, and a batch.
-        first, *found = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
-        if first != header:
-            sys.exit(f"{path}: got runs of {first}; expected {header}; go on with that code, or leave out --resume")
-        whole = Counter(Batch.of(run) for run in found)
-        runs = [run for run in found if whole[Batch.of(run)] == SEEDS]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in [header, *runs]))
+    found = kept(path, header, resume)
+    # A kill may have cut a batch.
+    whole = Counter(Batch.of(run) for run in found)
+    runs = [run for run in found if whole[Batch.of(run)] == SEEDS]
+    begin(path, header, runs)
     return runs
 
 
