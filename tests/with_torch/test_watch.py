@@ -348,7 +348,7 @@ def test_wrappers_precision_checkpointing_frozen_and_shared_parameters(tmp_path)
 
 
 DISTRIBUTED = """
-import sys, torch, torch.distributed as dist
+import os, sys, torch, torch.distributed as dist
 sys.path.insert(0, sys.argv[1])
 from watched import batches, net
 from marginflow.torch import watch
@@ -367,8 +367,9 @@ if dist.get_rank():
         assert "rank 0" in str(error)
     else:
         raise AssertionError
-print(watched)
+print(watched, flush=True)
 dist.destroy_process_group()
+os._exit(0)  # Gloo's threads abort one interpreter in twenty at its end (pytorch issue 190489): not what is asked here
 """
 
 
