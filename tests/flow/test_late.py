@@ -8,14 +8,15 @@ import pytest
 import marginflow as mf
 from marginflow.flow.integrate import resume
 from marginflow.flow.kinds import StepKind, kinds
-from marginflow.flow.late import GAMMA, _time, late_trial
+from marginflow.flow.late import ANSWERED, GAMMA, _longest, _time, _while_answered, late_trial
 from marginflow.flow.late_newton import HELD_TO, solve_stage
-from marginflow.flow.late_rule import LateRule
+from marginflow.flow.late_rule import COMING, LateRule
 from marginflow.flow.late_stage import Stage
 from marginflow.flow.loop import run
 from marginflow.flow.point import point
 from marginflow.flow.record import Record
 from marginflow.flow.state import Settings, first_state
+from marginflow.flow.trial import decide
 from marginflow.losses import parse_loss
 from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective
@@ -231,6 +232,38 @@ def test_a_step_ends_where_a_better_token_comes_in():
     assert -0.5 - 4.0 < better + least < 0.5
 
 
+def test_a_step_near_a_better_token_has_a_solution():
+    """Cut to where the token's entry is on a line alone, this one has none."""
+    objective, at = coming(26.0)
+    trial = late_trial(objective, state_at(objective, at, 3.0), RTOL)
+    assert trial.part[0] == 1.0 and trial.error[0] <= 1.0
+
+
+def test_a_step_ends_before_a_better_token_answers_its_own_pull_with_more():
+    """Of force f, pushing its own level by M_cc f at a rate r: f M_cc e^(r h) is a half at the end of the step."""
+    objective, at = coming(28.5)
+    stage = Stage.of(objective, at, RTOL)
+    state = state_at(objective, at, 3.0)
+    level = stage.level(np.zeros(stage.below.shape), float(state.psi[0]))
+    rate = np.where(stage.below, at.ds[0] - at.ds[0].max(axis=1, keepdims=True), 0.0) + 2.0
+    h = _while_answered(stage, 3.0, level, rate)
+    own = objective.map.stage(at.theta, at.G, 1.0 / (GAMMA * h)).own(stage.rows(np.array([0])))[0]
+    assert stage.better[0, 0] and h < 3.0
+    assert np.exp(level[0, 0] + rate[0, 0] * h) * own == pytest.approx(ANSWERED, rel=1e-9)
+    assert _while_answered(stage, h / 2.0, level, rate) == h / 2.0
+
+
+def test_the_step_after_a_better_token_has_come_in_lets_it_rise_by_one():
+    objective, at = coming(29.0)
+    stage, state = Stage.of(objective, at, RTOL), state_at(objective, at, 3.0)
+    rate = float(at.ds[0, 0, 0] - at.ds[0, 0, 1] + 50.0)
+    assert at.force.f[0, 0, 0] > COMING and _longest(stage, at, 50.0) * rate == pytest.approx(1.0)
+    far = coming(20.0)
+    assert _longest(Stage.of(*far, RTOL), far[1], 50.0) == np.inf
+    trial = dataclasses.replace(late_trial(objective, state, RTOL), longest=np.array([1e-9]))
+    assert decide(objective, state, trial, Settings(1e6, RTOL, 9, ALWAYS), StepKind.late).next_h[0] == 1e-9
+
+
 def test_a_step_that_gains_more_than_a_third_is_cut():
     objective, at = coming(20.0)
     trial = late_trial(objective, state_at(objective, at, 1e3), RTOL)
@@ -254,19 +287,27 @@ def test_better_tokens_that_come_in_and_ties_are_left_to_rodas(w, others, tied, 
 
 
 @pytest.mark.parametrize(
-    ("why", "change"),
+    ("change", "instead"),
     [
-        ("lead", {"lead": 1e5}),
-        ("accuracy", {"rtol": 1e-2}),
-        ("size", {"tokens": 49}),
+        ({"lead": 1e5}, StepKind.explicit),
+        ({"rtol": 1e-2}, StepKind.rosenbrock),
+        ({"tokens": 49}, StepKind.rosenbrock),
     ],
 )
-def test_the_rule_of_late_steps(why, change):
+def test_the_rule_of_late_steps(change, instead):
+    """Up to their least lead steps are explicit; where they are not accurate or do not pay, Rodas's."""
     objective, at, h = at_lead(mf.KeyQuery(10), 1e3)
     state = state_at(objective, at, h)
     assert kinds(objective, state, Settings(1e6, RTOL, 9, ALWAYS))[0] is StepKind.late
     rule = dataclasses.replace(ALWAYS, **change)
-    assert kinds(objective, state, Settings(1e6, RTOL, 9, rule))[0] is StepKind.rosenbrock, why
+    assert kinds(objective, state, Settings(1e6, RTOL, 9, rule))[0] is instead
+
+
+@pytest.mark.parametrize(("lead", "kind"), [(1e2, StepKind.rosenbrock), (1e3, StepKind.late)])
+def test_where_many_tokens_act_late_steps_begin_later(lead, kind, monkeypatch):
+    monkeypatch.setattr("marginflow.flow.late_rule.MANY_ACTIVE", 1)
+    objective, at, h = at_lead(mf.KeyQuery(10), lead)
+    assert kinds(objective, state_at(objective, at, h), Settings(1e6, RTOL, 9, ALWAYS))[0] is kind
 
 
 def test_the_time_of_a_steep_step_is_spent_at_its_end():

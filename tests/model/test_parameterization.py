@@ -179,21 +179,28 @@ def test_the_kernel_of_many_tokens_takes_each_query_once_and_is_the_same(count):
 
 
 @pytest.mark.parametrize("kind", [mf.KeyQuery(3), mf.Combined(), mf.Diagonal()], ids=lambda k: k.word)
-def test_couplings_of_two_lists_and_the_diagonal_are_parts_of_the_kernel(kind):
+def test_a_stage_is_the_resolvent_of_one_run_and_its_parts_are_those_of_the_kernel(kind):
+    """Of a step that does not move; a hundred tokens, so that what is below the diagonal is made in two blocks."""
     rng = np.random.default_rng(1)
     phi = kind.map(4, 4)
     theta = np.stack([phi.pack(kind.draw(4, 4, rng, 1.0)) for _ in range(2)])
     G = 0.1 * rng.standard_normal((2, 4) if kind.diagonal else (2, 4, 4))
-    resolvent = phi.resolvent(theta, phi.vjp(theta, G), G, np.array([3.0, 7.0]))
-    x, z = rng.standard_normal((12, 4)), rng.standard_normal((5, 4))[[0, 0, 1, 1, 1, 2, 3, 3, 3, 4, 4, 4]]
-    M = np.broadcast_to(resolvent.kernel(x[None], z[None]), (2, 12, 12))
+    a = np.array([3.0, 7.0])
+    resolvent = phi.resolvent(theta, np.zeros_like(theta), G, a)
+    of = np.sort(rng.integers(0, 30, 100))
+    x, z = rng.standard_normal((100, 4)), rng.standard_normal((30, 4))[of]
+    M = np.broadcast_to(resolvent.kernel(x[None], z[None]), (2, 100, 100))
     some, others = [2, 3, 4, 9, 0], [11, 6, 7]
     for b in range(2):
+        stage = phi.stage(rng.standard_normal(theta[:1].shape), G[b : b + 1], a[b]).at(theta[b : b + 1])
+        right = rng.standard_normal(theta.shape)
+        assert np.abs(stage.solve(right[b : b + 1])[0] - resolvent.solve(right)[b]).max() < 1e-14
         rows, columns = TokenRows(x[some], z[some]), TokenRows(x[others], z[others])
-        assert len(rows) == 5 and len(rows.z) == 3
-        assert np.abs(resolvent.coupling(b, rows, columns) - M[b][np.ix_(some, others)]).max() < 1e-14
-        assert np.abs(resolvent.own(b, rows) - np.diagonal(M[b])[some]).max() < 1e-14
-        assert resolvent.definite(b)
+        assert np.abs(stage.coupling(rows, columns) - M[b][np.ix_(some, others)]).max() < 1e-13
+        assert np.abs(stage.own(rows) - np.diagonal(M[b])[some]).max() < 1e-13
+        whole = np.full((100, 100), np.nan)
+        stage.gram(TokenRows(x, z), whole)
+        assert np.abs(np.tril(whole) - np.tril(M[b])).max() < 1e-13
 
 
 @pytest.mark.parametrize("a", [0.999, 1.001])
@@ -201,7 +208,7 @@ def test_a_stage_is_definite_up_to_where_its_solution_runs_away(a):
     """K' = G Q, Q' = G'K grow at the rate |G|_op; an implicit step of length 1/|G|_op has no solution."""
     phi = mf.KeyQuery(2).map(3, 3)
     theta, G = np.ones((1, 6, 2)), np.diag([1.0, 0.5, 0.2])[None]
-    assert phi.resolvent(theta, np.zeros_like(theta), G, np.array([a])).definite(0) == (a > 1.0)
+    assert (phi.stage(theta, G, a) is not None) == (a > 1.0)
 
 
 @pytest.mark.parametrize("loss", ["exponential", "logistic"])

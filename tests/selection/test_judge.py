@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.flow.record import Record
+from marginflow.flow.state import restored_state
+from marginflow.model.objective import Objective
 from marginflow.problem import named
+from marginflow.selection.judge import Judge
+from marginflow.selection.stability import decide
 
 
 W_STARTS = {(0, 0): True, (1, 0): True, (1.5, 0): True, (-3, 0): True, (0, -4): True, (2, 0): False, (5, 0): False}
@@ -63,3 +68,30 @@ def test_stop_at_the_verdict_gives_the_same_verdict_sooner():
     for a, b in zip(full, short):
         assert a.status is b.status and b.steps <= a.steps
     assert sum(p.steps for p in short) < sum(p.steps for p in full)
+
+
+def test_an_svm_is_asked_of_tokens_that_have_led_for_a_while(monkeypatch):
+    """A run that changed its tokens a factor 1.2 of margin ago is undecided at no cost; 1.3 ago it is a trap."""
+    path = mf.integrate(named.load("trap:infinity"), "w", init=np.array([[5.0], [0.0]]), until_margin=1e4)
+    asked = []
+    monkeypatch.setattr("marginflow.selection.judge.stability.decide", lambda *a: asked.append(a) or decide(*a))
+    for held, decided in ((1.2, False), (1.3 + 1e-9, True)):
+        record = Record(Judge(path.problem, path.parameterization, path.loss))
+        objective = Objective.of([path.problem], path.parameterization, path.loss)
+        record.add(restored_state(objective, path.snapshots, path.restart, len(path) - 1), 0)
+        assert record.since == record.lead > 9e3
+        record.since = record.lead / held
+        assert record.decided is decided and len(asked) == decided
+
+
+def test_a_run_gone_on_with_has_led_since_its_tokens_did():
+    path = mf.integrate("sphere:n=6,T=8,d=10,seed=1", mf.KeyQuery(10), until_margin=1e3)
+    record = Record(Judge(path.problem, path.parameterization, path.loss))
+    tokens = (path.snapshots.high + path.snapshots.low).argmax(axis=2)
+    first = np.flatnonzero((tokens != tokens[-1]).any(axis=1))[-1] + 1
+    leads = np.arange(len(path)) + 5.0
+    leads[-2] = 0.5
+    record.goes_on(path.snapshots, leads)
+    assert 0 < first < len(path) - 3 and record.since == 0.5
+    record.goes_on(path.snapshots.first(len(path) - 2), leads[:-2])
+    assert record.since == first + 5.0

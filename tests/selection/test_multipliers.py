@@ -144,3 +144,16 @@ def test_a_trap_of_keys_and_queries_that_the_first_bound_left_open_is_told():
     problem = named.load("sphere:n=6,T=8,d=10,seed=120")
     path = mf.integrate(problem, mf.KeyQuery(10), seed=0, scale=0.1, until_margin=1e6)
     assert path.status is mf.FlowStatus.trapped and 1.15 < path.verdict.better_margin < 1.18
+
+
+def test_a_face_that_is_nearly_wider_bounds_margins_as_if_it_were():
+    """The dual matrix is diag(1, 1 - 1e-4). On the face of 1 alone the square of what a better token has outside costs
+    1e4 times the room in the norm: the bounds there are .76 and 1.14. The only optimum is e_1 e_1'."""
+    near = np.sqrt(1.0 - 1e-4)
+    tops = np.array([[1.0, near], [1.0, -near]])
+    X = np.stack([tops, np.zeros((2, 2)), tops - [[0.95, 1.0], [5.0, 0.0]]], axis=1)
+    problem = mf.Problem(X, tops, np.tile([1.0, 0.0, 2.0], (2, 1)))
+    solution = mf.solve(problem, "nuclear", selection=[0, 0], against="worse")
+    better = problem.constraints(np.zeros(2, dtype=int), against="better")
+    margins = OptimalMargins(solution, better, solution.certificate.upper * (1.0 + 1e-6))
+    assert 0.949 < margins.least(0) <= 0.95 + 1e-9 and 0.95 - 1e-9 <= margins.most(0) < 0.951

@@ -21,6 +21,9 @@ least lead of the run."""
 MANY_ACTIVE: Final = 1500
 """Tokens from which active^3 is dearer than more and shorter explicit steps."""
 
+STIFF: Final = 20.0
+"""Lead from which steps are implicit."""
+
 PATIENCE: Final = 400
 """Steps after which a small lead no longer means that nothing is stiff."""
 
@@ -138,12 +141,12 @@ def loss_rises(objective: Objective, at: Point, new: Point, ds: Floats) -> Bools
     return np.asarray(uphill & (rise > LOSS_ROUNDING * np.finfo(float).eps * (1.0 + size)))
 
 
-def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol: float) -> Bools:
+def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol: float, stiff: float = STIFF) -> Bools:
     """(B,) whether an explicit step is cheaper: half the work of a small implicit one, which grows as active^3.
 
     Stiffness grows with the lead; the limits were found by timing (docs/flow.md). A run that has a small lead after
     many `steps` (B,) is stiff for another reason, such as tokens of very different length. Each run decides for
-    itself, so that it does in a batch what it does alone.
+    itself, so that it does in a batch what it does alone. `stiff` is the lead up to which that is so.
     """
     lead = at.force.gap.min(axis=1)
     if at.force.bend is not None:
@@ -151,7 +154,7 @@ def explicit_pays(objective: Objective, at: Point, h: Floats, steps: Ints, rtol:
     if objective.lead_of is not None:
         # What balances inside a face is stiff as soon as the tokens outside are left behind.
         return np.asarray(objective.lead(at.s, at.force) < STIFF_FACE)
-    out = (lead < 20.0) & (steps < PATIENCE)
+    out = (lead < stiff) & (steps < PATIENCE)
     if at.ds[0].size > MANY_ACTIVE and (lead < 300.0).any():
         many = acts(at, h, rtol).sum(axis=1) > MANY_ACTIVE
         out |= many & (lead < 300.0)

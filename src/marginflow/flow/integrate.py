@@ -18,6 +18,7 @@ from marginflow.model.face_limit import FaceLimit
 from marginflow.model.face_limits import face_limit
 from marginflow.model.heads import draw, map_of, sized, start
 from marginflow.model.held_faces import objective_of
+from marginflow.model.logits import Logits
 from marginflow.model.objective import Objective, runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
@@ -220,10 +221,12 @@ def resume(
     state = restored_state(objective, path.snapshots, path.restart, keep - 1)
     record = Record(Judge(problem, path.parameterization, path.loss))
     record.add(state, 0)
+    before = path.snapshots.first(keep)
+    record.goes_on(before, objective.force(Logits(before.high, before.low)).gap.min(axis=1))
     settings = Settings(until_margin, path.rtol, max_steps)
     stopped = _run(objective, state, settings, [record], progress, until, keep_partial)
     record.ended = record.ended or Ended.interrupted
-    snapshots = path.snapshots.first(keep).then(record.snapshots())
+    snapshots = before.then(record.snapshots())
     if path.status is FlowStatus.minimal_loss and path.log_excess[keep - 1] < record.log_barrier:
         record.growth = 0.0
     if path.status is FlowStatus.trapped and path.margin[keep - 1] >= CLEAR:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marginflow.arrays import Floats
-from marginflow.flow.control import explicit_pays
+from marginflow.flow.control import STIFF, explicit_pays
 from marginflow.flow.state import Settings, State
 from marginflow.model.objective import Objective
 
@@ -37,6 +37,9 @@ Kinds = npt.NDArray[np.object_]
 def kinds(objective: Objective, state: State, settings: Settings) -> Kinds:
     """(B,) the kind of the next step of every run."""
     out = np.full(len(state.h), StepKind.rosenbrock, dtype=object)
-    out[explicit_pays(objective, state.at, state.h, state.steps, settings.rtol)] = StepKind.explicit
-    out[settings.late.takes(objective, state.at, state.h, settings.rtol)] = StepKind.late
+    late = settings.late
+    # Where late steps follow, no linear system of many tokens is worth the few steps up to them.
+    stiff = max(STIFF, late.lead) if late.covers(objective, state.at, settings.rtol) else STIFF
+    out[explicit_pays(objective, state.at, state.h, state.steps, settings.rtol, stiff)] = StepKind.explicit
+    out[late.takes(objective, state.at, state.h, settings.rtol)] = StepKind.late
     return out

@@ -7,13 +7,16 @@ theta_2 = theta_0 + (1 - gamma) h K_1 + gamma h K_2, K_i = phi'(theta_i)* of the
 from typing import Final
 
 import numpy as np
+from scipy.special import lambertw
 
 from marginflow.arrays import Floats
 from marginflow.flow.clock import log_step_time
 from marginflow.flow.control import loss_rises
 from marginflow.flow.late_newton import Solved, solve_stage
+from marginflow.flow.late_rule import COMING
 from marginflow.flow.late_stage import PASSED, Stage
-from marginflow.flow.point import point
+from marginflow.flow.late_system import StageSystem
+from marginflow.flow.point import Point, point
 from marginflow.flow.state import State, map_arrays, select
 from marginflow.flow.trial import CLOCK_TOLERANCE, UPHILL, Trial
 from marginflow.model.objective import Objective
@@ -38,6 +41,15 @@ LONGEST: Final = 0.35
 CONTACT: Final = -1.5
 """The log of a better token's force at which a step ends that would bring it in."""
 
+ANSWERED: Final = 0.5
+"""What a better token's force at the end of a step, on a line, may push on its own level: with 1 it runs away."""
+
+COMES_IN: Final = -20.0
+"""The log of a better token's force from which that is asked."""
+
+HANDED_OVER: Final = 1.0
+"""By how much the level of a better token that has come in may rise in the step after this one."""
+
 STEEP: Final = 30.0
 """The rise of psi in a step from which all its time is spent at its end, and its middle says nothing."""
 
@@ -57,16 +69,19 @@ def _of_run(objective: Objective, state: State, rtol: float) -> Trial:
     stage = Stage.of(objective, at, rtol)
     h = _length(stage, state)
     gh = GAMMA * h
-    first = solve_stage(stage, np.zeros_like(at.theta), gh, stage.guess(stage.start(), gh * at.dtheta))
+    system = StageSystem(stage)
+    first = solve_stage(stage, np.zeros_like(at.theta), gh, stage.guess(stage.start(), gh * at.dtheta), system)
     last = first
     if first.ok:
         base = first.change * ((1.0 - GAMMA) / GAMMA)
-        last = solve_stage(stage, base, gh, stage.guess(first.levels, base + first.change))
+        last = solve_stage(stage, base, gh, stage.guess(first.levels, base + first.change), system)
     count = np.array([first.iterations + (last.iterations if first.ok else 0)])
     if not last.ok:
         error = np.array([FAILED if last.part == 1.0 else 1.0])
         part = np.array([last.part * (1.0 if first.ok else GAMMA)])
-        return Trial(np.array([h]), at, state.psi, state.psi_rate, state.log_time, error, part, count)
+        return Trial(
+            np.array([h]), at, state.psi, state.psi_rate, state.log_time, error, part, count, np.full(1, np.inf)
+        )
     new = point(objective, at.theta + last.change, at.s.moved(last.w[None]).rebased())
     psi, rate = -new.force.log_norm, new.force.psi_rate(new.ds)
     length = np.array([h])
@@ -74,7 +89,8 @@ def _of_run(objective: Objective, state: State, rtol: float) -> Trial:
     error = np.maximum(_error(stage, h, first, last), unsure / (CLOCK_TOLERANCE * rtol))
     error = np.where(np.isfinite(error), error, 1e6)
     error = np.where(loss_rises(objective, at, new, last.w[None]), np.maximum(error, UPHILL), error)
-    return Trial(length, new, psi, rate, spent, error, np.ones(1), count)
+    longest = np.array([_longest(stage, new, float(rate[0]))])
+    return Trial(length, new, psi, rate, spent, error, np.ones(1), count, longest)
 
 
 def _length(stage: Stage, state: State) -> float:
@@ -85,10 +101,35 @@ def _length(stage: Stage, state: State) -> float:
         h = min(h, LONGEST * float(at.force.gap.min()) / rise)
     level = stage.level(np.zeros(stage.below.shape), float(state.psi[0]))
     rate = np.where(stage.below, at.ds[0] - np.take_along_axis(at.ds[0], at.force.top[0][:, None], axis=1), 0.0) + rise
+    h = _while_answered(stage, h, level, rate)
     comes = stage.better & (level + rate * h > PASSED) & (rate > 0.0)
     if comes.any():
         h = min(h, float((np.maximum(CONTACT - level, 0.3)[comes] / rate[comes]).min()))
     return h
+
+
+def _while_answered(stage: Stage, h: float, level: Floats, rate: Floats) -> float:
+    """`h`, or the length up to which no better token answers its own pull with more than it.
+
+    With f its force, r the rate of its level and M_cc = h m the push of its force on that: f m h e^(r h) is at most
+    `ANSWERED`, so that r h is Lambert's W(r ANSWERED / (f m)).
+    """
+    comes = np.flatnonzero(stage.better & (rate > 0.0) & (level + rate * h > COMES_IN))
+    algebra = stage.objective.map.stage(stage.at.theta, stage.at.G, 1.0 / (GAMMA * h)) if len(comes) else None
+    if algebra is None:
+        return h
+    f, r = np.exp(level.reshape(-1)[comes]), rate.reshape(-1)[comes]
+    pushed = f * algebra.own(stage.rows(comes)) / h
+    return min(h, float((lambertw(r * ANSWERED / pushed).real / r).min()))
+
+
+def _longest(stage: Stage, new: Point, psi_rate: float) -> float:
+    """The length of the next step up to which the better tokens that have come in can be followed, by Rodas too."""
+    turning = stage.better & (new.force.f[0] >= COMING)
+    if not turning.any():
+        return np.inf
+    rate = new.ds[0] - np.take_along_axis(new.ds[0], new.force.top[0][:, None], axis=1) + psi_rate
+    return HANDED_OVER / max(float(rate[turning].max()), 1e-300)
 
 
 def _error(stage: Stage, h: float, first: Solved, last: Solved) -> Floats:

@@ -16,7 +16,6 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.flow.late_stage import PASSED, Levels, Stage, part_to_contact
 from marginflow.flow.late_system import StageSystem
-from marginflow.model.parameterization import AbstractStageResolvent
 
 
 MOST_ITERATIONS: Final = 14
@@ -52,31 +51,26 @@ class Solved:
     iterations: int
 
 
-def solve_stage(stage: Stage, base: Floats, gh: float, levels: Levels) -> Solved:
+def solve_stage(stage: Stage, base: Floats, gh: float, levels: Levels, system: StageSystem | None = None) -> Solved:
     """Solve theta = base + gh phi'* G(f) from a guess of the levels; `base` as its difference from the start."""
     at, phi = stage.at, stage.objective.map
-    a = np.array([1.0 / gh])
-    still = np.zeros_like(at.theta)
     held = stage.brought_in(levels)
-    system: StageSystem | None = None
-    before, last = still, np.inf
+    system = StageSystem(stage) if system is None else system
+    before, last = np.zeros_like(at.theta), np.inf
     out = Solved(base, levels.d, levels, False, 1.0, 0)
     for k in range(MOST_ITERATIONS):
         d, f, psi = levels.d, levels.f, levels.psi
         if not np.isfinite(psi) or stage.overtaken(d):
             break
         G = stage.objective.tokens.adjoint(f[None])
-        resolvent = phi.resolvent(at.theta, still, G, a)
-        assert isinstance(resolvent, AbstractStageResolvent)
-        if not resolvent.definite(0):
+        algebra = phi.stage(at.theta, G, 1.0 / gh)
+        if algebra is None:
             break
         # The increment, not theta: at a margin of 1e12 the logits of theta itself are known to 1e-3 only.
-        change = resolvent.solve(base / gh + phi.vjp(at.theta, G))
+        change = algebra.solve(base / gh + phi.vjp(at.theta, G))
         w = stage.logits(phi.jvp(at.theta + change / 2.0, change))
-        if system is None:
-            there = phi.resolvent(at.theta + change, still, G, a)
-            assert isinstance(there, AbstractStageResolvent)
-            system = StageSystem(stage, there)
+        if k == 0:
+            system.begin(algebra.at(at.theta + change))
         moved = float(phi.distance(at.theta + change, change - before)[0]) if k else np.inf
         out = Solved(change, w, levels, False, 1.0, k + 1)
         if (k >= SLOW and moved > 0.8 * last) or not np.isfinite(w).all():

@@ -21,6 +21,10 @@ COMING: Final = np.exp(-7.0)
 """The force from which a token counts as in it."""
 
 
+MANY_FROM: Final = 10.0
+"""How many times the least lead late steps are taken from while more tokens act than `MANY_ACTIVE`."""
+
+
 @dataclass(frozen=True)
 class LateRule:
     """Where the late step is taken (docs/flow.md 13): it is faster there, at the accuracy asked for.
@@ -37,12 +41,17 @@ class LateRule:
     linear_tokens: int = 1500
     lead: float = 30.0
 
+    def covers(self, objective: Objective, at: Point, rtol: float) -> bool:
+        """Whether the runs at `at` take late steps at all, once their leads are large enough."""
+        plain = objective.held is None and objective.lead_of is None and not objective.tokens.by_head
+        many = self.linear_tokens if objective.map.linear else self.tokens
+        staged = plain and objective.map.staged and not objective.loss.of_log
+        return staged and rtol >= self.rtol and at.ds[0].size >= many
+
     def takes(self, objective: Objective, at: Point, h: Floats, rtol: float) -> Bools:
         """(B,) the runs at `at` whose next step is a late one."""
         never = np.zeros(len(h), dtype=bool)
-        plain = objective.held is None and objective.lead_of is None and not objective.tokens.by_head
-        many = self.linear_tokens if objective.map.linear else self.tokens
-        if not (plain and objective.map.staged) or objective.loss.of_log or rtol < self.rtol or at.ds[0].size < many:
+        if not self.covers(objective, at, rtol):
             return never
         lead = at.force.gap.min(axis=1)
         out = lead >= self.lead
@@ -59,5 +68,5 @@ class LateRule:
         few = (np.abs(below) > COMING).sum(axis=(1, 2)) <= FEW
         out &= (better < TURNING) & ~(few & (better > COMING))
         if at.ds[0].size > MANY_ACTIVE:
-            out &= (lead >= 4.0 * self.lead) | (acts(at, h, rtol).sum(axis=1) <= MANY_ACTIVE)
+            out &= (lead >= MANY_FROM * self.lead) | (acts(at, h, rtol).sum(axis=1) <= MANY_ACTIVE)
         return np.asarray(out)

@@ -8,7 +8,7 @@ from scipy.linalg.lapack import dpotrs
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.late_stage import MOST_ENTERING, Stage
 from marginflow.flow.symmetric_system import cholesky_in_place
-from marginflow.model.parameterization import AbstractStageResolvent
+from marginflow.model.parameterization import AbstractStage
 
 
 FELT: Final = 0.01
@@ -24,17 +24,28 @@ there is, and the iteration cycles."""
 FADES: Final = 20.0
 """By how much the log of a force may fall in one iteration."""
 
+ROOM: Final = 1.2
+"""How many times more rows than needed M is given, so that tokens that come in do not move it."""
+
 
 class StageSystem:
-    """The tokens that are unknowns of a stage, with M between them at its first theta; new ones add rows."""
+    """The tokens that are unknowns of a stage, with M between them at its first theta; new ones add rows.
 
-    def __init__(self, stage: Stage, resolvent: AbstractStageResolvent) -> None:
-        self.stage, self.resolvent = stage, resolvent
+    What each pushes on its own logit is kept from one stage of a step to the next: it only says which they are.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
         self.enters = np.log(MOST_ENTERING)
-        self.index = np.zeros(0, dtype=np.intp)
-        self.M = np.zeros((0, 0))
         self.own = np.full(stage.below.size, np.nan)
+        self.size, self.M, self.work = 0, np.zeros((0, 0)), np.zeros(0)
         self.place = np.full(stage.below.size, -1)
+
+    def begin(self, algebra: AbstractStage) -> None:
+        """A new stage, with this linear algebra."""
+        self.algebra, self.size = algebra, 0
+        self.index = np.zeros(0, dtype=np.intp)
+        self.place[:] = -1
 
     def choose(self, f: Floats, held: Bools) -> Ints:
         """The flat indices of the tokens that are unknowns at the force `f` (n, T)."""
@@ -42,27 +53,47 @@ class StageSystem:
         seen = np.flatnonzero((size > LEAST_SEEN) & (self.stage.below & ~held).reshape(-1))
         new = seen[np.isnan(self.own[seen])]
         if len(new):
-            self.own[new] = self.resolvent.own(0, self.stage.rows(new))
+            self.own[new] = self.algebra.own(self.stage.rows(new))
         chosen = seen[size[seen] * self.own[seen] > FELT]
         if len(chosen):
             self.enters = np.log(min(MOST_ENTERING, ENTERS / float(np.median(self.own[chosen]))))
         return chosen
 
-    def _matrix(self, chosen: Ints) -> Floats:
-        """M between the `chosen`."""
+    def _places(self, chosen: Ints) -> Ints:
+        """Where the `chosen` stand in M, which is filled up to its diagonal."""
         new = chosen[self.place[chosen] < 0]
         if len(new):
-            old, rows = self.index, self.stage.rows(new)
-            M = np.empty((len(old) + len(new),) * 2)
-            M[: len(old), : len(old)] = self.M
-            M[len(old) :, len(old) :] = self.resolvent.coupling(0, rows, rows)
-            if len(old):
-                M[len(old) :, : len(old)] = self.resolvent.coupling(0, rows, self.stage.rows(old))
-                M[: len(old), len(old) :] = M[len(old) :, : len(old)].T
-            self.M, self.index = M, np.append(old, new)
-            self.place[new] = np.arange(len(old), len(self.index))
-        place = self.place[chosen]
-        return self.M[np.ix_(place, place)]
+            rows, first, last = self.stage.rows(new), self.size, self.size + len(new)
+            if last > len(self.M):
+                M = np.empty((int(ROOM * last),) * 2)
+                M[:first, :first] = self.M[:first, :first]
+                self.M = M
+            self.algebra.gram(rows, self.M[first:last, first:last])
+            if first:
+                self.M[first:last, :first] = self.algebra.coupling(rows, self.stage.rows(self.index))
+            self.index, self.size = np.append(self.index, new), last
+            self.place[new] = np.arange(first, last)
+        return self.place[chosen]
+
+    def _between(self, rows: Ints, columns: Ints) -> Floats:
+        """M between tokens at any places."""
+        i, j = rows[:, None], columns[None, :]
+        return np.asarray(self.M[np.maximum(i, j), np.minimum(i, j)])
+
+    def _factor(self, places: Ints, root: Floats) -> Floats | None:
+        """The Cholesky factor of 1 + C M C, C = `root`, of the tokens at these ascending `places`."""
+        A = len(places)
+        if self.work.size < A * A:
+            self.work = np.empty(int(ROOM * A * A))
+        E = self.work[: A * A].reshape(A, A)
+        for i in range(0, A, _BLOCK):
+            rows, upto = slice(i, min(i + _BLOCK, A)), slice(min(i + _BLOCK, A))
+            part = self.M[places[rows]].take(places[upto], axis=1)
+            part *= root[rows, None]
+            part *= root[upto]
+            E[rows, upto] = part
+        E.reshape(-1)[:: A + 1] += 1.0
+        return cholesky_in_place(E) if A else E
 
     def step(self, chosen: Ints, f: Floats, r: Floats) -> tuple[Floats, float] | None:
         """By how much the levels of the `chosen` move, and psi; None where the system has no sense.
@@ -70,28 +101,29 @@ class StageSystem:
         The rows divided by C = |lam|^(1/2), those of better tokens (lam < 0) with their sign turned, are
         [[1 + C M C, .], [., C M C - 1]]: a Cholesky factor of the first block, a small Schur complement below.
         """
+        places = self._places(chosen)
         lam = -f.reshape(-1)[chosen]
-        order = np.argsort(lam < 0.0, kind="stable")
-        chosen, lam = chosen[order], lam[order]
+        order = np.lexsort((places, lam < 0.0))
+        chosen, places, lam = chosen[order], places[order], lam[order]
         worse = int((lam > 0.0).sum())
         root = np.sqrt(np.abs(lam))
-        E = self._matrix(chosen)
-        E *= root[:, None]
-        E *= root[None, :]
-        right = np.column_stack([root * r.reshape(-1)[chosen], root])
-        E[np.arange(worse), np.arange(worse)] += 1.0
-        solved = _definite(E[:worse, :worse], np.column_stack([right[:worse], E[:worse, worse:]]))
-        if solved is None:
+        factor = self._factor(places[:worse], root[:worse])
+        if factor is None:
             return None
+        right = np.column_stack([root * r.reshape(-1)[chosen], root])
+        y = _solve(factor, right[:worse])
         if worse < len(lam):
-            cross = E[worse:, :worse]
-            schur = np.eye(len(lam) - worse) - E[worse:, worse:] + cross @ solved[:, 2:]
-            below = _definite(schur, cross @ solved[:, :2] - right[worse:])
-            if below is None:
+            turned = self._between(places[worse:], places) * (root[worse:, None] * root)
+            cross, own = turned[:, :worse], turned[:, worse:]
+            solved = _solve(factor, cross.T)
+            schur = np.eye(len(lam) - worse) - own + cross @ solved
+            small = cholesky_in_place(schur)
+            if small is None:
                 # A better token answers its own pull with more than it: from here it runs away.
                 return None
-            solved = np.concatenate([solved[:, :2] - solved[:, 2:] @ below, below])
-        y = solved[:, :2] * root[:, None]
+            below = _solve(small, cross @ y - right[worse:])
+            y = np.concatenate([y - solved @ below, below])
+        y *= root[:, None]
         top = np.take_along_axis(f, self.stage.at.force.top[0][:, None], axis=1)
         g = np.broadcast_to(top, f.shape).reshape(-1)[chosen] + lam
         # The others answer psi alone; as |f| = 1, g'lam over all tokens is 1.
@@ -103,9 +135,10 @@ class StageSystem:
         return out, dpsi
 
 
-def _definite(matrix: Floats, right: Floats) -> Floats | None:
-    """matrix^-1 right of a symmetric matrix, which is overwritten; None where it is not positive definite."""
-    if not len(matrix):
-        return right
-    factor = cholesky_in_place(matrix)
-    return None if factor is None else np.asarray(dpotrs(factor, right)[0])
+def _solve(factor: Floats, right: Floats) -> Floats:
+    """(A, k) the solution for `right` (A, k)."""
+    return np.asarray(dpotrs(factor, right)[0]) if len(factor) else right
+
+
+_BLOCK: Final = 64
+"""Rows of the matrix that are scaled at a time, while they are in the cache."""

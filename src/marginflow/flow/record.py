@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
 from marginflow.flow.point import Point
 from marginflow.flow.state import State
 from marginflow.selection.judge import Judge
@@ -21,6 +21,10 @@ _T = TypeVar("_T")
 PER_DECADE: Final = 8
 """Snapshots per decade of the least lead."""
 
+HELD: Final = 1.3
+"""The factor of its least lead that a selection must have held before its SVM is asked on the way: one that is left
+again would cost a solve at every change."""
+
 
 class Record:
     """The snapshots of one run as they come in."""
@@ -31,6 +35,8 @@ class Record:
         self.kept: list[tuple[Any, ...]] = []
         self.start: Floats | None = None
         self.tau = -1.0
+        self.lead = self.since = np.inf
+        self.top: Ints | None = None
         self.ended: Ended | None = None
         self.growth = self.early_growth = np.inf
         self.seen_as: Callable[[Point, int], tuple[Floats, Floats, Floats, Floats]] = as_it_is
@@ -48,7 +54,9 @@ class Record:
     @property
     def decided(self) -> bool:
         """Whether the verdict on the last snapshot is certain."""
-        return self.judge(_stacked(Snapshots, self.seen[-1:]), None).status is not FlowStatus.undecided
+        held = self.lead >= HELD * self.since
+        said = self.judge(_stacked(Snapshots, self.seen[-1:]), None, held=held)
+        return said.status is not FlowStatus.undecided
 
     def add_unless_there(self, state: State, b: int) -> None:
         """Keep run `b` of the batch unless its last snapshot is where it still stands."""
@@ -60,6 +68,11 @@ class Record:
         at = state.at
         self.tau = float(state.tau[b])
         self.start = state.start[b]
+        self.lead = float(at.force.gap[b].min())
+        self.since = (
+            min(self.since, self.lead) if self.top is not None and (self.top == at.force.top[b]).all() else self.lead
+        )
+        self.top = at.force.top[b].copy()
         self.seen.append((*self.seen_as(at, b), state.log_time[b], state.steps[b]))
         self.kept.append(
             (
@@ -71,6 +84,12 @@ class Record:
                 state.drift[b],
             )
         )
+
+    def goes_on(self, before: Snapshots, leads: Floats) -> None:
+        """The last snapshot's tokens have led since the first of those `before` that has them; with their `leads`."""
+        tokens = (before.high + before.low).argmax(axis=2)
+        others = np.flatnonzero((tokens != tokens[-1]).any(axis=1))
+        self.since = float(leads[others[-1] + 1 if len(others) else 0 :].min())
 
     def snapshots(self) -> Snapshots:
         """All of them, stacked."""

@@ -87,7 +87,10 @@ class SymmetricSystem:
 
 
 def cholesky_in_place(matrix: Floats) -> Floats | None:
-    """The factor of a symmetric C array, which is overwritten, as `dpotrs` takes it; None where it is not definite."""
+    """The factor of a symmetric C array, which is overwritten, as `dpotrs` takes it; None where it is not definite.
+
+    What is above the diagonal is not read.
+    """
     # Its transpose is the same matrix as a Fortran array.
     factor, failed = dpotrf(matrix.T, overwrite_a=True)
     return None if failed else np.asarray(factor)

@@ -44,6 +44,7 @@ class Trial:
         error: (B,) over what is allowed; 1 and below is good.
         part: (B,) 1, or the part of the step after which to look again.
         forces: (B,) int, how many were evaluated.
+        longest: (B,) what the next step's length is not to exceed.
     """
 
     h: Floats
@@ -54,6 +55,7 @@ class Trial:
     error: Floats
     part: Floats
     forces: Ints
+    longest: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,7 @@ def try_step(objective: Objective, state: State, rtol: float, explicit: bool) ->
     error = np.where(np.isfinite(error), error, 1e6)
     error = np.where(loss_rises(objective, at, new, tried.ds), np.maximum(error, UPHILL), error)
     count = np.full(len(h), EXPLICIT_FORCES if explicit else STAGES)
-    return Trial(h, new, psi, rates[1], spent, error, np.ones(len(h)), count)
+    return Trial(h, new, psi, rates[1], spent, error, np.ones(len(h)), count, np.full(len(h), np.inf))
 
 
 def decide(objective: Objective, state: State, trial: Trial, settings: Settings, kind: StepKind) -> Decision:
@@ -111,6 +113,7 @@ def decide(objective: Objective, state: State, trial: Trial, settings: Settings,
         # Tried again, it is first cut to the activation that it ran across, if there is one, and only then shortened.
         across = ~within & (activation(at, state.psi, state.psi_rate, h) < h)
         next_h = np.where(across, h, next_h)
+    next_h = np.minimum(next_h, trial.longest)
     return Decision(within & ~cut, next_h, ~within | (h < state.h), state.landing | past)
 
 

@@ -10,7 +10,7 @@ from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
     AbstractResolvent,
-    AbstractStageResolvent,
+    AbstractStage,
     Arrays,
     basis,
     diagonal_basis,
@@ -96,6 +96,9 @@ class Identity(AbstractParameterMap):
     def resolvent(self, theta: Floats, dtheta: Floats, G: Floats, a: Floats) -> AbstractResolvent:
         return _Scalar(a, self.diagonal)
 
+    def stage(self, theta: Floats, G: Floats, a: float) -> AbstractStage | None:
+        return _ScalarStage(a, self.diagonal)
+
     def distance(self, theta: Floats, error: Floats) -> Floats:
         return relative(theta, error)
 
@@ -118,7 +121,7 @@ class Identity(AbstractParameterMap):
 
 
 @dataclass(frozen=True, eq=False)
-class _Scalar(AbstractStageResolvent):
+class _Scalar(AbstractResolvent):
     """A0 = a: theta' does not depend on theta."""
 
     a: Floats
@@ -139,19 +142,37 @@ class _Scalar(AbstractStageResolvent):
             gram = (x @ x.transpose(0, 2, 1)) * (z @ z.transpose(0, 2, 1))
         return gram / self.a[:, None, None]
 
-    def coupling(self, b: int, rows: TokenRows, columns: TokenRows) -> Floats:
-        if self.diagonal:
-            gram = (rows.x * rows.z[rows.of]) @ (columns.x * columns.z[columns.of]).T
-        else:
-            gram = rows.x @ columns.x.T
-            for part, along in zip(rows.parts, np.take(rows.z @ columns.z.T, columns.of, axis=1), strict=True):
-                gram[part] *= along
-        return np.asarray(gram / self.a[b])
 
-    def own(self, b: int, rows: TokenRows) -> Floats:
+@dataclass(frozen=True, eq=False)
+class _ScalarStage(AbstractStage):
+    """A0 = a: theta' does not depend on theta."""
+
+    a: float
+    diagonal: bool
+
+    def solve(self, right: Floats) -> Floats:
+        return right / self.a
+
+    def at(self, theta: Floats) -> "_ScalarStage":
+        return self
+
+    def gram(self, rows: TokenRows, out: Floats) -> None:
+        if self.diagonal:
+            out[:] = self.coupling(rows, rows)
+            return
+        x, of, along = rows.x, rows.of, (rows.z @ rows.z.T) / self.a
+        for block in rows.blocks:
+            upto = slice(block.stop)
+            part = x[block] @ x[upto].T
+            part *= np.take(along[of[block]], of[upto], axis=1)
+            out[block, upto] = part
+
+    def coupling(self, rows: TokenRows, columns: TokenRows) -> Floats:
+        if self.diagonal:
+            return np.asarray((rows.x * rows.z[rows.of]) @ (columns.x * columns.z[columns.of]).T / self.a)
+        return np.asarray(rows.x @ columns.x.T * ((rows.z @ columns.z.T) / self.a)[rows.of][:, columns.of])
+
+    def own(self, rows: TokenRows) -> Floats:
         features = (rows.x * rows.z[rows.of]) ** 2 if self.diagonal else rows.x**2
         along = 1.0 if self.diagonal else (rows.z**2).sum(axis=1)[rows.of]
-        return np.asarray(features.sum(axis=1) * along / self.a[b])
-
-    def definite(self, b: int) -> bool:
-        return True
+        return np.asarray(features.sum(axis=1) * along / self.a)

@@ -8,11 +8,12 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.model.energy import between_factors, imbalance_of_matrices
+from marginflow.model.factor_stage import FactorStage
 from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
     AbstractResolvent,
-    AbstractStageResolvent,
+    AbstractStage,
     Arrays,
     basis,
     relative,
@@ -113,6 +114,9 @@ class _Bilinear(AbstractParameterMap):
         A0.reshape(B, -1)[:, :: size + 1] = a[:, None]
         return _Block(d, theta, theta + dtheta / a[:, None, None], np.asarray(np.linalg.inv(A0)))
 
+    def stage(self, theta: Floats, G: Floats, a: float) -> AbstractStage | None:
+        return FactorStage.of(self.d, theta[0], G[0], a)
+
     def distance(self, theta: Floats, error: Floats) -> Floats:
         return relative(theta, error)
 
@@ -140,7 +144,7 @@ class _Bilinear(AbstractParameterMap):
 
 
 @dataclass(frozen=True, eq=False)
-class _Block(AbstractStageResolvent):
+class _Block(AbstractResolvent):
     """A0 = [[a, -G], [-G', a]] acts on every column of theta alike; `inverse` is (B, d + d_z, d + d_z)."""
 
     d: int
@@ -161,7 +165,7 @@ class _Block(AbstractStageResolvent):
         B = len(self.theta)
         runs = zip(np.broadcast_to(x, (B, *x.shape[1:])), np.broadcast_to(z, (B, *z.shape[1:])), strict=True)
         each = [TokenRows(*run) for run in runs]
-        return np.stack([self.coupling(b, rows, rows) for b, rows in enumerate(each)])
+        return np.stack([self._by_query(b, rows) for b, rows in enumerate(each)])
 
     def _kernel(self, x: Floats, z: Floats) -> Floats:
         # phi'* of x z' is [x (Q'z)'; z (K'x)']: rank one above and below, hence four products of Gram matrices.
@@ -177,22 +181,22 @@ class _Block(AbstractStageResolvent):
         out += (z_inverse[:, :, d:] @ zt) * (bent_keys @ kt)
         return np.asarray(out)
 
-    def coupling(self, b: int, rows: TokenRows, columns: TokenRows) -> Floats:
+    def _by_query(self, b: int, rows: TokenRows) -> Floats:
         # The same four products, what has a query in it taken once per query: two of eight are large.
         d, theta, bent, inverse = self.d, self.theta[b], self.bent[b], self.inverse[b]
-        keys, queries = columns.x @ theta[:d], columns.z @ theta[d:]
+        keys, queries = rows.x @ theta[:d], rows.z @ theta[d:]
         bent_keys, bent_queries = rows.x @ bent[:d], rows.z @ bent[d:]
         x_inverse, z_inverse = rows.x @ inverse[:d], rows.z @ inverse[d:]
-        out = x_inverse[:, :d] @ columns.x.T
+        out = x_inverse[:, :d] @ rows.x.T
         also = bent_keys @ keys.T
-        left, right = x_inverse[:, d:] @ columns.z.T, bent_keys @ queries.T
-        of = columns.of
+        left, right = x_inverse[:, d:] @ rows.z.T, bent_keys @ queries.T
+        of = rows.of
         by_query = zip(
             rows.parts,
             np.take(bent_queries @ queries.T, of, axis=1),
-            np.take(z_inverse[:, d:] @ columns.z.T, of, axis=1),
+            np.take(z_inverse[:, d:] @ rows.z.T, of, axis=1),
             bent_queries @ keys.T,
-            z_inverse[:, :d] @ columns.x.T,
+            z_inverse[:, :d] @ rows.x.T,
             strict=True,
         )
         for part, queries_of, inverse_of, crossed, turned in by_query:
@@ -202,24 +206,6 @@ class _Block(AbstractStageResolvent):
             out[part] += np.take(left[part], of, axis=1) * crossed
             out[part] += np.take(right[part], of, axis=1) * turned
         return np.asarray(out)
-
-    def own(self, b: int, rows: TokenRows) -> Floats:
-        d, of, theta, bent, inverse = self.d, rows.of, self.theta[b], self.bent[b], self.inverse[b]
-        keys, queries = rows.x @ theta[:d], rows.z @ theta[d:]
-        bent_keys, bent_queries = rows.x @ bent[:d], rows.z @ bent[d:]
-        x_inverse, z_inverse = rows.x @ inverse[:d], rows.z @ inverse[d:]
-        out = (x_inverse[:, :d] * rows.x).sum(axis=1) * (bent_queries * queries).sum(axis=1)[of]
-        out += (x_inverse[:, d:] * rows.z[of]).sum(axis=1) * (bent_queries[of] * keys).sum(axis=1)
-        out += (z_inverse[of, :d] * rows.x).sum(axis=1) * (bent_keys * queries[of]).sum(axis=1)
-        out += (z_inverse[:, d:] * rows.z).sum(axis=1)[of] * (bent_keys * keys).sum(axis=1)
-        return np.asarray(out)
-
-    def definite(self, b: int) -> bool:
-        try:
-            np.linalg.cholesky(self.inverse[b])
-        except np.linalg.LinAlgError:
-            return False
-        return True
 
 
 GROUPED: Final = 64

@@ -46,29 +46,38 @@ class AbstractResolvent(ABC):
         """
 
 
-class AbstractStageResolvent(AbstractResolvent):
-    """One that a nonlinear implicit stage can use (docs/flow.md 13): theta' is linear in theta up to a constant.
+class AbstractStage(ABC):
+    """The linear algebra of a nonlinear implicit stage of one run (docs/flow.md 13): theta' is linear in theta up to a
+    constant, so that the stage's theta = base + theta'/a is the solution of one linear system for every G.
 
-    The stage's theta = base + theta'/a is then the solution of one linear system for every G.
+    M is then symmetric positive semidefinite: entry (c, e) is the logit of token c in phi'(A0^-1 phi'* of token e).
     """
 
     @abstractmethod
-    def coupling(self, b: int, rows: TokenRows, columns: TokenRows) -> Floats:
-        """`kernel` of run `b` between any two lists of tokens."""
+    def solve(self, right: Floats) -> Floats:
+        """A0^-1 `right`, both (1, ...) shaped as theta."""
 
     @abstractmethod
-    def own(self, b: int, rows: TokenRows) -> Floats:
-        """(A,) the diagonal of `coupling(b, rows, rows)`."""
+    def at(self, theta: Floats) -> "AbstractStage":
+        """The same G and a, with phi' at another theta (1, ...)."""
 
     @abstractmethod
-    def definite(self, b: int) -> bool:
-        """Whether A0 of run `b` is positive definite: beyond, a stage's solution is not the one that grew from 0."""
+    def gram(self, rows: TokenRows, out: Floats) -> None:
+        """Write M between tokens into `out` (A, A), at least what is below the diagonal and on it."""
+
+    @abstractmethod
+    def coupling(self, rows: TokenRows, columns: TokenRows) -> Floats:
+        """M between any two lists of tokens."""
+
+    @abstractmethod
+    def own(self, rows: TokenRows) -> Floats:
+        """(A,) the diagonal of M."""
 
 
 class AbstractParameterMap(ABC):
     """phi for tokens of one size; every array has the runs of a batch as its first axis.
 
-    `linear` says that phi is, `staged` that `resolvent` makes an `AbstractStageResolvent`.
+    `linear` says that phi is, `staged` that `stage` is written.
     """
 
     linear: ClassVar[bool] = False
@@ -89,6 +98,14 @@ class AbstractParameterMap(ABC):
     @abstractmethod
     def resolvent(self, theta: Floats, dtheta: Floats, G: Floats, a: Floats) -> AbstractResolvent:
         """The linear algebra of a step from theta, where theta' is `dtheta`; `a` is (B,)."""
+
+    def stage(self, theta: Floats, G: Floats, a: float) -> AbstractStage | None:
+        """The linear algebra of an implicit stage of one run, `theta` and `G` (1, ...).
+
+        None where A0 is not positive definite, so that no solution is the one that grew from 1/a = 0; always unless
+        `staged`.
+        """
+        return None
 
     @abstractmethod
     def distance(self, theta: Floats, error: Floats) -> Floats:

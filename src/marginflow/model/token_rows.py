@@ -1,10 +1,14 @@
 """Tokens with their queries as rows of rank-one features, where neighbours share a query."""
 
-from typing import final
+from typing import Final, final
 
 import numpy as np
 
 from marginflow.arrays import Floats
+
+
+BLOCK: Final = 64
+"""Rows of a matrix over tokens that are made at a time."""
 
 
 @final
@@ -27,3 +31,8 @@ class TokenRows:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def blocks(self) -> list[slice]:
+        """The tokens in blocks, one after the other."""
+        return [slice(i, min(i + BLOCK, len(self))) for i in range(0, len(self), BLOCK)]

@@ -73,8 +73,11 @@ class Judge:
             return None
         return JudgeOfValues(self.problem, self.parameterization, self.loss)
 
-    def __call__(self, snapshots: Snapshots, ended: Ended | None) -> Verdict:
-        """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so."""
+    def __call__(self, snapshots: Snapshots, ended: Ended | None, *, held: bool = True) -> Verdict:
+        """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so.
+
+        Where the tokens selected are not `held` for long enough to be worth an SVM, none is solved.
+        """
         problem = self.problem
         if self.of_values is not None:
             return self.of_values(snapshots, ended)
@@ -111,6 +114,8 @@ class Judge:
                 f"the least lead is {selected.least_lead:.6g}, below the {RULE_MARGIN:g} from which a trap can be told "
                 f"from a slow run; {seen.stopped}"
             )
+        if not held:
+            return seen.undecided(f"the run has changed its tokens lately; {seen.stopped}")
         return self._of_selection(snapshots, selected, seen)
 
     def _onto_face(self, limit: FaceLimit, snapshots: Snapshots, ended: Ended | None) -> Verdict:

@@ -2,10 +2,12 @@
 
 Every W with N(W) <= U and margins at least 1 has <A_b, W> >= sum lambda - U N_d(sum lambda A - A_b), whatever
 lambda >= 0. With lambda = t lambda* + delta, t large, the right side tends to the least value on the optimal
-face; delta moves A_b into the part of the dual matrix that every optimum sees alike.
+face; delta moves A_b into the part of the dual matrix that every optimum sees alike. Where the dual matrix has values
+just below the largest, the face with these is tried too: outside, what is left of A_b costs its square over the gap.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -13,7 +15,8 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
+from marginflow.norms.faces import AbstractFace
 from marginflow.problem.constraints import Constraints
 from marginflow.selection.multipliers import multipliers
 from marginflow.svm.solution import Solution
@@ -56,7 +59,7 @@ class OptimalMargins:
         return -self._sought(b, -1.0, -needed)
 
     def _sought(self, b: int, sign: float, needed: float) -> float:
-        bound = self._bound(b, sign)
+        bound = self._bound(b, sign, needed)
         if bound > needed:
             return bound
         solution = self.solution
@@ -73,20 +76,44 @@ class OptimalMargins:
         # Only multipliers >= 0 bound anything, and a search may end outside by rounding.
         return max(bound, self._certified(np.maximum(dual, 0.0), pull, rounded))
 
-    def _bound(self, b: int, sign: float) -> float:
-        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
+    def _bound(self, b: int, sign: float, needed: float = math.inf) -> float:
+        """The best of a few multipliers; the search ends with the first that show more than `needed`."""
         a, i = sign * self.others.a[b], int(self.others.sample[b])
-        z = self.solution.constraints.z[i]
-        shift = self._shift(*((pull[None],) if self.solution.norm.diagonal else (a[None], z[None])))
+        pull, rounded = self._matrix(a, i)
+        factors = (pull[None],) if self.solution.norm.diagonal else (a[None], self.solution.constraints.z[i][None])
+        best = -math.inf
+        for dual in self._tried(pull, factors):
+            best = max(best, self._certified(dual, pull, rounded))
+            if best > needed:
+                break
+        return best
+
+    def _tried(self, pull: Floats, factors: tuple[Floats, ...]) -> Iterator[Floats]:
+        """Multipliers that may bound the margin of A_b = `pull`."""
+        shifts = [face.shift(*factors) for face in self._faces]
         if self.reach is None:
             start = self._start(pull, self.solution.certificate.gap)
-            lengths = (start, start / 30.0, start * 30.0)
-            return max(self._certified(self._moved(t, shift), pull, rounded) for t in lengths)
+            for shift in shifts or [np.zeros(len(self.solution.dual))]:
+                for times in _LENGTHS:
+                    yield self._moved(start * times, shift)
+            return
         # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
-        best = -math.inf
-        for moved in (shift, np.zeros_like(shift)) if shift.any() else (shift,):
-            best = max(best, self._certified(self._moved(self._best_length(moved, pull), moved), pull, rounded))
-        return best
+        for shift in (*shifts, np.zeros(len(self.solution.dual))):
+            yield self._moved(self._best_length(shift, pull), shift)
+
+    @cached_property
+    def _faces(self) -> "list[_Equations]":
+        """The faces that the dual matrix shows, as far as they differ."""
+        solution = self.solution
+        B = self._adjoint(solution.dual)
+        active = np.flatnonzero(solution.dual > _ACTIVE * solution.dual.max(initial=0.0))
+        out: list[_Equations] = []
+        for flat in _FLAT:
+            face = solution.svm.norm.optimal_face(B, flat)
+            if face is None or not len(active) or (out and face.dimension == out[-1].face.dimension):
+                continue
+            out.append(_Equations(solution, face, active))
+        return out
 
     def _start(self, pull: Floats, slack: float) -> float:
         """The length of the multipliers at which what they gain and what the excess norm costs balance."""
@@ -144,23 +171,31 @@ class OptimalMargins:
             return np.asarray((np.abs(own.a) * dual[:, None]).T @ np.abs(own.queries))
         return own.adjoint(dual)
 
-    def _shift(self, *factors: Floats) -> Floats:
-        """(C,) changes of the multipliers that make a_b z_b' act alike on every optimum, if that can be.
 
-        On the optimal face all W agree on the known part; what A_b has in the free one is made up for by active
-        constraints, whose margins are 1 there, and by the dual matrix, whose product with W is the value.
-        """
-        solution = self.solution
-        out = np.zeros(len(solution.dual))
-        face = solution.svm.norm.optimal_face(self._adjoint(solution.dual), _FLAT)
-        active = np.flatnonzero(solution.dual > _ACTIVE * solution.dual.max(initial=0.0))
-        if face is None or not len(active):
-            return out
-        own = solution.constraints
-        rows = (own.diagonal[active],) if solution.norm.diagonal else (own.a[active], own.queries[active])
-        free = face.free(*rows)
-        equations = np.column_stack([free.T, -(solution.dual[active] @ free)])
-        out[active] = np.linalg.lstsq(equations, face.free(*factors)[0], rcond=1e-10)[0][:-1]
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """The active constraints of a solution on a face, as equations for changes of the multipliers.
+
+    On the optimal face all W agree on the known part; what A_b has in the free one is made up for by active
+    constraints, whose margins are 1 there, and by the dual matrix, whose product with W is the value.
+    """
+
+    solution: Solution
+    face: AbstractFace
+    active: Ints
+
+    @cached_property
+    def _inverse(self) -> Floats:
+        """(A + 1, dimension) the pseudo-inverse."""
+        own, active = self.solution.constraints, self.active
+        rows = (own.diagonal[active],) if self.solution.norm.diagonal else (own.a[active], own.queries[active])
+        free = self.face.free(*rows)
+        return np.linalg.pinv(np.column_stack([free.T, -(self.solution.dual[active] @ free)]), rcond=_RANK)
+
+    def shift(self, *factors: Floats) -> Floats:
+        """(C,) changes of the multipliers that make a_b z_b' act alike on every optimum, if that can be."""
+        out = np.zeros(len(self.solution.dual))
+        out[self.active] = (self._inverse @ self.face.free(*factors)[0])[:-1]
         return out
 
 
@@ -176,8 +211,14 @@ _ROWS: Final = 400
 _FLAT_SET: Final = 1e-10
 """The least relative room between the norms of the optimum and of the set in which multipliers are sought."""
 
-_FLAT: Final = 1e-6
-"""Distance from 1 below which a dual singular value counts as 1."""
+_FLAT: Final = (1e-6, 1e-3)
+"""Distances from 1 below which a dual singular value counts as 1."""
+
+_LENGTHS: Final = (1.0, 1.0 / 30.0, 30.0, 0.1, 10.0)
+"""Of the multipliers, over that at which gains and costs of a gap of the face balance."""
+
+_RANK: Final = 1e-10
+"""What is below this share of the largest singular value of a face's equations counts as none."""
 
 _ACTIVE: Final = 1e-7
 """Multipliers above this share of the largest are positive for certain."""
