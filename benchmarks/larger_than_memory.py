@@ -81,18 +81,24 @@ def main() -> None:
     parser.add_argument("--norms", default="frobenius,nuclear")
     parser.add_argument("--dir", type=Path, default=Path("/tmp/marginflow-larger"))
     parser.add_argument("--solve", help="one norm, in this process, of tokens that are there")
+    parser.add_argument("--write", action="store_true", help="the tokens, in this process")
     asked = parser.parse_args()
     if asked.solve:
         print(json.dumps(solve(asked.dir, asked.solve, asked.tol)))
         return
+    if asked.write:
+        write(asked.dir, asked.n, asked.T, asked.d, asked.rank, asked.span, asked.ahead, asked.dtype)
+        return
     if asked.dir.exists():
         raise SystemExit(f"{asked.dir}: exists; expected a new folder, which is removed at the end")
+    # A process inherits the peak memory of the one that starts it, so that this one does nothing.
+    own = [sys.executable, __file__, *sys.argv[1:]]
     try:
-        write(asked.dir, asked.n, asked.T, asked.d, asked.rank, asked.span, asked.ahead, asked.dtype)
+        subprocess.run([*own, "--write"], check=True)
         print(f"{(asked.dir / 'X.npy').stat().st_size / 1e9:.2f} GB of tokens", flush=True)
         for norm in asked.norms.split(","):
-            one = [sys.executable, __file__, "--solve", norm, "--dir", str(asked.dir), "--tol", str(asked.tol)]
-            print(subprocess.run(one, stdout=subprocess.PIPE, text=True, check=True).stdout.strip(), flush=True)
+            done = subprocess.run([*own, "--solve", norm], stdout=subprocess.PIPE, text=True, check=True)
+            print(done.stdout.strip(), flush=True)
     finally:
         shutil.rmtree(asked.dir, ignore_errors=True)
 

@@ -121,7 +121,11 @@ def test_multipliers_of_what_is_no_constraint_are_caught(saved, tmp_path):
 def test_margins_of_the_recheck_are_below_the_exact_ones():
     rng = np.random.default_rng(5)
     for _ in range(30):
-        X, z, W = rng.standard_normal((2, 3, 7)) * 1e-3 + 1e3, rng.standard_normal((2, 4)), rng.standard_normal((1, 7, 4))
+        X, z, W = (
+            rng.standard_normal((2, 3, 7)) * 1e-3 + 1e3,
+            rng.standard_normal((2, 4)),
+            rng.standard_normal((1, 7, 4)),
+        )
         arrays = {"mask": np.ones((2, 3), dtype=bool), "selection": np.zeros(2, dtype=int), "z": z}
         arrays |= {"scores": np.arange(6.0).reshape(2, 3), "against": np.array("all")}
         arrays |= {"sample": np.zeros(0, dtype=int), "token": np.zeros(0, dtype=int)}

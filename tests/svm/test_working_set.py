@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import marginflow as mf
-from marginflow.problem import stored
 from marginflow.norms import Frobenius
+from marginflow.problem import stored
 from marginflow.svm import working_set
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational

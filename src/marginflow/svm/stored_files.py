@@ -1,8 +1,8 @@
 """Saved solutions whose tokens stay on disk: the file says where they are and what they are, and holds no copy.
 
-It holds W, the multipliers that are not zero with their (sample, token), the queries, scores, mask and selection. Of the
-tokens it holds the path of their .npy file and the SHA-256 of their numbers; they are looked for at that path, then
-beside the solution.
+It holds W, the multipliers that are not zero with their (sample, token), the queries, scores, mask and selection. Of
+the tokens it holds the path of their .npy file and the SHA-256 of their numbers; they are looked for at that path,
+then beside the solution.
 """
 
 import os
