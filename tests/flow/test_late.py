@@ -251,6 +251,8 @@ def test_a_step_ends_before_a_better_token_answers_its_own_pull_with_more():
     assert stage.better[0, 0] and h < 3.0
     assert np.exp(level[0, 0] + rate[0, 0] * h) * own == pytest.approx(ANSWERED, rel=1e-9)
     assert _while_answered(stage, h / 2.0, level, rate) == h / 2.0
+    # A level whose exponential is 0 is as good as any.
+    assert _while_answered(stage, 3.0, level - 1e6, rate * 1e6) == pytest.approx(1.0 / rate[0, 0], rel=1e-3)
 
 
 def test_the_step_after_a_better_token_has_come_in_lets_it_rise_by_one():

@@ -7,7 +7,7 @@ theta_2 = theta_0 + (1 - gamma) h K_1 + gamma h K_2, K_i = phi'(theta_i)* of the
 from typing import Final
 
 import numpy as np
-from scipy.special import lambertw
+from scipy.special import wrightomega
 
 from marginflow.arrays import Floats
 from marginflow.flow.clock import log_step_time
@@ -111,16 +111,16 @@ def _length(stage: Stage, state: State) -> float:
 def _while_answered(stage: Stage, h: float, level: Floats, rate: Floats) -> float:
     """`h`, or the length up to which no better token answers its own pull with more than it.
 
-    With f its force, r the rate of its level and M_cc = h m the push of its force on that: f m h e^(r h) is at most
-    `ANSWERED`, so that r h is Lambert's W(r ANSWERED / (f m)).
+    With f its force, r the rate of its level and M_cc = h m the push of its force on that, f m h e^(r h) is at most
+    `ANSWERED`: r h + log(r h) = log(r ANSWERED / m) - log f, solved by Wright's omega at any level.
     """
     comes = np.flatnonzero(stage.better & (rate > 0.0) & (level + rate * h > COMES_IN))
     algebra = stage.objective.map.stage(stage.at.theta, stage.at.G, 1.0 / (GAMMA * h)) if len(comes) else None
     if algebra is None:
         return h
-    f, r = np.exp(level.reshape(-1)[comes]), rate.reshape(-1)[comes]
-    pushed = f * algebra.own(stage.rows(comes)) / h
-    return min(h, float((lambertw(r * ANSWERED / pushed).real / r).min()))
+    r, m = rate.reshape(-1)[comes], algebra.own(stage.rows(comes)) / h
+    rise = wrightomega(np.log(r * ANSWERED / m) - level.reshape(-1)[comes])
+    return min(h, float((rise / r).min()))
 
 
 def _longest(stage: Stage, new: Point, psi_rate: float) -> float:

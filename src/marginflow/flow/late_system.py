@@ -8,7 +8,7 @@ from scipy.linalg.lapack import dpotrs
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.flow.late_stage import MOST_ENTERING, Stage
 from marginflow.flow.symmetric_system import cholesky_in_place
-from marginflow.model.parameterization import AbstractStage
+from marginflow.model.stage import AbstractStage
 
 
 FELT: Final = 0.01

@@ -10,13 +10,13 @@ from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
     AbstractResolvent,
-    AbstractStage,
     Arrays,
     basis,
     diagonal_basis,
     relative,
     require_square,
 )
+from marginflow.model.stage import AbstractStage
 from marginflow.model.token_rows import TokenRows
 
 

@@ -6,7 +6,7 @@ from typing import Self, final
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.model.parameterization import AbstractStage
+from marginflow.model.stage import AbstractStage
 from marginflow.model.token_rows import TokenRows
 
 

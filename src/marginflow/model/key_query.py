@@ -13,11 +13,11 @@ from marginflow.model.parameterization import (
     AbstractParameterization,
     AbstractParameterMap,
     AbstractResolvent,
-    AbstractStage,
     Arrays,
     basis,
     relative,
 )
+from marginflow.model.stage import AbstractStage
 from marginflow.model.token_rows import TokenRows
 
 

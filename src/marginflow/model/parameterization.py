@@ -13,7 +13,7 @@ from marginflow import rounding
 from marginflow.arrays import Floats, as_floats
 from marginflow.errors import InputError, UndefinedError
 from marginflow.model.energy import squares
-from marginflow.model.token_rows import TokenRows
+from marginflow.model.stage import AbstractStage
 
 
 Arrays = dict[str, Floats]
@@ -44,34 +44,6 @@ class AbstractResolvent(ABC):
 
         `x` is (B or 1, A, d) and `z` (B or 1, A, d_z); diagonal weights see x * z.
         """
-
-
-class AbstractStage(ABC):
-    """The linear algebra of a nonlinear implicit stage of one run (docs/flow.md 13): theta' is linear in theta up to a
-    constant, so that the stage's theta = base + theta'/a is the solution of one linear system for every G.
-
-    M is then symmetric positive semidefinite: entry (c, e) is the logit of token c in phi'(A0^-1 phi'* of token e).
-    """
-
-    @abstractmethod
-    def solve(self, right: Floats) -> Floats:
-        """A0^-1 `right`, both (1, ...) shaped as theta."""
-
-    @abstractmethod
-    def at(self, theta: Floats) -> "AbstractStage":
-        """The same G and a, with phi' at another theta (1, ...)."""
-
-    @abstractmethod
-    def gram(self, rows: TokenRows, out: Floats) -> None:
-        """Write M between tokens into `out` (A, A), at least what is below the diagonal and on it."""
-
-    @abstractmethod
-    def coupling(self, rows: TokenRows, columns: TokenRows) -> Floats:
-        """M between any two lists of tokens."""
-
-    @abstractmethod
-    def own(self, rows: TokenRows) -> Floats:
-        """(A,) the diagonal of M."""
 
 
 class AbstractParameterMap(ABC):
