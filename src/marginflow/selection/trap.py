@@ -170,6 +170,7 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
 
 
 def at_least(least: float) -> str:
+    """What no better margin is below, in words, rounded down."""
     return f"every better token's margin is at least {rounding.text_down(least, 6)}"
 
 
@@ -182,13 +183,16 @@ class Pulls:
 
     @property
     def better(self) -> Floats:
+        """Those of the better tokens, as positive numbers."""
         return -self.kappa[self.kappa < 0.0]
 
-    def of(self, worse: Constraints) -> Floats:
-        return np.asarray(self.kappa[worse.sample, worse.token])
+    def of(self, tokens: Constraints) -> Floats:
+        """(C,) kappa of the tokens of these constraints."""
+        return np.asarray(self.kappa[tokens.sample, tokens.token])
 
 
 def pulls(problem: Problem, selected: Ints, log_slope: Floats) -> Pulls:
+    """Those of every token beside the `selected` ones (n,), with losses of slope exp(`log_slope`) (n,)."""
     rows = np.arange(problem.n)
     gap = np.where(problem.mask, problem.scores[rows, selected][:, None] - problem.scores, 0.0)
     same = problem.mask & (gap == 0.0) & ~(problem.X - problem.X[rows, selected][:, None, :]).any(axis=2)
