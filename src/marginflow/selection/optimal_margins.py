@@ -59,18 +59,21 @@ class OptimalMargins:
         return -self._sought(b, -1.0, -needed)
 
     def _sought(self, b: int, sign: float, needed: float) -> float:
-        bound = self._bound(b, sign, needed)
+        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
+        return self._improved(self._bound(b, sign, needed), pull, rounded, needed)
+
+    def _improved(self, bound: float, pull: Floats, rounded: Floats, needed: float) -> float:
+        """`bound`, or a better one from multipliers of their own where it is not above `needed`."""
         if bound > needed:
             return bound
         solution = self.solution
         rows = np.argsort(solution.svm.margins(solution.svm.weights(solution.W)), kind="stable")[:_ROWS]
         if np.count_nonzero(solution.dual) > _ROWS:
             return bound
-        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
         # A set that is flat but for rounding has no inside to follow a path in.
         reach = max(self._upper, solution.certificate.lower * (1.0 + _FLAT_SET))
         start = self._best_length(np.zeros(len(solution.dual)), pull) * solution.dual
-        dual = multipliers(solution.svm, rows, self.others, b, sign=sign, reach=reach, start=start, needed=needed)
+        dual = multipliers(solution.svm, rows, pull, reach=reach, start=start, needed=needed)
         if dual is None:
             return bound
         # Only multipliers >= 0 bound anything, and a search may end outside by rounding.
@@ -82,24 +85,21 @@ class OptimalMargins:
         pull, rounded = self._matrix(a, i)
         factors = (pull[None],) if self.solution.norm.diagonal else (a[None], self.solution.constraints.z[i][None])
         best = -math.inf
-        for dual in self._tried(pull, factors):
-            best = max(best, self._certified(dual, pull, rounded))
-            if best > needed:
-                break
+        for shift in [face.shift(*factors) for face in self._faces] or [np.zeros(len(self.solution.dual))]:
+            for bound in self._with(shift, pull, rounded):
+                best = max(best, bound)
+                if best > needed:
+                    return best
         return best
 
-    def _tried(self, pull: Floats, factors: tuple[Floats, ...]) -> Iterator[Floats]:
-        """Multipliers that may bound the margin of A_b = `pull`."""
-        shifts = [face.shift(*factors) for face in self._faces]
-        if self.reach is None:
-            start = self._start(pull, self.solution.certificate.gap)
-            for shift in shifts or [np.zeros(len(self.solution.dual))]:
-                for times in _LENGTHS:
-                    yield self._moved(start * times, shift)
+    def _with(self, shift: Floats, pull: Floats, rounded: Floats) -> Iterator[float]:
+        """Bounds from multipliers of several lengths that are moved by `shift`."""
+        if self.reach is not None:
+            yield self._far(pull, rounded, shift)
             return
-        # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
-        for shift in (*shifts, np.zeros(len(self.solution.dual))):
-            yield self._moved(self._best_length(shift, pull), shift)
+        start = self._start(pull, self.solution.certificate.gap)
+        for times in _LENGTHS:
+            yield self._certified(self._moved(start * times, shift), pull, rounded)
 
     @cached_property
     def _faces(self) -> "list[_Equations]":
@@ -114,6 +114,22 @@ class OptimalMargins:
                 continue
             out.append(_Equations(solution, face, active))
         return out
+
+    def least_of(self, pull: Floats, rounded: Floats, shift: Floats, needed: float) -> float:
+        """A number that <A, W> is not below on the set, sought until it exceeds `needed`.
+
+        Args:
+            pull, rounded: A and its rounding error, in the shape of the weights.
+            shift: (C,) multipliers to begin with, up to the length of those of the SVM.
+        """
+        return self._improved(self._far(pull, rounded, shift), pull, rounded, needed)
+
+    def _far(self, pull: Floats, rounded: Floats, shift: Floats) -> float:
+        # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
+        best = -math.inf
+        for moved in (shift, np.zeros_like(shift)) if shift.any() else (shift,):
+            best = max(best, self._certified(self._moved(self._best_length(moved, pull), moved), pull, rounded))
+        return best
 
     def _start(self, pull: Floats, slack: float) -> float:
         """The length of the multipliers at which what they gain and what the excess norm costs balance."""
