@@ -50,7 +50,7 @@ def gaps(
     """
     chosen = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
     at = [-1] if snapshots is None else snapshots
-    data = path.problem if path.limit is None else path.limit.constraints
+    data = path.goal.constraints if path.goal.keeps_faces else path.problem
 
     def values(norm: AbstractNorm) -> Floats:
         return np.array([_over_margin(path.at(i), norm) for i in at])
@@ -63,7 +63,7 @@ def gaps_by_head(path: Trajectory, *, norms: tuple[str, ...] | None = None) -> t
 
     () for a run of one head, or onto faces of several tokens.
     """
-    if path.problem.counts[1] == 1 or path.limit is not None:
+    if path.problem.counts[1] == 1 or path.goal.keeps_faces:
         return ()
     names = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
     out = []
