@@ -54,7 +54,8 @@ def flow(
     if save is not None:
         save_path(save, data, *([] if init is None else [init]))
     if resume:
-        asked = {"--parameterization": (parameterization, "kq"), "--width": (width, None), "--seed": (seed, 0)}
+        asked: dict[str, tuple[Any, Any]] = {"--parameterization": (parameterization, "kq"), "--seed": (seed, 0)}
+        asked |= {"--width": (width, None)}
         asked |= {"--seeds": (seeds, None), "--scale": (scale, 0.1), "--init": (init, None)}
         asked |= {"--loss": (loss, None), "--rtol": (rtol, 1e-6)}
         with progress("flow --resume", "there is no verdict, and nothing is saved") as show:

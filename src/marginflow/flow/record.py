@@ -89,8 +89,10 @@ class Record:
     def restart(self) -> Restart:
         """What the integrator needs to go on from any of them."""
         names = ("theta", "high", "low", "members")
-        where = [np.stack(column) for column in zip(*self.stood, strict=True)] or [None] * len(names)
-        return _stacked(Restart, self.kept, start=self.start, **dict(zip(names, where, strict=True)))
+        where: dict[str, Any] = dict.fromkeys(names)
+        if self.stood:
+            where = {name: np.stack(column) for name, column in zip(names, zip(*self.stood, strict=True), strict=True)}
+        return _stacked(Restart, self.kept, start=self.start, **where)
 
     def _stands(self, at: Point, b: int) -> tuple[Floats, Floats, Floats, Bools]:
         """Where the integrator stands in run `b`, the rows of a limit at their places among all, and of which faces."""

@@ -17,18 +17,18 @@ class Drawn:
 
     Attributes:
         sample, token: (R,) which.
+        shape: (n, T) of all.
         led: (R,) whether a margin of at least 1 is asked over it; else it is level with the reference, in a face.
     """
 
     sample: Ints
     token: Ints
+    shape: tuple[int, ...]
     led: Bools
 
     def of(self, rows: Constraints, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(R,) of `values` (C,) that `rows` have, those of these tokens; 0 where a token has no row."""
-        size = (int(max(self.sample.max(initial=0), rows.sample.max(initial=0))) + 1,)
-        size += (int(max(self.token.max(initial=0), rows.token.max(initial=0))) + 1,)
-        full = np.zeros(size, dtype=values.dtype)
+        full = np.zeros(self.shape, dtype=values.dtype)
         full[rows.sample, rows.token] = values
         return np.asarray(full[self.sample, self.token])
 
@@ -46,4 +46,4 @@ def drawn(subject: Subject) -> Drawn:
     sample, token = np.nonzero(beside & kept[:, None])
     led = np.zeros(beside.shape, dtype=bool)
     led[c.sample[~c.equal], c.token[~c.equal]] = True
-    return Drawn(sample, token, led[sample, token])
+    return Drawn(sample, token, beside.shape, led[sample, token])

@@ -1,6 +1,7 @@
 """What a flow needs, beside what was seen, to go on from a snapshot to the same bits."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,11 +37,11 @@ class Restart:
     members: Bools | None = None
 
     @property
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, Any]:
         """What goes into a file, by name."""
         return {key: value for key, value in vars(self).items() if value is not None}
 
-    def clocks(self, i: int) -> dict[str, Floats]:
+    def clocks(self, i: int) -> dict[str, Any]:
         """(1,) each: what every run has at snapshot `i`."""
         names = ("tau", "h", "last_error", "after_rejection", "evaluations", "drift")
         return {name: getattr(self, name)[i][None] for name in names}
