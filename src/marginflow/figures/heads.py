@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from marginflow.arrays import Floats
 from marginflow.diagnostics.subject import Subject
 from marginflow.figures.legend import legend
 from marginflow.figures.panels import rows_and_columns
@@ -33,12 +34,12 @@ def heads(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     for axes, (norm, h) in zip(grid, asked, strict=False):
         ends = []
         for run in runs:
-            values = run[f"head{h}_{norm}"]
-            log_plot(axes, run[f"head{h}_margin"], values, **run.line)
+            margin, values = _of_head(run, norm, h)
+            log_plot(axes, margin, values, **run.line)
             ends.append(float(values[-1]))
         found = subject.solution(norm)
         if found is not None:
-            ends.append(found.parts[h].certificate.upper)
+            ends.append((found.parts or (found,))[h].certificate.upper)
             axes.axhline(ends[-1], color="0.2", linewidth=0.8, zorder=0)
         finite = [value for value in ends if np.isfinite(value)]
         if finite:
@@ -48,3 +49,10 @@ def heads(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         axes.set_ylabel(f"{parse_norm(norm).label} / margin")
         axes.set_xlabel(f"least margin of head {h} (solid: certified)")
     legend(figure, runs)
+
+
+def _of_head(run: Run, norm: str, h: int) -> tuple[Floats, Floats]:
+    """(S,) the least margin of a head and its norm over it: of one head those of the run."""
+    if run.path.problem.counts[1] == 1:
+        return run["margin"], run[f"norm_{norm}"]
+    return run[f"head{h}_margin"], run[f"head{h}_{norm}"]

@@ -142,8 +142,6 @@ def _unsuitable(path: Trajectory, kind: str, timed: bool) -> str:
     seen = comparison(path)
     if path.goal.keeps_faces and seen.own and KINDS[kind].margins:
         return "it ends on other faces than those of the least loss, by whose lead this divides; a report draws it"
-    if kind == "heads" and path.problem.counts[1] == 1:
-        return "it has one head; `norms` draws it"
     if kind == "balance" and seen.constraints.equal.any():
         return "its rows go to faces of several tokens, where multipliers have any sign: no residuals are defined"
     if KINDS[kind].margins and not path.margin[-1] > 0:
