@@ -7,7 +7,6 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.diagnostics.subject import Subject
 from marginflow.figures.legend import legend
-from marginflow.figures.panels import rows_and_columns
 from marginflow.figures.run import Run
 from marginflow.figures.style import log_plot, log_scales
 from marginflow.norms import parse_norm
@@ -27,11 +26,8 @@ def panels_of_heads(runs: list[Run]) -> list[tuple[str, int]]:
 def heads(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     """Every head's norm over its own least margin, beside the certified value of its own SVM."""
     asked = panels_of_heads(runs)
-    rows, columns = rows_and_columns(len(asked), figure.get_figwidth())
-    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-    for axes in grid[len(asked) :]:
-        axes.remove()
-    for axes, (norm, h) in zip(grid, asked, strict=False):
+    grid = np.atleast_1d(figure.subplots(len(asked), 1))
+    for axes, (norm, h) in zip(grid, asked, strict=True):
         ends = []
         for run in runs:
             margin, values = _of_head(run, norm, h)

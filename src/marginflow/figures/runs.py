@@ -123,7 +123,7 @@ def draw(figure: "Figure", picked: Picked, kind: str, sheet: Sheet) -> list[tupl
 def _rows(picked: Picked, kind: str, sheet: Sheet) -> int:
     """Panels above each other."""
     if kind == "heads":
-        return rows_and_columns(len(panels_of_heads(picked.runs)), sheet.inches)[0]
+        return len(panels_of_heads(picked.runs))
     if KINDS[kind].each:
         return rows_and_columns(len(picked.runs), sheet.inches)[0]
     return len(picked.subject.solutions) if kind == "norms" else 1

@@ -145,7 +145,7 @@ def _table(found: Ends) -> str:
     label = parse_norm(found.parameterization.flow_norm).label
     columns = ["end", "loss above the least", f"least {label} norm", "certified gap", "least better margin"]
     columns += [f"share from scale {scale:g}" for scale in found.scales]
-    ends = found.attractors[:MOST]
+    ends: Sequence[Attractor | JointEnd] = found.attractors[:MOST]
     rows = []
     for place, (name, end) in enumerate(zip(names(ends), ends, strict=True)):
         rows.append(
@@ -164,7 +164,8 @@ def _table(found: Ends) -> str:
 
 
 def _data(found: Ends) -> dict[str, Any]:
-    problem, ends = found.problem, found.attractors[:MOST]
+    problem = found.problem
+    ends: Sequence[Attractor | JointEnd] = found.attractors[:MOST]
     words = None if problem.token_names is None else problem.token_names.tolist()
     called = names_of_rows(problem)
     several = problem.counts[1] > 1
