@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 
-.PHONY: demo test test-torch test-site site test-all lint bench bench-save bench-compare mutants docs clean browsers
+.PHONY: demo test test-torch test-site test-pythons site test-all lint bench bench-save bench-compare mutants clean browsers
 
 .venv/.core: pyproject.toml
 	test -x $(PY) || python3 -m venv .venv
@@ -61,6 +61,10 @@ test-site: site browsers
 test-all: lint browsers
 	.venv/bin/pytest -n 2
 
+# A quarter of an hour of CPU each; every one in a clean environment of its own, build/python-VERSION.
+test-pythons: browsers
+	python3 tools/pythons.py
+
 bench: .venv/.bench
 	$(PY) benchmarks/svm.py
 	$(PY) benchmarks/flow.py
@@ -80,9 +84,6 @@ bench-compare: .venv/.bench
 
 mutants: .venv/.test
 	$(PY) benchmarks/mutants.py
-
-docs: .venv/.core
-	$(PY) docs/make_api.py
 
 clean:
 	rm -rf .venv .venv-torch .venv-site out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,24 +51,18 @@ class Batch:
 
     def runs(self) -> list[dict[str, Any]]:
         """What is said of each run at every margin, and whether that is so at the end."""
-        problem = named.load(f"sphere:{self.size},seed={self.seed}")
-        starts: dict[str, Any] = {"seeds": range(SEEDS), "scale": self.scale}
-        late = mf.integrate_many(problem, model(self.word, problem), **starts, until_margin=LATE)
+        late = self.paths(range(SEEDS), LATE)
         runs = [asdict(self) | {"start": k, "reached": end.ended.name == "margin"} for k, end in enumerate(late)]
         for margin in MARGINS:
-            early = mf.integrate_many(problem, model(self.word, problem), **starts, until_margin=margin)
-            for run, path, end in zip(runs, early, late, strict=True):
-                same = bool((path.selected(-1) == end.selected(-1)).all())
-                said = path.status.name
-                both = path.ended.name == end.ended.name == "margin"
-                run[f"{margin:g}"] = {
-                    "said": said,
-                    "contradicted": (said == "minimal_loss" and wrong(end)) or (said == "trapped" and not same),
-                    "sits": both and wrong(path) and same,
-                    "closeness": finite(path.verdict.closeness),
-                    "better_margin": finite(path.verdict.better_margin),
-                }
+            for run, path, end in zip(runs, self.paths(range(SEEDS), margin), late, strict=True):
+                run[f"{margin:g}"] = judged(path, end)
         return runs
+
+    def paths(self, starts: Iterable[int], margin: float) -> list[mf.Trajectory]:
+        """Its runs from these starts up to this margin."""
+        problem = named.load(f"sphere:{self.size},seed={self.seed}")
+        weights = model(self.word, problem)
+        return mf.integrate_many(problem, weights, seeds=list(starts), scale=self.scale, until_margin=margin)
 
 
 def batches(runs: int, words: tuple[str, ...], scales: tuple[float, ...]) -> Iterator[Batch]:
@@ -77,6 +71,20 @@ def batches(runs: int, words: tuple[str, ...], scales: tuple[float, ...]) -> Ite
     for i in range(-(-runs // SEEDS)):
         (word, scale), turn = cells[i % len(cells)], i // len(cells)
         yield Batch(word, SIZES[turn % len(SIZES)], 100 + turn, scale)
+
+
+def judged(path: mf.Trajectory, end: mf.Trajectory) -> dict[str, Any]:
+    """What was said of `path`, beside what the same run is at its `end`."""
+    same = bool((path.selected(-1) == end.selected(-1)).all())
+    said = path.status.name
+    both = path.ended.name == end.ended.name == "margin"
+    return {
+        "said": said,
+        "contradicted": (said == "minimal_loss" and wrong(end)) or (said == "trapped" and not same),
+        "sits": both and wrong(path) and same,
+        "closeness": finite(path.verdict.closeness),
+        "better_margin": finite(path.verdict.better_margin),
+    }
 
 
 def model(word: str, problem: mf.Problem) -> Any:

@@ -13,7 +13,7 @@ from marginflow import documents
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-RECIPE = yaml.safe_load((ROOT / "recipe" / "meta.yaml").read_text())
+RECIPE = yaml.safe_load((ROOT / "recipe" / "recipe.yaml").read_text())
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
 
@@ -26,7 +26,7 @@ def test_the_recipe_needs_what_the_package_needs():
     project = PROJECT["project"]
     asked = {re.sub(r"([<>=])", r" \1", name, count=1) for name in project["dependencies"]}
     assert asked | {f"python {project['requires-python']}"} == set(RECIPE["requirements"]["run"])
-    assert RECIPE["build"]["entry_points"] == [f"{k} = {v}" for k, v in project["scripts"].items()]
+    assert RECIPE["build"]["python"]["entry_points"] == [f"{k} = {v}" for k, v in project["scripts"].items()]
     assert RECIPE["about"]["summary"] == project["description"]
     assert set(RECIPE["about"]["license_file"]) == set(project["license-files"])
 

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from marginflow.gallery.bundled import DATA, drawn
+from marginflow.gallery.multi_token import SEEDS, WIDTHS
+from marginflow.gallery.relu_head import ReluHeads, Sets
 
 
 SIZES = {
@@ -87,6 +89,21 @@ def last_bits(n: int, T: int, d: int, seeds: int) -> np.ndarray:
     return found.astype(np.int8)
 
 
+def other_sets(d: int) -> int:
+    """Seeds of multi_token with another set of tokens than those of torch's own numbers; its rows have no last bits."""
+    mine, drawn = ReluHeads.draw(d, SEEDS), []
+    for seed in mine.seeds.tolist():
+        source = torch.Generator().manual_seed(seed)
+        V = torch.randn((d, d), generator=source)
+        X, signs = torch.randn((3, 4, d), generator=source), torch.randn(3, generator=source)
+        arrays = unit(X), unit(torch.randn((3, d), generator=source)), torch.where(signs > 0, 1.0, -1.0)
+        drawn.append([array.double().numpy() for array in (*arrays, unit(V.ravel()).reshape(d, d))])
+    X, z, labels, V = map(np.array, zip(*drawn, strict=True))
+    here, there = Sets.of(mine), Sets.of(ReluHeads(mine.seeds, X, z, labels, X @ V[:, None]))
+    same = (here.proved == there.proved) & ((here.members == there.members).all(axis=(1, 2)) | ~here.proved)
+    return int((~same).sum())
+
+
 def files() -> dict[str, dict[str, Any]]:
     """Every file of the gallery's data by its name."""
     bits = {f"{n}-{T}-{d}": last_bits(n, T, d, seeds) for (n, T, d), seeds in SIZES.items()}
@@ -113,6 +130,8 @@ def main() -> int:
         with np.load(path) as held:
             same = set(held) == set(arrays) and all(np.array_equal(held[key], arrays[key]) for key in arrays)
         wrong += [] if same else [path.name]
+    if check:
+        wrong += [f"sets of multi_token, d = {d}" for d in WIDTHS if other_sets(d)]
     size = sum(path.stat().st_size for path in DATA.glob("*.npz"))
     print(f"{size:,} bytes; differ: {wrong or 'none'}")
     return 1 if wrong else 0

@@ -26,7 +26,7 @@ LINKED = ("studies", "benchmarks/mutants.toml", "src/marginflow/problem/data/LIC
 def stage(folder: Path) -> None:
     """Everything that Sphinx reads, below `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / "docs", folder / "docs")
     for name in COPIED:
         shutil.copy(ROOT / name, folder / name)
     for name in LINKED:

@@ -118,6 +118,13 @@ def _skew(U: Floats, rows: int) -> float:
     return up(frobenius_up(gram) + gamma(rows + 2) * sum_up(U * U, 1), 4)
 
 
+def difference_errors(x: Floats, y: Floats) -> Floats:
+    """x - y less its computed value: the error is a float64 number itself (Knuth's two-sum)."""
+    total = x - y
+    part = total - x
+    return np.asarray((x - (total - part)) + (-y - part))
+
+
 def _total(x: Floats) -> float:
     return math.fsum(x.ravel().tolist()) if x.size <= _EXACT_SUM else float(x.sum())
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.flow import sensitivity
 from marginflow.flow.kinds import kinds
 from marginflow.flow.loop import advance
 from marginflow.flow.sensitivity import Sensitivity, relative_error
@@ -192,6 +193,13 @@ def test_the_error_is_carried_as_a_run_from_a_start_beside_carries_it():
         off = np.linalg.norm(one.at.dtheta[1] - one.at.dtheta[0]) / np.linalg.norm(one.at.dtheta[0]) / 1e-7
         largest = max(largest, off)
     assert 0.2 * largest < watch.growth[0] < 100 * largest
+
+
+def test_directions_of_errors_are_drawn_at_the_start_and_not_with_every_step(monkeypatch):
+    drawn, draw = [], sensitivity._direction
+    monkeypatch.setattr(sensitivity, "_direction", lambda *given: drawn.append(given[2]) or draw(*given))
+    path = mf.integrate(sphere(n=3, T=4, d=6, seed=0), "w", seed=0, until_margin=30.0)
+    assert path.steps > 20 and sorted(drawn) == [0, 1]
 
 
 @pytest.mark.parametrize("c", [1e-20, 1e20])

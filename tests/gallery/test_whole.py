@@ -45,6 +45,14 @@ def test_every_row_holds_and_is_what_the_page_says():
 
 
 @pytest.mark.long
+def test_counts_of_multi_token():
+    (result,) = run(["multi_token"])
+    ours = result.found.ours
+    assert ours["seeds with a sample whose best set has several tokens"] == [239, 442, 592, 642]
+    assert ours["of them with a token to leave behind"] == [239, 442, 592, 638]
+
+
+@pytest.mark.long
 def test_counts_of_local_converge():
     (result,) = run(["local_converge"])
     ours = result.found.ours

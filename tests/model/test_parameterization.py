@@ -162,9 +162,9 @@ def test_the_kernel_is_what_its_parts_say_token_by_token(setting):
         assert np.abs(np.broadcast_to(M, (2, size, size))[:, :, e] - column).max() < 1e-10
 
 
-@pytest.mark.parametrize("count", [63, 64])
+@pytest.mark.parametrize("count", [255, 256])
 def test_the_kernel_of_many_tokens_takes_each_query_once_and_is_the_same(count):
-    """From 64 tokens on; here two runs of their own tokens, queries in stretches of several lengths, three sizes."""
+    """From 256 tokens on; here two runs of their own tokens, queries in stretches of several lengths, three sizes."""
     rng = np.random.default_rng(0)
     theta, G = rng.standard_normal((2, 9, 3)), 0.1 * rng.standard_normal((2, 5, 4))
     phi = mf.KeyQuery(3).map(5, 4)

@@ -40,6 +40,14 @@ def test_the_loss_is_that_of_the_acting_margins(carried):
     assert found.reach >= 2000.0 / (2000.0 - np.log(1025.0))
 
 
+def test_what_holds_for_good_is_less_than_the_least_margin_by_the_log_of_the_constraints():
+    """E / kappa_min is 1025 e^-2000: the least margin may come down to 2000 - log 1025."""
+    found = _confined(
+        _problem([1.0, 0.0, 1.0 - 2.0**-10]), mf.Combined(), {"W": np.array([[2000.0]])}, 2000.0, "frobenius"
+    )
+    assert found.held == pytest.approx(2000.0 - np.log(1025.0), rel=1e-9) and found.held < found.acting
+
+
 def test_a_tied_token_leaves_half_of_the_attention():
     """The selected token pulls with a half of what it would alone: log 2 of margin."""
     W = {"W": np.array([[2000.0], [300.0]])}

@@ -225,7 +225,7 @@ def test_under_a_rank_cap_the_same_bound_decides_and_a_kkt_point_does_not():
 
 def test_the_room_left_for_better_tokens_is_what_they_can_add():
     """Their pull over the least of the others, integrated over the growth of the norm, is below the room kept."""
-    assert np.exp(-trap.BEHIND) / trap.BEHIND < trap._SPARE / 100.0
+    assert np.exp(-trap.BEHIND) / trap.BEHIND < trap.SPARE / 100.0
 
 
 @pytest.mark.parametrize("energy, word", [(1.0, "trapped"), (None, "undecided"), (4.0, "undecided")])

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import marginflow as mf
+from marginflow.selection import judge
 from marginflow.selection.judge import Judge
 from marginflow.selection.selected import Selected
-from marginflow.selection.trap import confine
+from marginflow.selection.trap import Hold, confine
 from one_head import confine_one
 from several_heads import lifted, several_heads
 
@@ -70,3 +71,12 @@ def test_keys_and_queries_of_several_heads_off_their_optimal_tokens_get_a_verdic
     path = mf.integrate("heads:n=2,T=3,d=4,H=2,seed=2", "kq", seed=4, scale=3.0, until_margin=1.1e3)
     assert path.status is mf.FlowStatus.undecided and path.verdict.wrong
     assert "the selected tokens are a possible end" in path.reason and "of their SVM" in path.reason
+
+
+def test_no_head_moves_alone(run, monkeypatch):
+    """Heads are one W: what a W of one head keeps says nothing of them."""
+    _, parts = run
+    within = [replace(bounds, needed=1e3) for bounds in confine(mf.Combined(), parts)]
+    monkeypatch.setattr(judge, "stay", lambda *_: Hold(True, 2e3, "told"))
+    assert judge._hold(mf.Combined(), parts[:1], within[:1]).holds
+    assert not judge._hold(mf.Combined(), parts, within).holds

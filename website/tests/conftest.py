@@ -9,7 +9,7 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 # Last, so that no helper of the other tests hides one of the site's.
-sys.path.append(str(HERE.parents[1] / "tests"))
+sys.path += [str(HERE.parents[1] / "tests"), str(HERE.parents[1] / "tools")]
 
 from chromium_of_tests import chromium  # noqa: E402, F401
 

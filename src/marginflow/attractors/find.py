@@ -1,11 +1,14 @@
 """The door: every place where training can end, before any training."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.one_head import Effort, Progress, search
+from marginflow.attractors.parts import Engine, Kept
 from marginflow.attractors.product import EndsOfHeads
 from marginflow.attractors.question import Question
 from marginflow.attractors.sampled_ends import Starts
@@ -29,6 +32,8 @@ def attractors(
     until_margin: float = 1e8,
     loss: str | AbstractLoss | None = None,
     processes: int = 1,
+    engine: Engine | None = None,
+    keep: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Attractors | EndsOfHeads:
     """List the selections of tokens where the flow can end (rule, proof and gaps: docs/attractors.md).
@@ -45,7 +50,10 @@ def attractors(
         limit: partial selections to look at before the search is given up as incomplete; by default 3e7
             for the Euclidean norms and 5e5 for the others, whose steps cost more (1e5 for l2 where constraints
             are dependent: each costs a proof of separability). No search is begun that has no chance.
-        processes: share the search for the Euclidean norms among this many processes.
+        processes: share a large search among this many processes.
+        engine: runs the parts of the search instead, such as `marginflow.study.engines.choose.make_engine("dask")`;
+            what is found and counted is the same on every engine.
+        keep: an .npz file in which finished parts are kept, so that the same call goes on after Ctrl-C.
         progress: called with a text.
 
     Returns:
@@ -53,8 +61,8 @@ def attractors(
         several rows, each head's own list and their product.
 
     Raises:
-        InputError: an option that cannot be used; tokens with values, or a loss that is infinite on some selection, for
-            which the rule is not derived.
+        InputError: an option that cannot be used, a file that keeps something else, an engine that cannot work; tokens
+            with values, or a loss that is infinite on some selection, for which the rule is not derived.
         UndefinedError: diagonal weights for tokens and queries of different dimensions.
     """
     problem = as_problem(problem)
@@ -65,7 +73,7 @@ def attractors(
         raise InputError(f"limit: got {limit!r}; expected a whole number of at least 1, or None for what is usual")
     starts = Starts.checked(sample, scales, seed, until_margin)
     question = Question(problem, model, _rule_loss(problem, loss))
-    effort = Effort(tol, limit, processes, progress)
+    effort = Effort(tol, limit, processes, engine, Kept(None if keep is None else Path(keep)), progress)
     if not problem.plain:
         return ends_of_heads(question, effort, starts)
     searched = search(question, effort)

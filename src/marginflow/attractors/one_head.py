@@ -2,17 +2,18 @@
 
 import itertools
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from multiprocessing import active_children, get_context
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from marginflow.attractors.attractors import Attractors
 from marginflow.attractors.candidates import Candidates
+from marginflow.attractors.parts import Engine, FinishedPart, Kept, Part, run_part
 from marginflow.attractors.question import Question
 from marginflow.attractors.sampled_ends import EndsMet, Starts
 from marginflow.attractors.search import Screened, screen
@@ -38,14 +39,23 @@ class Effort:
     Attributes:
         tol: certified relative gap of each SVM.
         limit: partial selections to look at; None for what the norm can bear.
-        processes: to share the search for the Euclidean norms among.
+        processes: to share the search among, where no engine is given.
+        engine: what runs the parts of the search.
+        kept: parts that are finished.
         progress: called with a text.
     """
 
     tol: float = 1e-9
     limit: int | None = None
     processes: int = 1
+    engine: Engine | None = None
+    kept: Kept = field(default_factory=lambda: Kept(None))
     progress: Progress | None = None
+
+    @property
+    def divided(self) -> bool:
+        """Whether the search is cut into parts whatever its size."""
+        return self.engine is not None or self.kept.path is not None
 
     def tell(self, text: str) -> None:
         """Show `text`, if anybody looks."""
@@ -117,6 +127,10 @@ def search(question: Question, effort: Effort) -> Searched:
 
 
 def _screen(candidates: Candidates, euclidean: bool, limit: int, effort: Effort) -> Screened:
+    """What the bounds leave, under any norm: small searches at once, larger ones in parts.
+
+    The parts are the same whoever runs them, and are joined in their order: list and count depend on neither.
+    """
     total = candidates.count
     if candidates.independent and total > _HOPELESS * limit:
         # Every selection is separable, so the bounds act next to the leaves only: do not begin.
@@ -125,22 +139,52 @@ def _screen(candidates: Candidates, euclidean: bool, limit: int, effort: Effort)
     def show(visited: int, passed: int) -> None:
         effort.tell(f"{visited} partial selections of {total:.3g}, {passed} to solve")
 
-    processes = effort.processes
-    if processes == 1 or total < _WORTH_SHARING:
+    if total < _WORTH_SHARING and not effort.divided:
         return screen(candidates, euclidean, limit, show)
-    parts = [(r, 8 * processes) for r in range(8 * processes)]
-    out = Screened()
-    with _workers(processes) as pool:
-        futures = [pool.submit(screen, candidates, euclidean, limit, None, part) for part in parts]
-        for future in futures:
-            out.add(future.result())
-            show(out.total, len(out.selections))
-            if out.total > limit:
-                out.complete = False
+    parts = [Part(candidates.problem, candidates.diagonal, euclidean, limit, place, _PARTS) for place in range(_PARTS)]
+    found = {part.place: kept for part in parts if (kept := effort.kept.find(part)) is not None}
+    missing = [part for part in parts if part.place not in found]
+    engine = effort.engine or _Here(effort.processes)
+    visited, passed = _sums(found)
+    show(visited, passed)
+    # An engine with nothing to do would still start its workers.
+    with closing(engine.run(run_part, missing) if missing else _nothing()) as ends:
+        for end in ends:
+            if isinstance(end, FinishedPart):
+                effort.kept.add(end)
+                found[end.unit.place] = end.screened
+            visited, passed = _sums(found)
+            show(visited, passed)
+            if visited > limit:
                 break
-        for future in futures:
-            future.cancel()
+    whole = len(found) == len(parts)
+    out = Screened(complete=visited <= limit and whole, lost=visited <= limit and not whole)
+    for place in sorted(found):
+        out.add(found[place])
     return out
+
+
+def _nothing() -> Generator[Any, None, None]:
+    yield from ()
+
+
+def _sums(found: dict[int, Screened]) -> tuple[int, int]:
+    return sum(s.total for s in found.values()), sum(len(s.selections) for s in found.values())
+
+
+@dataclass(frozen=True)
+class _Here:
+    """This process, or a pool of `count` of them."""
+
+    count: int
+
+    def run(self, work: Any, units: Any) -> Generator[Any, None, None]:
+        if self.count == 1:
+            yield from map(work, units)
+            return
+        with _workers(self.count) as pool:
+            for future in as_completed([pool.submit(work, unit) for unit in units]):
+                yield future.result()
 
 
 @contextmanager
@@ -169,7 +213,9 @@ def _every(candidates: Candidates) -> Screened:
 
 def _reasons(problem: Problem, parameterization: AbstractParameterization, screened: Screened, limit: int) -> list[str]:
     why = []
-    if not screened.complete:
+    if screened.lost:
+        why.append("no worker lived through some parts of the search")
+    elif not screened.complete:
         why.append(
             f"the search stopped after {limit} partial selections"
             if screened.total
@@ -194,5 +240,8 @@ _HOPELESS: Final = 20
 _LOCAL: Final = 300
 """Selections that are searched one by one under a rank cap; with more, only those that sampled runs meet."""
 
+_PARTS: Final = 64
+"""Parts of one search, whoever runs them: what is found and what is counted must not depend on that."""
+
 _WORTH_SHARING: Final = 200_000
-"""Fewer selections than this are searched faster than processes start."""
+"""Fewer selections than this are searched at once, faster than processes start, where no engine is given."""

@@ -28,16 +28,23 @@ class Screened:
         selections: (n,) tokens each, samples in the problem's order.
         visited: partial and whole selections looked at, by depth.
         complete: every other selection was rejected by a bound.
+        lost: it is not, because no worker lived through some part.
     """
 
     selections: list[Ints] = field(default_factory=list)
     visited: dict[int, int] = field(default_factory=dict)
     complete: bool = True
+    lost: bool = False
 
     @property
     def total(self) -> int:
         """Partial and whole selections looked at."""
         return sum(self.visited.values())
+
+    def see(self, nodes: AbstractNodes) -> None:
+        """Count the children of `nodes`."""
+        k = nodes.depth + 1
+        self.visited[k] = self.visited.get(k, 0) + int(nodes.children.sum())
 
     def add(self, other: "Screened") -> None:
         """Join the result of another part of the search."""
@@ -74,26 +81,22 @@ def screen(
     )
     n = candidates.problem.n
     out = Screened()
-    stack = _share(bounds, subtree, n)
+    stack = _share(bounds, candidates, subtree, out)
     late = _Late(bounds)
     while stack:
         nodes = stack.pop()
         k = nodes.depth + 1
-        out.visited[k] = out.visited.get(k, 0) + int(nodes.children.sum())
-        children = bounds.expand(nodes)
+        out.see(nodes)
         if out.total > limit:
             out.complete = False
             break
         if k == n:
+            children = bounds.expand(nodes)
             late.add(bounds.relax(children, _EARLY) if n > 1 else children)
             if progress is not None:
                 progress(out.total, late.passed)
             continue
-        if k > 1:
-            children = bounds.relax(children, _ABOVE if k == n - 1 else _TOP)
-        if not candidates.independent and 1 < k < n:
-            pairs = zip(children.known_separated, children.alpha, strict=True)
-            children = children.part(np.flatnonzero([known or not inseparable(candidates, a) for known, a in pairs]))
+        children = _partial(bounds, candidates, nodes)
         chunk = max(1, _CHUNK // candidates.possible.shape[1])
         stack.extend(children.part(slice(a, a + chunk)) for a in range(0, len(children), chunk))
     for alpha in late.finish():
@@ -135,14 +138,33 @@ class _Late:
         self.done.append(nodes.alpha)
 
 
-def _share(bounds: AbstractScreen[Any], subtree: tuple[int, int], n: int) -> list[AbstractNodes]:
+def _partial(bounds: AbstractScreen[Any], candidates: Candidates, nodes: AbstractNodes) -> AbstractNodes:
+    """The partial selections below `nodes`, of one sample more, that are not rejected."""
+    n, k = candidates.problem.n, nodes.depth + 1
+    children: AbstractNodes = bounds.expand(nodes)
+    if k > 1:
+        children = bounds.relax(children, _ABOVE if k == n - 1 else _TOP)
+    if not candidates.independent and 1 < k < n:
+        pairs = zip(children.known_separated, children.alpha, strict=True)
+        children = children.part(np.flatnonzero([known or not inseparable(candidates, a) for known, a in pairs]))
+    return children
+
+
+def _share(
+    bounds: AbstractScreen[Any], candidates: Candidates, subtree: tuple[int, int], out: Screened
+) -> list[AbstractNodes]:
+    """Where a part of the search begins: every so many-th partial selection of the first depth that has enough.
+
+    Of the depths above, which every part passes, the first part counts what is looked at.
+    """
     part, parts = subtree
-    if parts == 1:
-        return [bounds.root()]
-    nodes = bounds.expand(bounds.root())
-    if n > 2:
-        nodes = bounds.expand(nodes)
-    return [nodes.part(np.arange(part, len(nodes), parts))]
+    nodes: AbstractNodes = bounds.root()
+    while parts > 1 and len(nodes) < parts and 0 < len(nodes) and nodes.depth < candidates.problem.n - 1:
+        if part == 0:
+            out.see(nodes)
+        nodes = _partial(bounds, candidates, nodes)
+    own = nodes.part(np.arange(part, len(nodes), parts))
+    return [own] if len(own) else []
 
 
 _CHUNK: Final = 1024

@@ -10,7 +10,8 @@ from marginflow.cli import completion
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 DATA_HELP = (
     "A file.npz (X, z and either scores, or y and v, or values and labels, or labels_token; or sequences and "
-    "embedding; optional mask, output, head), a saved run or solution, or a named problem: digits, sentences, "
+    "embedding; optional mask, output, head), a folder of such arrays as .npy (svm leaves its X.npy on disk), a saved "
+    "run or solution, or a named problem: digits, sentences, "
     "next-token, sphere:n=6,T=8,d=10,seed=0, gaussian, equal, heads, classes, single, angle:c=0.5, spiked:n=8,c=0.25, "
     "sign-orbit, hadamard, orthogonal:n=2, rank-infeasible, trap:finite, trap:infinity, nearly-infeasible."
 )

@@ -12,7 +12,8 @@ import typer
 from marginflow import rounding
 from marginflow.cli import completion
 from marginflow.cli.arguments import DataArgument, JsonFlag, ParameterizationOption, WidthOption
-from marginflow.cli.output import number, output_path, print_json, progress, table
+from marginflow.cli.output import number, output_path, print_json, progress, save_path, table
+from marginflow.errors import InputError
 
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ def attractors(
         Path | None, typer.Option(help="Write a picture (.svg, .png, .pdf): ends by start scale.")
     ] = None,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page: ends by samples, shares, numbers.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Run the parts of the search on: serial, processes or dask.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, or workers of a Dask cluster here.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep finished parts of the search in this .npz: the same command goes on.")
+    ] = None,
     json: JsonFlag = False,
 ) -> int:
     """List the selections of tokens where training can end, and how often sampled starts meet each.
@@ -53,6 +62,7 @@ def attractors(
     from marginflow.attractors.find import attractors as find
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
+    from marginflow.study.engines.choose import make_engine
 
     problem = load(data)
     model = parse_parameterization(parameterization, width)
@@ -63,7 +73,12 @@ def attractors(
         from marginflow.report.attractors_page import build_attractors_report, check_page
 
         check_page(problem)
-    with progress(f"attractors {parameterization}", "no list is complete, and nothing is saved") as show:
+    if keep is not None:
+        save_path(keep, data)
+    if engine is None and (workers is not None or scheduler is not None):
+        raise InputError("--workers, --scheduler: got one without --engine; expected --engine processes or dask")
+    unfinished = "nothing is saved" if keep is None else f"{keep} keeps its finished parts: the same command goes on"
+    with progress(f"attractors {parameterization}", f"no list is complete, and {unfinished}") as show:
         found = find(
             problem,
             model,
@@ -75,6 +90,8 @@ def attractors(
             until_margin=until_margin,
             loss=loss,
             processes=min(2, os.cpu_count() or 1),
+            engine=None if engine is None else make_engine(engine, workers=workers, scheduler=scheduler),
+            keep=keep,
             progress=show,
         )
     if figure is not None:

@@ -77,7 +77,7 @@ def run(
 
 def advance(objective: Objective, state: State, settings: Settings, wanted: Kinds) -> tuple[State, Bools]:
     """Try one step of every run, of the kinds `wanted`; return the state after it and which runs moved (B,)."""
-    if (wanted == wanted[0]).all():
+    if len(wanted) == 1 or (wanted == wanted[0]).all():
         return _advance(objective, state, settings, wanted[0])
     groups = [wanted == kind for kind in StepKind if (wanted == kind).any()]
     parts = [_advance(objective.keep(runs), select(state, runs), settings, wanted[runs][0]) for runs in groups]

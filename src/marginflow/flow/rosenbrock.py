@@ -229,8 +229,9 @@ class _Solver:
         solved = np.empty_like(right)
         for b, lu in enumerate(self.factors):
             solved[b] = dgetrs(*lu, right[b], trans=1)[0]
-        tokens_only = right.shape[1] - (0 if self.held is None else len(self.held))
-        solved, multipliers = solved[:, :tokens_only], solved[:, tokens_only:]
+        held, multipliers = self.held, None
+        if held is not None:
+            solved, multipliers = np.split(solved, [solved.shape[1] - len(held)], axis=1)
         if self.places is None:
             u = solved.reshape(r.shape)
         else:
@@ -240,8 +241,8 @@ class _Solver:
             else:
                 u.reshape(-1)[self.places[self.real]] = solved[self.real]
         pulled = tokens.adjoint(u)
-        if self.held is not None:
-            pulled = np.asarray(pulled + self.held.pull(multipliers))
+        if held is not None and multipliers is not None:
+            pulled = np.asarray(pulled + held.pull(multipliers))
         return self._ended(free, r, pulled)
 
     def _ended(self, free: Floats, r: Floats, pulled: Floats) -> tuple[Floats, Floats]:

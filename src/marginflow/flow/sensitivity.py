@@ -22,7 +22,8 @@ class Sensitivity:
 
     Attributes:
         barrier: (B,) the log excess below which the theorem applies.
-        error: (B, ...) the error of theta; one of relative size 1 is added with every step.
+        error: (B, ...) the error of theta; one of relative size 1 along `fresh` is added with every step.
+        fresh: (B, ...) a seeded direction in what the flow can move, drawn once.
         growth: (B,) the largest |d theta'| / |theta'| that it has made so far, d theta' the error of the velocity.
         started: (B,) the error was carried from the start: not in a run gone on with.
         known: (B,) and all the way: not after an implicit step.
@@ -31,6 +32,7 @@ class Sensitivity:
 
     barrier: Floats
     error: Floats
+    fresh: Floats
     growth: Floats
     started: Bools
     known: Bools
@@ -43,7 +45,8 @@ class Sensitivity:
         theta = state.at.theta
         crossed = objective.log_excess(state.at.s) < barrier
         started = state.steps == 0
-        return cls(barrier, relative_error(objective, theta, 0), np.zeros(B), started, started, crossed)
+        fresh = _direction(objective, theta, 1)
+        return cls(barrier, relative_error(objective, theta, 0), fresh, np.zeros(B), started, started, crossed)
 
     def of(self, b: int) -> float:
         """The growth along run `b`; inf where it was not carried all the way."""
@@ -62,7 +65,7 @@ class Sensitivity:
             if carried.any():
                 error, growth = error.copy(), growth.copy()
                 at, h = select(before.at, carried), (state.tau - before.tau)[carried]
-                error[carried], grown = _carried(objective.keep(carried), at, h, error[carried])
+                error[carried], grown = _carried(objective.keep(carried), at, h, error[carried], self.fresh[carried])
                 growth[carried] = np.maximum(growth[carried], grown)
             out = replace(out, error=error, growth=growth, known=known)
         near = accepted & ~self.crossed
@@ -79,19 +82,28 @@ def relative_error(objective: Objective, theta: Floats, seed: int) -> Floats:
 
     Weights that may start at zero have no size of their own there: the error then changes logits by up to 1.
     """
+    return _of_unit_size(objective, theta, _direction(objective, theta, seed))
+
+
+def _direction(objective: Objective, theta: Floats, seed: int) -> Floats:
+    """(B, ...) the direction of `relative_error`: it depends on the shape of `theta` and the seed alone."""
     rng = np.random.default_rng(seed)
     one = (1, *theta.shape[1:])
     weights = objective.map.weights(theta[:1])
     moves = objective.map.vjp(rng.standard_normal(one), rng.standard_normal(weights.shape)) != 0.0
-    error = np.broadcast_to(rng.standard_normal(one) * moves, theta.shape)
+    return np.broadcast_to(rng.standard_normal(one) * moves, theta.shape)
+
+
+def _of_unit_size(objective: Objective, theta: Floats, error: Floats) -> Floats:
+    """`error` over its relative size at `theta`."""
     size = objective.map.distance(theta, error)
     at_zero = np.abs(objective.tokens.logits(objective.map.jvp(np.zeros_like(theta), error))).max(axis=(1, 2))
     size = np.where(at_zero > 0.0, np.minimum(size, at_zero), size)
     return np.asarray(error / size.reshape(-1, *(1,) * (theta.ndim - 1)))
 
 
-def _carried(objective: Objective, at: Point, h: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """`error` after steps `h` (B,) from `at`, with a new one added; and |d theta'| / |theta'| (B,)."""
+def _carried(objective: Objective, at: Point, h: Floats, error: Floats, fresh: Floats) -> tuple[Floats, Floats]:
+    """`error` after steps `h` (B,) from `at`, with one along `fresh` added; and |d theta'| / |theta'| (B,)."""
     flat = (-1, *(1,) * (error.ndim - 1))
     rate = _velocity_error(objective, at, error)
     grown = _norm(rate) / np.maximum(_norm(at.dtheta), 1e-300)
@@ -104,8 +116,7 @@ def _carried(objective: Objective, at: Point, h: Floats, error: Floats) -> tuple
     factor = _norm(moved) / np.maximum(_norm(error), 1e-300)
     factor = np.maximum(factor, 1.0)
     moved *= (np.exp(np.minimum(factor - 1.0, 100.0)) / factor).reshape(flat)
-    fresh = relative_error(objective, at.theta, 1)
-    return np.clip(moved + fresh, -1e100, 1e100), grown
+    return np.clip(moved + _of_unit_size(objective, at.theta, fresh), -1e100, 1e100), grown
 
 
 def _velocity_error(objective: Objective, at: Point, error: Floats) -> Floats:

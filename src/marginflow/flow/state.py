@@ -128,7 +128,9 @@ def merge(mask: Bools, new: _T, old: _T) -> _T:
 
 
 def select(state: _T, keep: Bools) -> _T:
-    """The runs in `keep` (B,)."""
+    """The runs in `keep` (B,); `state` itself where these are all."""
+    if keep.all():
+        return state
     return map_arrays(lambda a: a[keep], state)
 
 

@@ -10,7 +10,15 @@ from marginflow.errors import InputError
 from marginflow.gallery.row import Row, RowResult
 
 
-_FILES: Final = ("visualization", "local_converge", "svm_rank", "token_selection", "mirror", "next_token")
+_FILES: Final = (
+    "visualization",
+    "local_converge",
+    "svm_rank",
+    "token_selection",
+    "mirror",
+    "next_token",
+    "multi_token",
+)
 """One line per file of rows; each has a tuple ROWS."""
 
 

@@ -22,7 +22,7 @@ class Exponential(AbstractLoss):
         return -u
 
     def curvature(self, u: Floats) -> Floats:
-        return np.ones_like(u)
+        return np.ones(np.shape(u))
 
     def log_gain(self, u: Floats, log_expm1: Floats, offset: Floats) -> Floats:
         return log_expm1 - u

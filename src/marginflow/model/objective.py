@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Objective:
         values = None if first.values is None else Values.of(first, loss)
         return cls(map_of(parameterization, first), tokens, loss, values=values)
 
-    @property
+    @cached_property
     def scalar_loss(self) -> AbstractLoss:
         """The loss where tokens have scores."""
         return scalar(self.loss)

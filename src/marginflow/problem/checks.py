@@ -7,11 +7,21 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints, as_array, as_floats, is_listed
 from marginflow.errors import InputError
 from marginflow.problem.masks import MEANING, as_mask, refuse_inverted
+from marginflow.problem.stored import StoredTokens, as_stored, sample_blocks
 
 
-def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
-    """Padded tokens (n, T, d) and their mask (n, T), from an array or from a list of (T_i, d)."""
-    if is_listed(X) and mask is None:
+def as_tokens(X: Any, mask: Any) -> tuple[Floats | StoredTokens, Bools]:
+    """Padded tokens (n, T, d) and their mask (n, T), from an array or from a list of (T_i, d).
+
+    Those of mapped files and of Dask arrays stay where they are; their numbers are looked at by `refuse_ties`.
+    """
+    stored = as_stored(X)
+    padded: Floats | StoredTokens
+    if stored is not None:
+        mask = np.ones(X.shape[:2], dtype=bool) if mask is None else as_mask(mask, *X.shape[:2])
+        padded = StoredTokens(stored, mask)
+        refuse_inverted(padded, mask)
+    elif is_listed(X) and mask is None:
         samples = [as_floats(f"X[{i}]", x, 2) for i, x in enumerate(X)]
         if not samples:
             raise InputError("X: got no samples; expected at least one")
@@ -19,10 +29,10 @@ def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
         if len(sizes) != 1:
             raise InputError(f"X: got token dimensions {sorted(sizes)}; expected the same in every sample")
         lengths = np.array([len(x) for x in samples])
-        padded = np.zeros((len(samples), int(lengths.max(initial=0)), sizes.pop()))
-        for row, x in zip(padded, samples, strict=True):
+        padded = filled = np.zeros((len(samples), int(lengths.max(initial=0)), sizes.pop()))
+        for row, x in zip(filled, samples, strict=True):
             row[: len(x)] = x
-        mask = np.arange(padded.shape[1]) < lengths[:, None]
+        mask = np.arange(filled.shape[1]) < lengths[:, None]
     else:
         raw = as_array("X", X)
         if raw.ndim != 3:
@@ -35,7 +45,7 @@ def as_tokens(X: Any, mask: Any) -> tuple[Floats, Bools]:
                 refuse_inverted(raw, mask)
                 raw = np.where(mask[:, :, None], raw, raw.dtype.type(0))
         padded = as_floats("X", raw, 3)
-    if len(padded) == 0 or padded.shape[2] == 0:
+    if padded.shape[0] == 0 or padded.shape[2] == 0:
         raise InputError(f"X: got shape {padded.shape}; expected at least one sample and one feature")
     lengths = mask.sum(axis=1)
     if lengths.min() < 2:
@@ -72,12 +82,14 @@ def as_scores(scores: Any, mask: Bools) -> Floats:
     return out
 
 
-def refuse_ties(X: Floats, scores: Floats, mask: Bools, optimal: Ints, rounding: Floats | None) -> None:
+def refuse_ties(X: Floats | StoredTokens, scores: Floats, mask: Bools, optimal: Ints, rounding: Floats | None) -> None:
     """Refuse a top score shared by different tokens, and samples in which every token is the optimal one."""
-    rows = np.arange(len(X))
+    rows = np.arange(len(mask))
     top = scores[rows, optimal][:, None]
-    same = (X == X[rows, optimal][:, None, :]).all(axis=2)
-    slack = np.zeros(len(X)) if rounding is None else rounding
+    same = np.empty(mask.shape, dtype=bool)
+    for part, block in sample_blocks(X, check=True):
+        same[part] = (block == block[np.arange(len(block)), optimal[part]][:, None, :]).all(axis=2)
+    slack = np.zeros(len(mask)) if rounding is None else rounding
     tied = mask & (top - scores <= slack[:, None]) & ~same
     if tied.any():
         i = int(np.flatnonzero(tied.any(axis=1))[0])
@@ -90,10 +102,13 @@ def refuse_ties(X: Floats, scores: Floats, mask: Bools, optimal: Ints, rounding:
     _refuse_rows_without_choice((mask & ~(same & (scores == top))).sum(axis=1) == 0)
 
 
-def refuse_equal_tokens(X: Floats, mask: Bools) -> None:
+def refuse_equal_tokens(X: Floats | StoredTokens, mask: Bools) -> None:
     """Refuse samples in which every token is the same."""
-    first = X[np.arange(len(X)), mask.argmax(axis=1)][:, None, :]
-    _refuse_rows_without_choice(~(mask & (X != first).any(axis=2)).any(axis=1))
+    alone = np.empty(len(mask), dtype=bool)
+    for part, block in sample_blocks(X, check=True):
+        first = block[np.arange(len(block)), mask[part].argmax(axis=1)][:, None, :]
+        alone[part] = ~(mask[part] & (block != first).any(axis=2)).any(axis=1)
+    _refuse_rows_without_choice(alone)
 
 
 def _refuse_rows_without_choice(alone: Bools) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
 from marginflow.errors import InputError, UndefinedError
+from marginflow.problem.stored_differences import StoredDifferences, refuse_tiny
 
 
 BLOCK: Final = 4096
@@ -31,9 +32,10 @@ class Constraints:
         equal: (C,) bool, True where the margin is 0 exactly: two tokens of one face.
         head: (C,) int, the head whose W the constraint is about.
         heads: their number H.
+        stored: where the differences come from when the tokens are not in memory, else None. `a` then reads them all;
+            `blocks`, `differences`, `margins`, `adjoint` and `restrict` read what they need.
     """
 
-    a: Floats
     sample: Ints
     token: Ints
     z: Floats
@@ -41,6 +43,7 @@ class Constraints:
     equal: Bools
     head: Ints
     heads: int
+    stored: StoredDifferences | None
 
     def __init__(
         self,
@@ -77,9 +80,7 @@ class Constraints:
             )
         if len(a) and not (0 <= sample.min() and sample.max() < len(z)):
             raise InputError(f"constraints: sample indices must lie in 0..{len(z) - 1}")
-        largest = np.abs(a).max(axis=1, initial=0.0)
-        if np.any((largest > 0) & (largest < 1e-100)):
-            raise InputError("constraints: a row is below 1e-100 in size; rescale the tokens")
+        refuse_tiny(a)
         equal, level = _kinds(len(a), equal, level)
         head, heads = _heads(len(a), head, heads)
         order = np.argsort(sample, kind="stable")
@@ -91,9 +92,24 @@ class Constraints:
         object.__setattr__(self, "equal", frozen(equal[order]))
         object.__setattr__(self, "head", frozen(head[order]))
         object.__setattr__(self, "heads", heads)
+        object.__setattr__(self, "stored", None)
+
+    @classmethod
+    def of_stored(
+        cls, stored: StoredDifferences, sample: Ints, z: Floats, token: Ints, *, head: Ints, heads: int
+    ) -> "Constraints":
+        """Margins of at least 1 for tokens that are not in memory; `sample` nondecreasing, `heads` at least 1."""
+        rows = cls.__new__(cls)
+        values = {"sample": sample, "token": token, "z": z, "head": head}
+        values |= {"level": np.ones(len(sample)), "equal": np.zeros(len(sample), dtype=bool)}
+        for name, value in values.items():
+            object.__setattr__(rows, name, frozen(value))
+        object.__setattr__(rows, "heads", heads)
+        object.__setattr__(rows, "stored", stored)
+        return rows
 
     def __len__(self) -> int:
-        return len(self.a)
+        return len(self.sample)
 
     def __repr__(self) -> str:
         d, d_z = self.shape
@@ -101,10 +117,26 @@ class Constraints:
         equal = f", {int(self.equal.sum())} of them equalities" if self.equal.any() else ""
         return f"Constraints({len(self)} of rank one on W of {heads}{d} x {d_z}, {len(self.z)} samples{equal})"
 
+    @cached_property
+    def a(self) -> Floats:
+        """(C, d) float64, a_c = x_selected - x_token; all of them are read where the tokens are not in memory.
+
+        Raises:
+            InputError: stored tokens whose differences would take more than 4 GiB of memory.
+        """
+        assert self.stored is not None
+        return frozen(self.stored.all(self.sample, self.token))
+
+    @property
+    def _apart(self) -> StoredDifferences | None:
+        """Where the differences are read from; None once they are in memory."""
+        return None if "a" in vars(self) else self.stored
+
     @property
     def shape(self) -> tuple[int, int]:
         """The shape (d, d_z) of the W of one head."""
-        return self.a.shape[1], self.z.shape[1]
+        width = self.a.shape[1] if self.stored is None else self.stored.tokens.shape[2]
+        return width, self.z.shape[1]
 
     @property
     def plain(self) -> bool:
@@ -128,6 +160,8 @@ class Constraints:
             for (inside, own), weights in zip(self.per_head, W, strict=True):
                 out[inside] = own.margins(weights)
             return out
+        if self._apart is not None:
+            return np.concatenate([margins for _, margins in self.margins_by_block(W)] or [np.zeros(0)])
         if W.ndim == 1:
             return np.asarray(self.diagonal @ W)
         P = self.z @ W.T
@@ -140,10 +174,21 @@ class Constraints:
         """(d, d_z) the dual matrix sum_c dual_c a_c z_i' of `dual` (C,); (H, d, d_z), one per head, if H > 1."""
         if self.heads > 1:
             return np.stack([own.adjoint(dual[rows]) for rows, own in self.per_head])
-        pulled = np.zeros((len(self.z), self.a.shape[1]))
+        if self._apart is not None:
+            total, support = np.zeros(self.shape), np.flatnonzero(dual)
+            for start in range(0, len(support), 16 * BLOCK):
+                some = support[start : start + 16 * BLOCK]
+                total += self.restrict(some).adjoint(dual[some])
+            return total
+        pulled = np.zeros((len(self.z), self.shape[0]))
         for i, rows in self._groups:
             pulled[i] = dual[rows] @ self.a[rows]
         return pulled.T @ self.z
+
+    def margins_by_block(self, W: Floats) -> Iterator[tuple[slice, Floats]]:
+        """The margins of consecutive rows, of one head and of tokens that are not in memory; one pass."""
+        assert self.stored is not None
+        yield from self.stored.margins(self.sample, self.token, self.z * W if W.ndim == 1 else self.z @ W.T)
 
     def gram(self) -> Floats:
         """(C, C) the inner products <A_c, A_c'> = (a_c . a_c') (z_c . z_c'), 0 between heads."""
@@ -158,28 +203,37 @@ class Constraints:
         Raises:
             UndefinedError: token and query dimensions differ.
         """
+        self.need_square()
+        return frozen(self.a * self.queries)
+
+    def need_square(self) -> None:
+        """Refuse diagonal weights where tokens and queries differ in dimension (UndefinedError)."""
         d, d_z = self.shape
         if d != d_z:
             raise UndefinedError(
                 f"diagonal weights: got tokens in {d} and queries in {d_z} dimensions; "
                 "expected the same number; use W or (K, Q)"
             )
-        return frozen(self.a * self.queries)
 
     def blocks(self) -> Iterator[tuple[slice, Floats]]:
         """Every row once, in order: consecutive rows and their differences `a`, some thousands at a time."""
+        if self._apart is not None:
+            yield from self._apart.blocks(self.sample, self.token)
+            return
         for start in range(0, len(self), BLOCK):
             rows = slice(start, start + BLOCK)
             yield rows, self.a[rows]
 
     def differences(self, keep: Bools | Ints) -> Floats:
         """The differences a_c of the constraints selected by the index `keep`."""
+        if self._apart is not None:
+            return self._apart.take(self.sample[keep], self.token[keep])
         return np.asarray(self.a[keep])
 
     def restrict(self, keep: Bools | Ints) -> "Constraints":
-        """The constraints selected by the boolean or integer index `keep`."""
+        """The constraints selected by the boolean or integer index `keep`, with their differences in memory."""
         return Constraints(
-            self.a[keep],
+            self.differences(keep),
             self.sample[keep],
             self.z,
             self.token[keep],
@@ -195,6 +249,8 @@ class Constraints:
         if self.heads == 1:
             return [(np.arange(len(self)), self)]
         split = [np.flatnonzero(self.head == h) for h in range(self.heads)]
+        if self._apart is not None:
+            return [(rows, self._of_head(self._apart, rows)) for rows in split]
         return [
             (
                 rows,
@@ -209,6 +265,10 @@ class Constraints:
             )
             for rows in split
         ]
+
+    def _of_head(self, stored: StoredDifferences, rows: Ints) -> "Constraints":
+        none = np.zeros(len(rows), dtype=np.intp)
+        return Constraints.of_stored(stored, self.sample[rows], self.z, self.token[rows], head=none, heads=1)
 
     @cached_property
     def _groups(self) -> list[tuple[int, slice]]:

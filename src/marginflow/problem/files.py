@@ -12,6 +12,7 @@ import numpy as np
 from marginflow.arrays import frozen
 from marginflow.errors import InputError
 from marginflow.npz import held, read_npz, require, write_npz
+from marginflow.problem.folders import read_folder, tokens_of
 from marginflow.problem.next_token import label_scores, next_token
 from marginflow.problem.problem import Problem
 
@@ -35,12 +36,13 @@ def read_problem(path: Path) -> Problem:
     several heads; mask (n, T) or lengths (n,) marks the tokens that exist in ragged sequences; token_names (n, T)
     and sample_names (n,) are strings for people. Or it holds sequences (N, L) of token ids, padded with -1, and
     embedding (K, d). Other arrays are left alone with a warning, unless their name could be a misspelt one of these. Of
-    a saved run or solution the problem inside is read.
+    a saved run or solution the problem inside is read. `path` may be a folder that holds each array as NAME.npy: then
+    X.npy stays on disk (docs/scale.md).
 
     Raises:
         InputError: the file is missing, damaged, not an .npz, or does not hold a problem.
     """
-    data = read_npz(path)
+    data = read_folder(path) if path.is_dir() else read_npz(path)
     if "dual" in data or any(name.startswith("snapshot_") for name in data):
         return _inside(path, data)
     if {"kind", "format"} <= set(data):
@@ -81,6 +83,8 @@ def _from_sequences(path: Path, data: Mapping[str, Any]) -> Problem:
 
 def _inside(path: Path, data: Mapping[str, Any]) -> Problem:
     """The problem that a saved run or solution holds, under the name that made it."""
+    if "tokens_path" in data:
+        data = {**data, "X": tokens_of(path, dict(data)).source}
     if "dual" in data and "X" not in data:
         raise InputError(f"{path}: a solution of bare constraints, which holds no problem; expected one of a problem")
     require(path, data, "X", "z", "scores", "mask")

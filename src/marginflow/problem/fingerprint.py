@@ -11,6 +11,11 @@ def fingerprint(problem: Problem) -> str:
     """64 hexadecimal digits, equal for equal numbers: names of problem, samples and tokens do not enter."""
     digest = hashlib.sha256()
     for name in ("X", "z", "scores", "mask", "output", "head", "values", "labels"):
+        if name == "X" and problem.stored is not None:
+            digest.update(f"{name}{problem.stored.shape}".encode())
+            for _, block in problem.stored.blocks():
+                digest.update((block + 0.0).tobytes())
+            continue
         array = getattr(problem, name)
         if array is None:
             continue

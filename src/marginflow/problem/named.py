@@ -8,6 +8,7 @@ from typing import Any
 from marginflow.errors import InputError
 from marginflow.file_format import is_file_name
 from marginflow.problem import next_token_sets, planted, random, real, sentences
+from marginflow.problem.folders import holds_problem
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
 
@@ -40,13 +41,14 @@ def load(source: str | Path) -> Problem:
 
     Args:
         source: a family with parameters, such as "digits:a=4,b=9,n=20,seed=5"; or an .npz file that holds a
-            problem (see `files.py`), a saved run or a saved solution, of which the problem inside is taken.
+            problem (see `files.py`), a saved run or a saved solution, of which the problem inside is taken; or a folder
+            with X.npy, z.npy and scores.npy, of which X.npy stays on disk.
 
     Raises:
         InputError: no such family, parameter or file, or a file that is not a problem.
     """
     text = str(source)
-    if text.endswith(".npz") or isinstance(source, Path) or Path(text).is_file():
+    if text.endswith(".npz") or isinstance(source, Path) or Path(text).is_file() or holds_problem(Path(text)):
         from marginflow.problem.files import read_problem
 
         return read_problem(Path(text))

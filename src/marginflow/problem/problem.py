@@ -16,6 +16,7 @@ from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
 from marginflow.problem.outputs import as_index, as_labels, as_values
 from marginflow.problem.rows import Against as Against, rows_of_faces, rows_of_selection
+from marginflow.problem.stored import StoredTokens, sample_blocks
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -27,7 +28,7 @@ class Problem:
     vector (`values`) instead of a score; which tokens are best is then for a loss to say (`marginflow.faces`).
 
     Attributes:
-        X: (n, T, d) float64 tokens.
+        X: (n, T, d) float64 tokens. Those of mapped files and Dask arrays are `stored`, and read when this is asked.
         z: (n, d_z) float64 queries.
         scores: (n, T) float64 token scores gamma_il = y_i v'x_il; larger is better. nan where there are `values`.
         mask: (n, T) bool, True where a token exists.
@@ -40,9 +41,9 @@ class Problem:
         name: how to make this problem again ("angle:c=0.5", a file name), or "".
         token_names: (n, T) strings for people, "" where no token exists, or None.
         sample_names: (n,) strings for people, or None.
+        stored: tokens that were left on disk or in a Dask array (docs/scale.md); None where they are in memory.
     """
 
-    X: Floats
     z: Floats
     scores: Floats
     mask: Bools
@@ -56,6 +57,7 @@ class Problem:
     name: str = field(default="")
     token_names: Strings | None = field(default=None)
     sample_names: Strings | None = field(default=None)
+    stored: StoredTokens | None = field(default=None)
 
     def __init__(
         self,
@@ -76,7 +78,8 @@ class Problem:
 
         Args:
             X: (n, T, d) array, or a list of (T_i, d) arrays; arrays are NumPy's, torch's, pandas' or anything that
-                NumPy reads, of any type whose numbers float64 holds (bfloat16 too).
+                NumPy reads, of any type whose numbers float64 holds (bfloat16 too). Of an array mapped from a file
+                (np.load(..., mmap_mode="r")) or of Dask no copy is made: `solve` reads it in blocks.
             z: (n, d_z) queries.
             scores: (n, T) array, or a list of (T_i,) arrays; or instead
             values: (n, T, k) array, or a list of (T_i, k) arrays, with
@@ -138,16 +141,18 @@ class Problem:
         X, mask = as_tokens(X, mask)
         y = as_floats("y", y, 1)
         v = as_floats("v", v, 1)
-        if y.shape != (len(X),):
-            raise InputError(f"y: got {len(y)} labels for {len(X)} samples; expected one per sample")
+        if y.shape != (len(mask),):
+            raise InputError(f"y: got {len(y)} labels for {len(mask)} samples; expected one per sample")
         if not np.isin(y, (-1.0, 1.0)).all():
             bad = int(np.flatnonzero(~np.isin(y, (-1.0, 1.0)))[0])
             raise InputError(f"y: got {y[bad]:g} for sample {bad}; expected labels -1 or +1")
         if v.shape != (X.shape[2],):
             raise InputError(f"v: got shape {v.shape}; expected ({X.shape[2]},), one weight per feature")
         # A label -1 makes the padding -0.0, which is not what a file of the scores gives back.
-        scores = np.where(mask, y[:, None] * (X * v).sum(axis=2), 0.0)
-        rounding = X.shape[2] * np.finfo(float).eps * (np.abs(X) * np.abs(v)).sum(axis=2).max(axis=1)
+        scores, rounding = np.zeros(mask.shape), np.zeros(len(mask))
+        for rows, block in sample_blocks(X, check=True):
+            scores[rows] = np.where(mask[rows], y[rows, None] * (block * v).sum(axis=2), 0.0)
+            rounding[rows] = X.shape[2] * np.finfo(float).eps * (np.abs(block) * np.abs(v)).sum(axis=2).max(axis=1)
         problem = cls.__new__(cls)
         problem._fill(X, z, scores, mask, name=name, rounding=rounding)
         problem._group(None, None)
@@ -217,7 +222,7 @@ class Problem:
 
     def _fill(
         self,
-        X: Floats,
+        X: Floats | StoredTokens,
         z: Any,
         scores: Floats,
         mask: Bools,
@@ -227,8 +232,8 @@ class Problem:
         scored: bool = True,
     ) -> None:
         z = as_floats("z", z, 2)
-        if len(z) != len(X):
-            raise InputError(f"z: got {len(z)} queries for {len(X)} samples; expected one per sample")
+        if len(z) != len(mask):
+            raise InputError(f"z: got {len(z)} queries for {len(mask)} samples; expected one per sample")
         if z.shape[1] == 0:
             raise InputError("z: got queries of dimension 0; expected at least 1")
         size = np.abs(z).max(axis=1)
@@ -246,11 +251,15 @@ class Problem:
             optimal = np.where(mask, scores, -np.inf).argmax(axis=1)
             refuse_ties(X, scores, mask, optimal, rounding)
         else:
-            optimal = np.full(len(X), -1)
+            optimal = np.full(len(mask), -1)
             refuse_equal_tokens(X, mask)
-        values = {"X": X, "z": z, "scores": scores, "mask": mask, "optimal": optimal}
+        values = {"z": z, "scores": scores, "mask": mask, "optimal": optimal}
+        stored = X if isinstance(X, StoredTokens) else None
+        if not isinstance(X, StoredTokens):
+            values["X"] = X
         for key, value in values.items():
             object.__setattr__(self, key, frozen(value))
+        object.__setattr__(self, "stored", stored)
         object.__setattr__(self, "name", name)
         for key in ("y", "v", "values", "labels", "token_names", "sample_names"):
             object.__setattr__(self, key, None)
@@ -283,20 +292,30 @@ class Problem:
             sample_names=None if self.sample_names is None else self.sample_names[own],
         )
 
+    @cached_property
+    def X(self) -> Floats:
+        """(n, T, d) the tokens; of `stored` ones all are read.
+
+        Raises:
+            InputError: stored tokens that would take more than 4 GiB of memory.
+        """
+        assert self.stored is not None
+        return frozen(self.stored.read())
+
     @property
     def n(self) -> int:
         """The number of samples."""
-        return len(self.X)
+        return len(self.mask)
 
     @property
     def T(self) -> int:
         """The largest number of tokens."""
-        return self.X.shape[1]
+        return self.mask.shape[1]
 
     @property
     def d(self) -> int:
         """The token dimension."""
-        return self.X.shape[2]
+        return (self.X if self.stored is None else self.stored).shape[2]
 
     @property
     def d_z(self) -> int:

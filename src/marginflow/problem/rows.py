@@ -8,6 +8,8 @@ from marginflow.arrays import Bools, Ints
 from marginflow.errors import InputError
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.faces import Faces
+from marginflow.problem.stored import StoredTokens
+from marginflow.problem.stored_differences import StoredDifferences
 
 
 if TYPE_CHECKING:
@@ -70,11 +72,26 @@ def _rows(problem: "Problem", selected: Ints, wanted: Bools, alike: Bools) -> Co
     rows = np.arange(problem.n)
     keep = problem.mask & wanted
     keep[rows, selected] = False
+    if problem.stored is not None:
+        return _stored_rows(problem, problem.stored, selected, keep, alike)
     a = problem.X[rows, selected][:, None, :] - problem.X
     keep &= ~(alike & ~a.any(axis=2))
     sample, token = np.nonzero(keep)
     head, heads = problem.head[sample], problem.counts[1]
     return Constraints(a[sample, token], sample, problem.z, token, head=head, heads=heads)
+
+
+def _stored_rows(problem: "Problem", tokens: StoredTokens, selected: Ints, keep: Bools, alike: Bools) -> Constraints:
+    """The same of tokens that are not in memory, whose differences stay where the tokens are."""
+    alike = alike & keep
+    doubtful = np.asarray(alike.any(axis=1))
+    if doubtful.any():
+        for rows, X in tokens.blocks(doubtful):
+            own = X[np.arange(len(X)), selected[rows]][:, None, :]
+            keep[rows] &= ~(alike[rows] & (X == own).all(axis=2))
+    sample, token = np.nonzero(keep)
+    head, heads = problem.head[sample], problem.counts[1]
+    return Constraints.of_stored(StoredDifferences(tokens, selected), sample, problem.z, token, head=head, heads=heads)
 
 
 def _alike(problem: "Problem", selected: Ints) -> Bools:

@@ -22,6 +22,7 @@ from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.selection import stability
 from marginflow.selection.barrier import log_barrier
+from marginflow.selection.course import stay
 from marginflow.selection.every_weight import every_weight
 from marginflow.selection.factored_kkt import kkt_point
 from marginflow.selection.of_values import JudgeOfValues
@@ -169,7 +170,7 @@ class Judge:
         arrays = map_of(self.parameterization, self.problem).unpack(snapshots.theta[-1])
         parts = self._parts(at, decisions, arrays)
         within = confine(self.parameterization, parts)
-        found = None if within is None else _hold(parts, within)
+        found = None if within is None else _hold(self.parameterization, parts, within)
         solutions = [part.solution for part in parts]
         if within is not None:
             # Of several heads the one that has the most room.
@@ -297,13 +298,14 @@ class _Seen:
         )
 
 
-def _hold(parts: list[Part], within: list[Confinement]) -> Hold:
+def _hold(parameterization: AbstractParameterization, parts: list[Part], within: list[Confinement]) -> Hold:
     """Whether every head keeps its tokens: the least bound of all, or that of the first that may not."""
     least = None
     for part, bounds in zip(parts, within, strict=True):
         found = hold(part.problem, part.solution, part.selected, bounds)
         if not found.holds:
-            return found
+            further = stay(parameterization, part, bounds) if len(parts) == 1 else None
+            return found if further is None else further
         least = found if least is None or found.better < least.better else least
     assert least is not None
     return least

@@ -17,7 +17,6 @@ from scipy.linalg import cho_factor, cho_solve
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
 from marginflow.norms import AbstractNorm
-from marginflow.problem.constraints import Constraints
 from marginflow.svm.program import Svm
 
 
@@ -116,19 +115,18 @@ class CoordinateBarrier(AbstractBarrier):
 
 @dataclass(frozen=True, eq=False)
 class SpectralBarrier(AbstractBarrier):
-    """-log det [[t I, M], [M', t I]] for rows a_c z_c', a (C, d), z (C, d_z), and a_b z_b'."""
+    """-log det [[t I, M], [M', t I]] for rows a_c z_c', a (C, d), z (C, d_z), and a matrix A_b."""
 
     a: Floats
     z: Floats
-    a_b: Floats
-    z_b: Floats
+    pull: Floats
 
     @property
     def parameter(self) -> float:
         return float(self.a.shape[1] + self.z.shape[1])
 
     def _matrix(self, dual: Floats) -> Floats:
-        return np.asarray((self.a * dual[:, None]).T @ self.z - np.outer(self.a_b, self.z_b))
+        return np.asarray((self.a * dual[:, None]).T @ self.z - self.pull)
 
     def size(self, dual: Floats) -> float:
         return float(np.linalg.norm(self._matrix(dual), 2))
@@ -153,18 +151,15 @@ class SpectralBarrier(AbstractBarrier):
 
     def further(self, dual: Floats, t: float, mu: float) -> float:
         d = self.a.shape[1]
-        return float(-2.0 * mu * (self.a_b @ self._inverse(dual, t)[:d, d:] @ self.z_b))
+        return float(-2.0 * mu * (self.pull * self._inverse(dual, t)[:d, d:]).sum())
 
 
-def multipliers(
-    svm: Svm, rows: Ints, other: Constraints, b: int, *, sign: float, reach: float, start: Floats, needed: float
-) -> Floats | None:
-    """(C,) multipliers of the constraints `rows` near the best ones for `sign` times the margin of `other` b.
+def multipliers(svm: Svm, rows: Ints, pull: Floats, *, reach: float, start: Floats, needed: float) -> Floats | None:
+    """(C,) multipliers of the constraints `rows` near the best ones for the least <A_b, W>.
 
     Args:
         svm, rows: the constraints that bound the set, and which of them get multipliers.
-        other, b: whose margin is asked for.
-        sign: 1 for its least, -1 for minus its largest value.
+        pull: A_b, in the shape of the weights.
         reach: the norm of the set.
         start: (C,) multipliers >= 0 to begin with.
         needed: the search ends early where the bound exceeds this, or weights of the set show that it cannot.
@@ -177,8 +172,7 @@ def multipliers(
         return None
     powers = rounding.exponent(own.a), rounding.exponent(own.z)
     a, z = np.ldexp(own.a[rows], -powers[0]), np.ldexp(own.queries[rows], -powers[1])
-    a_b, z_b = np.ldexp(sign * other.a[b], -powers[0]), np.ldexp(other.z[other.sample[b]], -powers[1])
-    shape = _barrier(svm.norm, a, z, a_b, z_b)
+    shape = _barrier(svm.norm, a, z, np.ldexp(pull, -sum(powers)))
     if shape is None:
         return None
     out = np.zeros(len(svm))
@@ -187,16 +181,16 @@ def multipliers(
     return out if np.isfinite(out).all() else start
 
 
-def _barrier(norm: AbstractNorm, a: Floats, z: Floats, a_b: Floats, z_b: Floats) -> AbstractBarrier | None:
-    """The barrier of a_b z_b' over the rows a z', or of their diagonals; None for other norms."""
+def _barrier(norm: AbstractNorm, a: Floats, z: Floats, pull: Floats) -> AbstractBarrier | None:
+    """The barrier of `pull` over the rows a z', or of their diagonals; None for other norms."""
     if norm.euclidean and norm.diagonal:
-        return EuclideanBarrier((a * z) @ (a * z).T, (a * z) @ (a_b * z_b), float(((a_b * z_b) ** 2).sum()))
+        return EuclideanBarrier((a * z) @ (a * z).T, (a * z) @ pull, float((pull * pull).sum()))
     if norm.euclidean:
         gram = (a @ a.T) * (z @ z.T)
-        return EuclideanBarrier(gram, (a @ a_b) * (z @ z_b), float((a_b @ a_b) * (z_b @ z_b)))
+        return EuclideanBarrier(gram, ((a @ pull) * z).sum(axis=1), float((pull * pull).sum()))
     if norm.sparse and norm.diagonal:
-        return CoordinateBarrier(a * z, a_b * z_b)
-    return SpectralBarrier(a, z, a_b, z_b) if norm.sparse and not norm.entrywise else None
+        return CoordinateBarrier(a * z, pull)
+    return SpectralBarrier(a, z, pull) if norm.sparse and not norm.entrywise else None
 
 
 def _follow(shape: AbstractBarrier, reach: float, start: Floats, needed: float) -> Floats:

@@ -56,18 +56,21 @@ class OptimalMargins:
         return -self._sought(b, -1.0, -needed)
 
     def _sought(self, b: int, sign: float, needed: float) -> float:
-        bound = self._bound(b, sign)
+        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
+        return self._improved(self._bound(b, sign), pull, rounded, needed)
+
+    def _improved(self, bound: float, pull: Floats, rounded: Floats, needed: float) -> float:
+        """`bound`, or a better one from multipliers of their own where it is not above `needed`."""
         if bound > needed:
             return bound
         solution = self.solution
         rows = np.argsort(solution.svm.margins(solution.svm.weights(solution.W)), kind="stable")[:_ROWS]
         if np.count_nonzero(solution.dual) > _ROWS:
             return bound
-        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
         # A set that is flat but for rounding has no inside to follow a path in.
         reach = max(self._upper, solution.certificate.lower * (1.0 + _FLAT_SET))
         start = self._best_length(np.zeros(len(solution.dual)), pull) * solution.dual
-        dual = multipliers(solution.svm, rows, self.others, b, sign=sign, reach=reach, start=start, needed=needed)
+        dual = multipliers(solution.svm, rows, pull, reach=reach, start=start, needed=needed)
         if dual is None:
             return bound
         # Only multipliers >= 0 bound anything, and a search may end outside by rounding.
@@ -82,6 +85,18 @@ class OptimalMargins:
             start = self._start(pull, self.solution.certificate.gap)
             lengths = (start, start / 30.0, start * 30.0)
             return max(self._certified(self._moved(t, shift), pull, rounded) for t in lengths)
+        return self._far(pull, rounded, shift)
+
+    def least_of(self, pull: Floats, rounded: Floats, shift: Floats, needed: float) -> float:
+        """A number that <A, W> is not below on the set, sought until it exceeds `needed`.
+
+        Args:
+            pull, rounded: A and its rounding error, in the shape of the weights.
+            shift: (C,) multipliers to begin with, up to the length of those of the SVM.
+        """
+        return self._improved(self._far(pull, rounded, shift), pull, rounded, needed)
+
+    def _far(self, pull: Floats, rounded: Floats, shift: Floats) -> float:
         # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
         best = -math.inf
         for moved in (shift, np.zeros_like(shift)) if shift.any() else (shift,):

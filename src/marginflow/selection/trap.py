@@ -28,12 +28,14 @@ class Confinement:
         reach: what N(W) over that margin never exceeds again, if `needed` is met all over the set.
         needed: the margin, in units of the least acting one, beyond which better tokens weigh next to nothing.
         tied: the same for tokens of equal score: beyond it the selected token keeps half of the attention.
+        held: a number that the least margin is not below, now and later, if `needed` is met all over the set.
     """
 
     acting: float
     reach: float
     needed: float
     tied: float
+    held: float
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ def confine(parameterization: AbstractParameterization, heads: Sequence[Part]) -
     those of all heads. Of the joint norm a head can have what the least norms of the others leave it.
     """
     shift = max(float(head.log_slope.max()) for head in heads)
-    pulls = [_pulls(head.problem, head.selected, head.log_slope - shift) for head in heads]
+    each = [pulls(head.problem, head.selected, head.log_slope - shift) for head in heads]
     weights = [_weights(parameterization, head) for head in heads]
     r, bound = parameterization.degree, _bound(parameterization, heads)
     norm = _joint([head.solution.norm.value_upper(W) for head, W in zip(heads, weights, strict=True)], r)
-    if bound is None or not norm <= bound * (1.0 + _SPARE):
+    if bound is None or not norm <= bound * (1.0 + SPARE):
         return None
     acting = carried = math.inf
     for head, W in zip(heads, weights, strict=True):
@@ -96,21 +98,24 @@ def confine(parameterization: AbstractParameterization, heads: Sequence[Part]) -
         carried = min(carried, float(head.margins.min()))
         acting = min(acting, own)
     acting = min(acting, carried)
-    kappa = np.concatenate([pull.of(head.solution.constraints) for pull, head in zip(pulls, heads, strict=True)])
+    kappa = np.concatenate([pull.of(head.solution.constraints) for pull, head in zip(each, heads, strict=True)])
     margins = np.concatenate([head.margins for head in heads])
     least = float(kappa.min())
-    ties = max(int(pull.ties.max(initial=0)) for pull in pulls)
+    ties = max(int(pull.ties.max(initial=0)) for pull in each)
     # E / (p_selected kappa_min), E the loss above its limit: what every later margin exceeds the log of.
     excess = float(np.logaddexp.reduce(np.log(kappa / least) - margins)) + (carried - acting)
     held = -excess - (math.log(2.0) if ties else 0.0)
     if not held > 0.0:
         return None
-    joint = rounding.up(max(bound, norm) / min(held, acting), 8) * (1.0 + _SPARE)
-    better = sum(float(pull.better.sum()) for pull in pulls) / least
+    joint = rounding.up(max(bound, norm) / min(held, acting), 8) * (1.0 + SPARE)
+    better = sum(float(pull.better.sum()) for pull in each) / least
     needed = 1.0 + (BEHIND + max(0.0, math.log(better) if better > 0.0 else 0.0)) / acting
     tied = math.log(2.0 * ties) / acting if ties else 0.0
     lower = [head.solution.certificate.lower for head in heads]
-    return [Confinement(acting, _left(joint, lower[:h] + lower[h + 1 :], r), needed, tied) for h in range(len(heads))]
+    return [
+        Confinement(acting, _left(joint, lower[:h] + lower[h + 1 :], r), needed, tied, min(held, acting))
+        for h in range(len(heads))
+    ]
 
 
 def _bound(parameterization: AbstractParameterization, heads: Sequence[Part]) -> float | None:
@@ -160,16 +165,17 @@ def hold(problem: Problem, solution: Solution, selected: Ints, within: Confineme
                 return Hold(
                     False, least, f"the margin of {name} is bounded below there only by {rounding.text_down(bound, 6)}"
                 )
-    shown = "no token is better" if least == math.inf else _at_least(least)
+    shown = "no token is better" if least == math.inf else at_least(least)
     return Hold(True, least, f"{shown} there, in units of the least acting margin (certified)")
 
 
-def _at_least(least: float) -> str:
+def at_least(least: float) -> str:
+    """What no better margin is below, in words, rounded down."""
     return f"every better token's margin is at least {rounding.text_down(least, 6)}"
 
 
 @dataclass(frozen=True, eq=False)
-class _Pulls:
+class Pulls:
     """kappa (n, T), score gaps times the slope of the loss, > 0 for worse tokens; ties (n,) per sample."""
 
     kappa: Floats
@@ -177,20 +183,23 @@ class _Pulls:
 
     @property
     def better(self) -> Floats:
+        """Those of the better tokens, as positive numbers."""
         return -self.kappa[self.kappa < 0.0]
 
-    def of(self, worse: Constraints) -> Floats:
-        return np.asarray(self.kappa[worse.sample, worse.token])
+    def of(self, tokens: Constraints) -> Floats:
+        """(C,) kappa of the tokens of these constraints."""
+        return np.asarray(self.kappa[tokens.sample, tokens.token])
 
 
-def _pulls(problem: Problem, selected: Ints, log_slope: Floats) -> _Pulls:
+def pulls(problem: Problem, selected: Ints, log_slope: Floats) -> Pulls:
+    """Those of every token beside the `selected` ones (n,), with losses of slope exp(`log_slope`) (n,)."""
     rows = np.arange(problem.n)
     gap = np.where(problem.mask, problem.scores[rows, selected][:, None] - problem.scores, 0.0)
     same = problem.mask & (gap == 0.0) & ~(problem.X - problem.X[rows, selected][:, None, :]).any(axis=2)
     # Copies of the selected token share its attention.
     weight = np.exp(log_slope) / same.sum(axis=1)
     ties = (problem.mask & (gap == 0.0) & ~same).sum(axis=1)
-    return _Pulls(gap * weight[:, None], ties)
+    return Pulls(gap * weight[:, None], ties)
 
 
 def _weights(parameterization: AbstractParameterization, head: Part) -> Floats:
@@ -199,7 +208,7 @@ def _weights(parameterization: AbstractParameterization, head: Part) -> Floats:
 
 
 BEHIND: Final = 20.0
-"""Better tokens weigh e^-20 of what acts, or less: then the bounds of `Confinement` grow by less than `_SPARE`."""
+"""Better tokens weigh e^-20 of what acts, or less: then the bounds of `Confinement` grow by less than `SPARE`."""
 
-_SPARE: Final = 1e-6
+SPARE: Final = 1e-6
 """Room for what better tokens and terms of second order in e^-margin add to the norm over the margin, for good."""

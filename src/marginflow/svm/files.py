@@ -19,6 +19,7 @@ from marginflow.svm.heads import Asked, stated
 from marginflow.svm.proof.certificate import Certificate
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution
+from marginflow.svm.stored_files import APART, arrays_apart, dual_apart, source_apart
 
 
 FORMAT: Final = 2
@@ -32,10 +33,10 @@ _SAVED: Final = "format norm W dual sample token a z value lower upper gap statu
 
 
 def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
-    """Write an .npz file that `marginflow svm --verify` can recheck.
+    """Write an .npz file that `marginflow svm --verify` can recheck; of tokens on disk it says where they are.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or tokens that are not in memory are not those of a .npy file.
     """
     arrays: dict[str, Any] = {
         "format": FORMAT if solution.constraints.plain else KINDS,
@@ -44,7 +45,6 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
         "dual": solution.dual,
         "sample": solution.constraints.sample,
         "token": solution.constraints.token,
-        "a": solution.constraints.a,
         "z": solution.constraints.z,
         "value": solution.value,
         "lower": solution.certificate.lower,
@@ -56,11 +56,16 @@ def save_solution(solution: Solution, path: str | os.PathLike[str]) -> None:
         "stages": np.array(list(solution.iterations), dtype=str),
         "steps": np.array(list(solution.iterations.values()), dtype=np.int64),
     }
-    if not solution.constraints.plain:
+    if solution.constraints.stored is not None:
+        arrays |= arrays_apart(solution)
+    else:
+        arrays["a"] = solution.constraints.a
+    if arrays["format"] == KINDS:
         arrays |= {name: getattr(solution.constraints, name) for name in ("level", "equal", "head", "heads")}
     if solution.problem is not None:
+        apart = solution.constraints.stored is not None
         arrays |= {
-            "X": solution.problem.X,
+            **({} if apart else {"X": solution.problem.X}),
             "scores": np.nan_to_num(solution.problem.scores),  # nan where tokens have values, which say more
             "mask": solution.problem.mask,
             "selection": solution.selection,
@@ -84,13 +89,16 @@ def load_solution(path: str | os.PathLike[str]) -> Solution:
             what its arrays do not prove.
     """
     arrays = read_npz(path)
-    require(path, arrays, *_SAVED)
+    apart = "tokens_path" in arrays
+    require(path, arrays, *(name for name in _SAVED if name != "a" or not apart))
     if str(arrays["status"]) not in SvmStatus.__members__:
         words = ", ".join(SvmStatus.__members__)
         raise InputError(f"{path}: got status {str(arrays['status'])!r}; expected one of {words}")
     version = int(_scalar(path, arrays, "format"))
-    if version not in (1, FORMAT, KINDS):
-        raise InputError(f"{path}: got format {version}; expected {FORMAT} or {KINDS}; solve and save it again")
+    if version not in (1, FORMAT, KINDS, APART) or apart != (version == APART):
+        raise InputError(
+            f"{path}: got format {version}; expected {FORMAT}, {KINDS} or {APART}; solve and save it again"
+        )
     constraints, norm, source = _problem(path, arrays, version)
     W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
     asked = Asked(constraints, norm, tol, source)
@@ -104,18 +112,23 @@ def _problem(path: Any, arrays: dict[str, Any], version: int) -> tuple[Constrain
     """What was solved and where it came from, after the arrays were seen to fit it."""
     norm = parse_norm(str(arrays["norm"]))
     W, dual, tol = arrays["W"], arrays["dual"], _scalar(path, arrays, "tol")
-    for name in ("W", "dual", "a", "z"):
+    for name in ("W", "dual", "z") if version == APART else ("W", "dual", "a", "z"):
         if arrays[name].dtype != np.float64 or not np.isfinite(arrays[name]).all():
             raise InputError(f"{path}: {name} does not hold finite float64 numbers; save the solution again")
-    constraints = Constraints(
-        arrays["a"], arrays["sample"], arrays["z"], arrays["token"], **_kinds(path, arrays, version)
-    )
+    apart = source_apart(path, arrays) if version == APART else None
+    if apart is not None:
+        constraints = apart["problem"].constraints(apart["selection"], against=apart["against"])
+        arrays["dual"] = dual = dual_apart(path, arrays, constraints)
+    else:
+        constraints = Constraints(
+            arrays["a"], arrays["sample"], arrays["z"], arrays["token"], **_kinds(path, arrays, version)
+        )
     shape = constraints.shape if constraints.heads == 1 else (constraints.heads, *constraints.shape)
     if W.shape != shape or dual.shape != (len(constraints),):
         raise InputError(f"{path}: got W {W.shape} and dual {dual.shape}; expected {shape} and ({len(constraints)},)")
     if not 0.0 < tol < 1.0:
         raise InputError(f"{path}: got tol {tol:g}; expected a relative gap between 0 and 1")
-    source = _source(path, arrays, constraints)
+    source = _source(path, arrays, constraints) if apart is None else apart
     off = norm.diagonal and bool((W * (1.0 - np.eye(*constraints.shape))).any())
     if off or dual[~constraints.equal].min(initial=0.0) < 0.0:
         raise InputError(f"{path}: a multiplier is negative, or W is not diagonal under {norm.name}; no solution is so")

@@ -35,7 +35,7 @@ class Svm:
 
     def __post_init__(self) -> None:
         if self.norm.diagonal:
-            _ = self.constraints.diagonal
+            self.constraints.need_square()
 
     def __len__(self) -> int:
         return len(self.constraints)
@@ -72,7 +72,9 @@ class Svm:
     def adjoint(self, dual: Floats) -> Floats:
         """The dual matrix sum_c dual_c A_c of `dual` (C,), in the shape of the weights."""
         if self.diagonal:
-            return np.asarray(dual @ self.constraints.diagonal)
+            if self.constraints.stored is None:
+                return np.asarray(dual @ self.constraints.diagonal)
+            return np.asarray(self.constraints.adjoint(dual).diagonal())
         return self.constraints.adjoint(dual)
 
     def weights(self, W: Floats) -> Floats:
@@ -110,8 +112,12 @@ class Svm:
         return R
 
     def restrict(self, keep: Bools | Ints) -> "Svm":
-        """The constraints selected by the index `keep`."""
-        return Svm(self.constraints.restrict(keep), self.norm, None if self.slip is None else self.slip[keep])
+        """The constraints selected by the index `keep`, in memory."""
+        rows = self.constraints
+        slip = None if self.slip is None else self.slip[keep]
+        if rows.stored is not None:
+            slip = rows.stored.errors(rows.sample[keep], rows.token[keep])
+        return Svm(rows.restrict(keep), self.norm, slip)
 
     def under(self, norm: AbstractNorm) -> "Svm":
         """The same constraints under another norm."""

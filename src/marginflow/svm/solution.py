@@ -1,9 +1,10 @@
 """What `solve` returns: weights, multipliers and everything needed to check them."""
 
+import math
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -44,7 +45,8 @@ class Solution:
         status: see `SvmStatus`; a function of problem, W, dual and tol.
         reason: why the status is not `optimal`, or the proof of infeasibility; empty when it is.
         tol: the relative gap that was asked for.
-        iterations: steps of each stage of the solver.
+        iterations: steps of each stage of the solver. Of tokens that stay on disk also the rounds, the passes over all
+            of them and the constraints of the last working set.
         problem, selection, against: where the constraints came from, when `solve` was given a problem.
         parts: the solution of every head where there are several, from W[h] and the multipliers of its constraints;
             what is said of all of them rests on these. W is then (H, d, d_z), its norm that of block-diagonal weights.
@@ -121,8 +123,10 @@ class Solution:
             from marginflow.svm import heads
 
             return heads.uniqueness(self)
-        from marginflow.svm.optimum.uniqueness import uniqueness
+        from marginflow.svm.optimum.uniqueness import Uniqueness, uniqueness
 
+        if self._too_large and not self.norm.strictly_convex:
+            return Uniqueness(None, math.nan, _TOO_LARGE)
         return uniqueness(self.optimum)
 
     @property
@@ -137,9 +141,17 @@ class Solution:
             from marginflow.svm import heads
 
             return heads.rank_of(self)
-        from marginflow.svm.optimum.rank import rank_of
+        from marginflow.svm.optimum.rank import Rank, rank_of
 
+        if self._too_large:
+            return Rank(None, 0, min(self.constraints.shape), math.nan, math.nan, _TOO_LARGE)
         return rank_of(self.optimum)
+
+    @property
+    def _too_large(self) -> bool:
+        """Whether the constraints are left on disk, where rank and uniqueness read all of them at once."""
+        rows = self.constraints
+        return rows.stored is not None and 8 * len(rows) * rows.shape[0] > _IN_MEMORY
 
     @property
     def rank(self) -> int | None:
@@ -200,3 +212,9 @@ class Solution:
             ),
         ]
         return card(f"Solution, {self.norm.name} norm", rows)
+
+
+_IN_MEMORY: Final = 2**28
+"""Bytes of differences of tokens on disk up to which rank and uniqueness read them."""
+
+_TOO_LARGE: Final = "undecided: the constraints are more than are read into memory for it"

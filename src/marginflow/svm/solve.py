@@ -26,6 +26,7 @@ from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.scaling.independent import spread
 from marginflow.svm.scaling.unit_rows import zero_rows
 from marginflow.svm.solution import Solution
+from marginflow.svm.working_set import solve_stored
 
 
 Progress = Callable[[int, float], None]
@@ -205,14 +206,13 @@ def _solve(
     progress: Progress | None,
     source: dict[str, Any],
 ) -> Solution:
-    try:
-        candidate = _candidate(svm, tol, start, progress)
-    except _BROKEN:
-        # A solver that broke down has found nothing; what is known without it still gets its bounds.
-        candidate = Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
-    found = answer(svm, tol, candidate)
-    if found.status is SvmStatus.inaccurate and len(svm) and not svm.least_margin(candidate.W) > 0.0:
-        found = _again(svm, tol, found, progress)
+    if svm.constraints.stored is not None and len(svm):
+        found, iterations = solve_stored(svm, tol, start, _tried, progress or (lambda rounds, gap: None))
+    else:
+        candidate = _tried(svm, tol, start, progress)
+        found, iterations = answer(svm, tol, candidate), candidate.iterations
+        if found.status is SvmStatus.inaccurate and len(svm) and not svm.least_margin(candidate.W) > 0.0:
+            found = _again(svm, tol, found, progress)
     certified = found.certified
     return Solution(
         constraints=svm.constraints,
@@ -224,9 +224,17 @@ def _solve(
         status=found.status,
         reason=found.reason,
         tol=tol,
-        iterations=candidate.iterations,
+        iterations=iterations,
         **source,
     )
+
+
+def _tried(svm: Svm, tol: float, start: Candidate | None, progress: Progress | None = None) -> Candidate:
+    """What the solver finds; nothing where it breaks down, and what is known without it still gets its bounds."""
+    try:
+        return _candidate(svm, tol, start, progress)
+    except _BROKEN:
+        return Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
 
 
 def _again(svm: Svm, tol: float, found: Answer, progress: Progress | None) -> Answer:

@@ -37,6 +37,13 @@ def written(folder, file='"mine.npz"'):
     return plan
 
 
+def test_a_folder_of_arrays_is_no_file_of_a_study(there):
+    (there / "arrays.npz").mkdir()
+    np.save(there / "arrays.npz" / "X.npy", np.eye(3)[None])
+    with pytest.raises(InputError, match="got a folder"):
+        read_plan(written(there, '"arrays.npz"'))
+
+
 def keys(path):
     return [unit.key for unit in read_plan(path).units]
 

@@ -30,7 +30,10 @@ class Lost:
 
 
 class AbstractEngine(ABC):
-    """Runs a plain function over units. An engine writes nothing and decides nothing about results."""
+    """Runs a plain function over units. An engine writes nothing and decides nothing about results.
+
+    Of a unit it reads `key` and `version` alone, so that the search for attractors runs on engines as well.
+    """
 
     @property
     @abstractmethod

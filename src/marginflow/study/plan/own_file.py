@@ -48,6 +48,8 @@ def own_file(written: str, beside: Path, kept: Path | None) -> OwnFile:
         InputError: no such file, or not a problem.
     """
     path = (beside / written if kept is None else kept / kept_as(written)).resolve()
+    if path.is_dir():
+        raise InputError(f"{path}: got a folder; expected an .npz, of which a study keeps a copy")
     return OwnFile(written, path, fingerprint(read_problem(path)))
 
 

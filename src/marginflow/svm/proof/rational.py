@@ -25,6 +25,8 @@ Rows = Sequence[Sequence[Fraction]]
 
 def affordable(svm: Svm) -> bool:
     """Whether margins and dual matrix have few enough terms."""
+    if svm.constraints.stored is not None:
+        return False  # neither they nor their rounding are in memory
     d, d_z = svm.constraints.shape
     return len(svm) * d + (0 if svm.diagonal else len(svm.constraints.z) * d * d_z) <= LARGEST
 
@@ -32,16 +34,13 @@ def affordable(svm: Svm) -> bool:
 def slip(constraints: Constraints, problem: Problem | None, selection: Ints | None) -> Floats | None:
     """(C, d) the rounding errors of the differences x_selected - x_l, themselves exact (Knuth's two-sum).
 
-    None where there are none, or where the constraints were given as they are.
+    None where there are none, where the constraints were given as they are, and where these are not in memory.
     """
-    if problem is None or selection is None:
+    if problem is None or selection is None or constraints.stored is not None:
         return None
-    mine = problem.X[constraints.sample, selection[constraints.sample]]
-    theirs = -problem.X[constraints.sample, constraints.token]
-    total = mine + theirs
-    part = total - mine
-    errors = (mine - (total - part)) + (theirs - part)
-    return np.asarray(errors) if errors.any() else None
+    X, sample = problem.X, constraints.sample
+    errors = rounding.difference_errors(X[sample, selection[sample]], X[sample, constraints.token])
+    return errors if errors.any() else None
 
 
 def margins_down(svm: Svm, W: Floats) -> Floats:

@@ -51,10 +51,18 @@ def _stated(svm: Svm, tol: float, certified: Certified) -> Answer:
     if certificate.gap <= tol:
         return Answer(certified, SvmStatus.optimal, "")
     if certificate.upper == math.inf:
-        proof = prove(svm, certified.dual)
+        proof = prove(*_on_support(svm, certified.dual))
         if proof is not None:
             return Answer(certified, SvmStatus.infeasible, proof.sentence)
     return Answer(certified, SvmStatus.inaccurate, _why_inaccurate(svm, tol, certified))
+
+
+def _on_support(svm: Svm, dual: Floats) -> tuple[Svm, Floats]:
+    """What a proof of infeasibility reads: of tokens that are not in memory the constraints with multipliers alone."""
+    if svm.constraints.stored is None:
+        return svm, dual
+    support = np.flatnonzero(dual)
+    return svm.restrict(support), dual[support]
 
 
 def _sharpened(svm: Svm, tol: float, candidate: Candidate, certified: Certified) -> Answer:
@@ -106,7 +114,7 @@ def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
     certificate = certified.certificate
     if certificate.upper == math.inf:
         sentence = sentences.OPEN
-        if separability_of(svm).separable:
+        if svm.constraints.stored is None and separability_of(svm).separable:
             sentence = sentences.ONLY_RATIONAL
         elif svm.constraints.equal.any():
             sentence = sentences.OPEN_ON_EQUALITIES

@@ -146,6 +146,21 @@ def together(values: Sequence[float], kind: Kind, *, down: bool) -> float:
     return float_down(inner / _norm_up(Exact.of(y), _dual_kind(p)))
 
 
+def size_up(M: Exact, kind: Kind) -> Fraction:
+    """A rational number that the norm of `M` does not exceed; not the cut norm."""
+    return _norm_up(M, kind)
+
+
+def dual_up(M: Exact, kind: Kind) -> Fraction:
+    """The same of the dual norm."""
+    return _norm_up(M, _dual_kind(kind))
+
+
+def dual_stretch(shape: tuple[int, ...], kind: Kind) -> Fraction:
+    """What the dual norm of a matrix of this shape over its Frobenius norm does not exceed."""
+    return _stretch(shape, _dual_kind(kind))
+
+
 def _dual_kind(kind: Kind) -> Kind:
     if isinstance(kind, str):
         return {"nuclear": "operator", "operator": "nuclear", "frobenius": "frobenius"}[kind]

@@ -49,8 +49,8 @@ class Claims:
             if arrays[name].shape != () or arrays[name].dtype.kind not in "fi":
                 raise InputError(f"{path}: {name} is not one number; save the solution again")
             numbers[name] = float(arrays[name])
-        if numbers.pop("format") not in (1.0, 2.0, 3.0):
-            raise InputError(f"{path}: its format is another; expected 1, 2 or 3")
+        if numbers.pop("format") not in (1.0, 2.0, 3.0, 4.0):
+            raise InputError(f"{path}: its format is another; expected 1, 2, 3 or 4")
         status, reason = str(arrays["status"]), str(arrays["reason"])
         if status not in _STATUSES:
             raise InputError(f"{path}: got status {status!r}; expected one of {', '.join(_STATUSES)}")

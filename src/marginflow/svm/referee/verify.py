@@ -18,7 +18,7 @@ import numpy as np
 from marginflow.errors import InputError
 from marginflow.norms import AbstractPowers, parse_norm
 from marginflow.npz import read_npz, require
-from marginflow.svm.referee import bounds
+from marginflow.svm.referee import bounds, stored
 from marginflow.svm.referee.claims import Check, Claims
 from marginflow.svm.referee.contradiction import contradiction
 from marginflow.svm.referee.cut import LARGEST_SIDE
@@ -71,6 +71,8 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         InputError: not a saved solution, or one whose arrays do not fit each other.
     """
     arrays = read_npz(path)
+    if "tokens_path" in arrays:
+        return _verify_stored(path, arrays)
     require(path, arrays, *_SAVED)
     norm = str(arrays["norm"])
     claims = Claims.of(path, arrays)
@@ -107,6 +109,60 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
     if shown is not None:
         lower = math.inf  # nothing separates: every number is a lower bound
     return Verification(str(path), norm, claims.status, lower, upper, gap, tuple(checks))
+
+
+def _verify_stored(path: str | os.PathLike[str], arrays: dict[str, Any]) -> Verification:
+    """The same of a solution whose tokens stay on disk."""
+    require(path, arrays, *(name for name in _SAVED if name != "a"), *_OF_STORED)
+    norm, claims = str(arrays["norm"]), Claims.of(path, arrays)
+    if int(arrays["format"]) != 4 or "a" in arrays or norm == "cut":
+        raise InputError(
+            f"{path}: its format and arrays do not fit, or {norm} of tokens on disk, which is not rechecked"
+        )
+    X = stored.opened(path, arrays)
+    _check_stored(path, arrays, X.shape)
+    diagonal, kind = _kind(path, norm, arrays["W"].shape)
+    W = arrays["W"] if arrays["W"].ndim == 3 else arrays["W"][None]
+    seen = stored.look(arrays, X, W, diagonal)
+    off = diagonal and bool((W * (1.0 - np.eye(*W.shape[1:]))).any())
+    checks = [_check_digest(arrays), *stored.checks(arrays, seen), _check_multipliers(arrays)]
+    checks += [Check("diagonal", not off, "W has no entry off its diagonal")] if diagonal else []
+    heads = arrays.get("row_head", np.zeros(len(X), dtype=np.intp))[arrays["sample"]]
+    parts = stored.bounds_of(arrays, seen, W, heads, kind, diagonal)
+    for part, weights in zip(parts, W, strict=True):
+        if part.upper == 0.0:
+            checks.append(Check("no constraint", not weights.any(), "nothing keeps W from 0, which is optimal"))
+    lower = bounds.together([part.lower for part in parts], kind, down=True)
+    upper = bounds.together([part.upper for part in parts], kind, down=False)
+    gap, own = _gap(lower, upper), [(part.lower, _gap(part.lower, part.upper)) for part in parts]
+    shown = next((f"head {h}: {p.shown}" if len(W) > 1 else p.shown for h, p in enumerate(parts) if p.shown), None)
+    slack = bounds.resolution(W.shape[1:], kind) + max(part.loss for part in parts)
+    if shown is not None:
+        lower = math.inf  # nothing separates: every number is a lower bound
+    checks += claims.checks(lower, upper, gap, slack, shown, arrays["dual"], own)
+    return Verification(str(path), norm, claims.status, lower, upper, gap, tuple(checks))
+
+
+def _check_stored(path: Any, arrays: Arrays, shape: tuple[int, ...]) -> None:
+    """Whether the arrays of a solution whose tokens, of this `shape`, stay on disk fit each other and them."""
+    n, T, d = shape
+    z, W, scores, mask, selection = (arrays[name] for name in ("z", "W", "scores", "mask", "selection"))
+    sample, token, dual = (arrays[name] for name in ("sample", "token", "dual"))
+    head = arrays.get("row_head", np.zeros(n, dtype=np.intp))
+    fits = z.ndim == 2 and len(z) == n and W.ndim in (2, 3) and W.shape[-2:] == (d, z.shape[1])
+    fits = (
+        fits and scores.shape == mask.shape == (n, T) and mask.dtype == bool and selection.shape == head.shape == (n,)
+    )
+    fits = fits and all(x.dtype == np.float64 and np.isfinite(x).all() for x in (z, W, scores, dual))
+    fits = fits and all(x.dtype.kind == "i" for x in (sample, token, selection, head))
+    fits = fits and dual.ndim == 1 and dual.shape == sample.shape == token.shape
+    fits = fits and bool(((0 <= sample) & (sample < n) & (0 <= token) & (token < T)).all())
+    fits = fits and bool(((0 <= selection) & (selection < T)).all() and mask[np.arange(n), selection].all())
+    fits = fits and bool(((0 <= head) & (head < (len(W) if W.ndim == 3 else 1))).all())
+    if not fits or len(np.unique(sample * T + token)) != len(dual):
+        raise InputError(f"{path}: its arrays do not fit each other or its tokens; save the solution again")
+    if str(arrays["against"]) not in ("all", "worse", "better"):
+        raise InputError(f"{path}: got against {str(arrays['against'])!r}; expected all, worse or better")
 
 
 def digest(arrays: Mapping[str, Any]) -> str:
@@ -220,3 +276,5 @@ _BOUNDED: Final = ("nuclear", "operator", "frobenius", "cut")
 _SAVED: Final = (
     "format norm W dual sample token a z value lower upper gap status reason tol stages steps digest".split()
 )
+
+_OF_STORED: Final = "tokens_path tokens_digest scores mask selection against".split()
