@@ -74,9 +74,9 @@ def test_a_token_that_is_seen_to_stay_behind_does_not_act():
     assert (late.selected(-1) == 0).all()
 
 
-@pytest.mark.parametrize("beyond, told", [(10.0, False), (60.0, True)])
+@pytest.mark.parametrize("beyond, told", [(10.0, False), (26.0, False), (60.0, True)])
 def test_a_token_acts_until_it_weighs_next_to_nothing(beyond, told):
-    """A margin of 1 + beyond/2000: e^-10 of what acts is too much."""
+    """A margin of 1 + beyond/2000: e^-10 of what acts is too much; 26 would do at the SVM, but not all along."""
     problem = line_up([(1.0, 0.0), (1.0 + beyond / 2000.0, 1.0)], (1.1, 100.0))
     found = stay(mf.Combined(), *part_of(problem, mf.Combined(), np.array([2000.0, 1.0])))
     assert (found is not None) is told
