@@ -52,7 +52,7 @@ DOORS: dict[str, dict[str, Any]] = {
         "return": F("{self.problem.d} {self.problem.d_z}")
         | F("{self.problem.counts[1]} {self.problem.d} {self.problem.d_z}")
     },
-    "trajectory.trajectory:Trajectory.dual": {"return": F("{len(self.problem.constraints())}")},
+    "trajectory.trajectory:Trajectory.dual": {"return": F("{len(self.goal.constraints)}")},
     "trajectory.trajectory:Trajectory.selected": {"return": I("{self.problem.n}")},
     "diagnostics.alignment:shared_spaces": {"A": F("*H d d_z"), "B": F("*H d d_z")},
     "diagnostics.alignment:alignment": {"K": F("d m"), "Q": F("d_z m"), "G": F("d d_z")},

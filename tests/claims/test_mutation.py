@@ -73,3 +73,25 @@ def test_the_faces_of_another_loss_are_noticed(monkeypatch) -> None:
     monkeypatch.setattr(faces, "faces", lambda problem, loss: true(problem, CrossEntropy(0.01)))
     (result,) = registry.run(["faces-before-training"])
     assert not result.holds
+
+
+def test_a_wrong_predicted_face_is_noticed(monkeypatch) -> None:
+    """One member of one face left out, its share given to the others: all other rows are as predicted."""
+    from dataclasses import replace
+
+    from marginflow.claims import faces
+
+    true = faces.faces
+
+    def wrong(problem, loss):
+        found = true(problem, loss)
+        row = int(np.argmax(found.members.sum(axis=1)))
+        least = int(np.argmin(np.where(found.members[row], found.shares[row], np.inf)))
+        members, shares = found.members.copy(), found.shares.copy()
+        members[row, least], shares[row, least] = False, 0.0
+        shares[row] /= shares[row].sum()
+        return replace(found, members=members, shares=shares)
+
+    monkeypatch.setattr(faces, "faces", wrong)
+    (result,) = registry.run(["faces-before-training"])
+    assert not result.holds and not result.failure

@@ -214,7 +214,7 @@ sys.exit(main(sys.argv[1:] or {words!r}))
     "words, module, name",
     [
         (["svm", "sphere:n=300,T=30,d=120", "--norm", "nuclear", "--save", "s.npz"], "svm.solve", "_candidate"),
-        (["flow", "sphere:n=60,T=30,d=60", "--until-margin", "1e12"], "flow.integrate", "run"),
+        (["flow", "sphere:n=60,T=30,d=60", "--until-margin", "1e12"], "flow.runner", "run"),
         (["describe", "sphere:n=300,T=30,d=120"], "svm.describe", "separability"),
     ],
     ids=["svm", "flow", "describe"],

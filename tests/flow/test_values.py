@@ -13,7 +13,6 @@ from test_step import exact
 import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.diagnostics.ratio import comparison, final_ratio
-from marginflow.diagnostics.subject import gather
 from marginflow.errors import InputError
 from marginflow.flow import onto_face
 from marginflow.flow.control import switch_guard
@@ -252,10 +251,10 @@ def test_files_the_verb_and_what_is_refused(runs, tmp_path, capsys):
     again = mf.Trajectory.load(tmp_path / "run.npz")
     assert (again.margin == path.margin).all() and (again.log_excess == path.log_excess).all()
     assert again.status is path.status and (again.held.faces.members == path.held.faces.members).all()
-    with pytest.raises(InputError, match="resume: got a run onto faces"):
-        resume(path)
-    with pytest.raises(InputError, match="which pages and figures do not draw"):
-        gather([path], print)
+    on = int(np.flatnonzero(path.restart.members.any(axis=(1, 2)))[0])
+    for k in (4, on - 1, on + 1):
+        on_again = resume(again, snapshot=k, until_margin=path.until_margin)
+        assert np.array_equal(on_again.W(), path.W()) and on_again.reason == path.reason
     problem = path.problem
     np.savez(tmp_path / "data.npz", X=problem.X, z=problem.z, values=problem.values, labels=problem.labels)
     asked = [

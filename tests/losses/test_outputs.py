@@ -108,3 +108,21 @@ def test_what_a_problem_does_not_say_is_asked_for():
             loss.check(problem)
     for loss, problem in ((CrossEntropy(), classes), (Squared(), classes), (Squared(), targets)):
         loss.check(problem)
+
+
+def test_a_gradient_that_float64_does_not_hold_is_refused_by_name():
+    """Beyond a lead of 745 every share but the label's is 0: the run would stand still and nothing would say why."""
+    loss, labels = CrossEntropy(), np.array([0])
+    near = loss.gradient(np.array([[700.0, 0.0]]), labels)
+    assert near[0, 1] == pytest.approx(np.exp(-700.0)) and near[0, 0] == -near[0, 1]
+    with pytest.raises(mf.InputError, match="leads by 800 at its label"):
+        loss.gradient(np.array([[800.0, 0.0], [1.0, 0.0]]), np.array([0, 0]))
+    assert CrossEntropy(0.1).gradient(np.array([[800.0, 0.0]]), labels).any()
+    assert (loss.gradient(np.array([[-800.0, 0.0]]), labels) == [[-1.0, 1.0]]).all()
+    values = np.array([[[400.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [301.0, 0.0]]])
+    X, z = np.ones((2, 2, 2)) * np.arange(1, 3)[:, None], np.ones((2, 2))
+    loss.check(mf.Problem(X, z, values=values, labels=[0, 0]))
+    both = mf.Problem(X, z, values=values, labels=[0], output=[0, 0])
+    with pytest.raises(mf.InputError, match="an output can lead by 701 at its label"):
+        loss.check(both)
+    CrossEntropy(0.1).check(both)

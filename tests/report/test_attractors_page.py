@@ -61,8 +61,61 @@ def test_names_from_data_are_text(tmp_path):
     assert "<script>alert" not in text
 
 
-def test_several_heads_are_refused_before_any_work(tmp_path, capsys):
-    file = tmp_path / "a.html"
-    assert main(["attractors", "heads", "--html", str(file)]) == 2
-    said = capsys.readouterr().err
-    assert "several heads" in said and "without --html" in said and not file.exists()
+@pytest.fixture(scope="module")
+def heads():
+    return attractors(load("heads:n=3,T=4,d=5,H=2,seed=5"), "w", sample=3, scales=(0.3, 3.0), until_margin=100.0)
+
+
+def test_several_heads_are_the_product_of_their_lists(heads):
+    text = render(heads, "")
+    ways = [len(own) for own in heads.heads]
+    assert heads.count == ways[0] * ways[1] > max(ways)
+    assert f"{ways[0]} × {ways[1]} = {heads.count} ends" in text and text.count("data-end=") == min(heads.count, MOST)
+    by_head = re.search(r'id="by-head".*?</section>', text, re.S)[0]
+    assert by_head.count("<tr>") - 1 == sum(ways)
+    assert f"{heads.count} ends among" in text and "Of 6 sampled starts" in text
+    for end in heads.attractors[:3]:
+        assert ",".join(map(str, end.selected.tolist())) in text or end.optimal
+    # What is too much to write out is counted exactly, and the page says what it shows.
+    import marginflow.attractors.product as product
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(product, "LISTED", 1)
+        few = dataclasses.replace(heads)
+        assert not few.listed
+        said = render(few, "")
+        assert f"There are {heads.count} ends, every combination" in said
+        assert said.count("data-end=") == len(few.attractors) < heads.count
+
+
+@pytest.mark.browser
+def test_curves_of_ends_have_colours_of_their_own(found, chromium, tmp_path):
+    """Whichever of many ends is chosen, no two curves drawn look alike."""
+    best, trap = found.attractors
+    file = tmp_path / "many.html"
+    build_attractors_report(dataclasses.replace(found, attractors=(best, *[trap] * 9)), file, "")
+    opened = Opened(chromium, file)
+    for k in (0, 8):
+        opened.page.locator(f"button[data-end='{k}']").click()
+        looks = opened.page.evaluate(
+            "[...document.querySelectorAll('#panel path.curve')].map((one) => "
+            "[...one.classList].find((name) => name.startsWith('word-')))"
+        )
+        assert len(looks) >= 7 and len(set(looks)) == len(looks), looks
+    opened.close(file)
+
+
+@pytest.mark.browser
+def test_rows_of_a_head_stand_beside_each_other(heads, chromium, tmp_path):
+    file = tmp_path / "heads.html"
+    build_attractors_report(heads, file, "marginflow attractors heads")
+    opened = Opened(chromium, file)
+    names = opened.page.locator("#map-frame text").evaluate_all("(all) => all.map((one) => one.textContent)")
+    assert [name for name in names if name.startswith("head")] == ["head 0", "head 1"]
+    head = heads.problem.head
+    order = [int(name) for name in names if name.isdigit()][: heads.problem.n]
+    assert [head[i] for i in order] == sorted(head)
+    opened.page.locator("button[data-end='1']").click()
+    command = opened.text("#detail pre")
+    opened.close(file)
+    assert main(command.split()[1:]) == 0

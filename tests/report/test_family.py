@@ -30,6 +30,8 @@ RECORDS = [Path(__file__).parents[1] / "watch" / f"{name}.npz" for name in ("gpt
 FIRST = {
     "runs": "#figure-norms svg",
     "steps": "#figure-norms svg",
+    "faces": "#figure-norms svg",
+    "heads": "#figure-norms svg",
     "study": "table.phase",
     "attractors": "#map-frame svg",
     "audit": "#map-frame svg",
@@ -40,6 +42,15 @@ FIRST = {
 
 def steps(file, _):
     build_report([mf.descend("equal:n=3,T=3,d=4,seed=0", "w", rule, iterations=200) for rule in ("gd", "sign")], file)
+
+
+def faces(file, _):
+    runs = [mf.integrate("next-token:number=3", word, loss="log", until_margin=100) for word in ("w", "kq")]
+    build_report([*runs, mf.integrate("classes:seed=3", "w", loss="squared", until_margin=100)], file)
+
+
+def heads(file, _):
+    build_report([mf.integrate("heads:n=2,T=3,d=6,H=3,seed=5", "w", seed=1, until_margin=30)], file)
 
 
 def study(file, folder):
@@ -67,7 +78,15 @@ def watch(file, _):
 @pytest.fixture(scope="module")
 def pages(orbit, trapped, tmp_path_factory):
     folder = tmp_path_factory.mktemp("family")
-    makers = {"steps": steps, "study": study, "attractors": attractors, "audit": audit, "watch": watch}
+    makers = {
+        "steps": steps,
+        "faces": faces,
+        "heads": heads,
+        "study": study,
+        "attractors": attractors,
+        "audit": audit,
+        "watch": watch,
+    }
     makers["runs"] = lambda file, _: build_report([*orbit[:2], trapped], file)
     for kind, make in makers.items():
         make(folder / f"{kind}.html", folder)

@@ -1,6 +1,5 @@
 """Runs with several heads: the page tells of each head, and every other view of a run takes them."""
 
-import json
 import re
 
 import numpy as np
@@ -9,10 +8,13 @@ import pytest
 import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.diagnostics.subject import gather
+from marginflow.figures.heads import panels_of_heads
+from marginflow.figures.runs import pick
 from marginflow.flow.integrate import resume
 from marginflow.report.answer import answer
 from marginflow.report.build import build_report
-from marginflow.report.heads import sentence_of_heads
+from marginflow.report.heads import columns_of_heads, ends_of_heads, sentence_of_heads
+from marginflow.report.verdicts import verdict_table
 
 
 DATA = "heads:n=2,T=3,d=6,H=2,seed=5"
@@ -76,7 +78,7 @@ def test_every_other_view_takes_several_heads(runs, word, tmp_path, capsys):
     assert len((tmp_path / "run.csv").read_text().splitlines()) == len(path) + 1
     assert len(path.to_dataframe()) == len(path)
     assert {"kq": "least nuclear norm", "diag": "least l2 norm"}[word] in mf.compare([path]).sentence
-    for kind in ("time", "norms", "ratio", "attention", "support", "balance", "spectrum"):
+    for kind in ("time", "norms", "heads", "ratio", "attention", "support", "balance", "spectrum"):
         try:
             drawn = path.plot(kind)
         except mf.InputError as error:
@@ -87,18 +89,32 @@ def test_every_other_view_takes_several_heads(runs, word, tmp_path, capsys):
     assert further.margin[-1] >= 60 and further.W(-1).shape == path.W(-1).shape
 
 
-def test_runs_onto_faces_are_refused_in_one_line_where_they_are_not_drawn(tmp_path, capsys):
-    path = mf.integrate("next-token:number=3", "w", loss="log", until_margin=25)
-    for ask in (
-        lambda: build_report([path], tmp_path / "page.html"),
-        lambda: mf.compare([path]),
-        lambda: path.plot("norms"),
-        lambda: resume(path, until_margin=50),
-    ):
-        with pytest.raises(mf.InputError, match="onto faces of several tokens") as caught:
-            ask()
-        assert "\n" not in str(caught.value)
-    assert not (tmp_path / "page.html").exists()
-    path.save(tmp_path / "run.npz")
-    assert main(["export", str(tmp_path / "run.npz"), "-o", str(tmp_path / "run.csv"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) and len(path.to_dataframe()) == len(path)
+def test_the_table_and_the_figure_have_a_row_and_a_panel_for_each_head(runs, tmp_path):
+    path = runs["kq"]
+    (subject,) = gather([path], lambda text: None)
+    ends = ends_of_heads(path, subject)
+    for end, (_, own), W in zip(ends, path.problem.constraints().per_head, path.W(-1), strict=True):
+        least = mf.solve(path.problem.of_head(end.head), "nuclear").value
+        assert end.least.lower <= least * (1 + 1e-9) and end.wrong == 0
+        assert end.value == pytest.approx(np.linalg.svd(W, compute_uv=False).sum() / own.margins(W).min(), rel=1e-9)
+    table = verdict_table([subject])
+    rows = re.findall(r'class="part"><th scope="row">head (\d)</th>(.*?)</tr>', table)
+    assert [row[0] for row in rows] == ["0", "1"] and all("on optimal tokens" in row[1] for row in rows)
+    assert panels_of_heads(pick([path, runs["w"]], "heads").runs) == [
+        (norm, h) for norm in ("nuclear", "frobenius") for h in (0, 1)
+    ]
+    assert panels_of_heads(pick([mf.integrate("trap:infinity", "w", until_margin=5.0)], "heads").runs) == [
+        ("frobenius", 0)
+    ]
+    columns = columns_of_heads(path, ["nuclear"], np.array([len(path) - 1]))
+    assert [columns[f"head{h}_nuclear"][0] for h in (0, 1)] == [end.value for end in ends]
+
+
+def test_the_head_that_is_trapped_is_told_from_the_other():
+    path = mf.integrate("heads:n=3,T=4,d=5,H=2,seed=5", "w", seed=0, scale=3.0, until_margin=1.5e3)
+    (subject,) = gather([path], lambda text: None)
+    wrong = path.selected(-1) != path.problem.optimal
+    each = [int(wrong[path.problem.head == h].sum()) for h in range(2)]
+    assert [end.wrong for end in ends_of_heads(path, subject)] == each and sorted(map(bool, each)) == [False, True]
+    rows = re.findall(r'class="part"><th scope="row">head (\d)</th>(.*?)</tr>', verdict_table([subject]))
+    assert ["on wrong tokens" in row[1] for row in rows] == list(map(bool, each))

@@ -69,10 +69,6 @@ def attractors(
     for file in (figure, page):
         if file is not None:
             output_path(file, data)
-    if page is not None:
-        from marginflow.report.attractors_page import build_attractors_report, check_page
-
-        check_page(problem)
     if keep is not None:
         save_path(keep, data)
     if engine is None and (workers is not None or scheduler is not None):
@@ -99,6 +95,8 @@ def attractors(
 
         draw_shares(found, figure)
     if page is not None:
+        from marginflow.report.attractors_page import build_attractors_report
+
         options: dict[str, object] = {"--parameterization": parameterization, "--width": width, "--sample": sample}
         options |= {"--seed": seed, "--until-margin": until_margin, "--tol": tol, "--limit": limit, "--loss": loss}
         build_attractors_report(found, page, _again(data, options, scale or []))

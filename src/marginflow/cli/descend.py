@@ -93,12 +93,13 @@ def summary(path: "Trajectory") -> dict[str, Any]:
     """The fields of `descend --json` at the last snapshot, and what explains them."""
     import numpy as np
 
-    from marginflow.diagnostics.gaps import gaps, gaps_by_head, margin_speed
+    from marginflow.diagnostics.gaps import gaps, margin_speed
     from marginflow.diagnostics.ratio import final_ratio
 
     W = path.W(-1)
     singular = np.linalg.svd(W, compute_uv=False)
     found = gaps(path)
+    heads = range(len(next(iter(found.values())).heads))
     return {
         "status": path.status.name,
         "reason": path.reason,
@@ -118,7 +119,7 @@ def summary(path: "Trajectory") -> dict[str, Any]:
         "entry_l1": float(np.abs(W).sum()),
         "gaps": {name: float(gap.values[-1]) for name, gap in found.items()},
         "gaps_missing": {name: gap.reason for name, gap in found.items() if gap.reason},
-        "gaps_by_head": [{name: float(gap.values[-1]) for name, gap in found.items()} for found in gaps_by_head(path)],
+        "gaps_by_head": [{name: float(gap.heads[h].values[-1]) for name, gap in found.items()} for h in heads],
         "predicted": path.method.norm,
         "why": path.method.why,
         "norm": path.norm,

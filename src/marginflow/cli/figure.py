@@ -17,7 +17,8 @@ def figure(
     kind: Annotated[
         str,
         typer.Option(
-            help="time, norms, ratio, spectrum, attention, support or balance.", autocompletion=completion.figures
+            help="time, norms, heads, ratio, spectrum, attention, support or balance.",
+            autocompletion=completion.figures,
         ),
     ] = "norms",
     output: Annotated[

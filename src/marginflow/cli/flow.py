@@ -36,6 +36,9 @@ def flow(
     ] = "margin",
     loss: TrainingLoss = None,
     rtol: Annotated[float, typer.Option(help="Relative tolerance of the integration.")] = 1e-6,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="DATA is a saved run: go on with it, to the bits it would have had.")
+    ] = False,
     save: Annotated[Path | None, typer.Option(help="Write the trajectory to this .npz file.")] = None,
     json: JsonFlag = False,
 ) -> int:
@@ -43,11 +46,21 @@ def flow(
 
     Example: marginflow flow digits --parameterization kq --until-margin 1e6
     """
-    from marginflow.attractors.sentence import known_ends
+    from marginflow.cli.resumed import resumed
     from marginflow.flow.integrate import integrate
     from marginflow.model.registry import parse_parameterization
     from marginflow.problem.named import load
 
+    if save is not None:
+        save_path(save, data, *([] if init is None else [init]))
+    if resume:
+        asked: dict[str, tuple[Any, Any]] = {"--parameterization": (parameterization, "kq"), "--seed": (seed, 0)}
+        asked |= {"--width": (width, None)}
+        asked |= {"--seeds": (seeds, None), "--scale": (scale, 0.1), "--init": (init, None)}
+        asked |= {"--loss": (loss, None), "--rtol": (rtol, 1e-6)}
+        with progress("flow --resume", "there is no verdict, and nothing is saved") as show:
+            path = resumed(data, asked, show, until_margin=until_margin, until=until, keep_partial=save is not None)
+        return _told(path, save, json)
     problem = load(data)
     model = parse_parameterization(parameterization, width)
     if seeds is not None:
@@ -56,8 +69,6 @@ def flow(
         options = {"scale": scale, "until_margin": until_margin, "until": until, "loss": loss, "rtol": rtol}
         return _many(problem, model, _seeds(seeds), options, json)
     start = None if init is None else read_start(init, model)
-    if save is not None:
-        save_path(save, data, *([] if init is None else [init]))
     with progress(f"flow {parameterization}", "there is no verdict, and nothing is saved") as show:
         path = integrate(
             problem,
@@ -72,8 +83,15 @@ def flow(
             keep_partial=save is not None,
             progress=lambda now: show(f"step {now.steps}, margin {now.margin:.3g}"),
         )
+    return _told(path, save, json)
+
+
+def _told(path: "Trajectory", save: Path | None, json: bool) -> int:
+    """Save the run where that is asked for, and say what it ended on; exit 1 if that is open."""
+    from marginflow.attractors.sentence import known_ends
+
     keep(path, save)
-    ends = known_ends(problem, path.parameterization, path.loss)
+    ends = known_ends(path.problem, path.parameterization, path.loss)
     found = summary(path) | {"ends": None if ends is None else ends.sentence}
     if json:
         print_json(found)

@@ -101,6 +101,7 @@ def summary(solution: "Solution", norm: str, loss: str | None) -> dict[str, Any]
         "equalities": int(solution.constraints.equal.sum()),
         "loss": loss,
         "minimal_loss": None if solution.faces is None else solution.faces.minimal_loss,
+        "attainable": None if solution.faces is None else solution.faces.attainable,
         "finite_decrement": solution.finite_decrement,
         "infeasibility": solution.infeasibility,
         "reason": solution.reason,
@@ -130,6 +131,7 @@ def _text(solution: "Solution", norm: str, loss: str | None) -> str:
     if faces is not None:
         proved = "" if faces.decided.all() else ", members not proved"
         lines.append(f"least loss   {faces.least_loss(12)} ({loss}){proved}")
+        lines.append(f"attainable   {_word(faces.attainable)}")
         lines += [f"             {faces.reason}"] if faces.reason else []
     if solution.finite is not None:
         size = float((solution.finite**2).sum()) ** 0.5
@@ -144,8 +146,8 @@ def _selection(text: str) -> list[int]:
         raise InputError(f"--select: got {text!r}; expected token indices such as 0,3,1") from None
 
 
-def _word(unique: bool | None) -> str:
-    return {True: "yes", False: "no", None: "undecided"}[unique]
+def _word(known: bool | None) -> str:
+    return {True: "yes", False: "no", None: "undecided"}[known]
 
 
 def _verify(path: Path, json: bool) -> int:

@@ -40,10 +40,10 @@ class Contrast:
 
     @cached_property
     def rows(self) -> tuple[dict[str, Any], ...]:
-        """One per run, in the order given: run, problem, status, margin, predicted, ratio, and for each norm two.
+        """One per run, in the order given: run, problem, status, margin, own, predicted, ratio, and for each norm two.
 
-        These are its value over the margin (of a trapped run over its lead), and how far that is above the certified
-        least, relatively; nan where there is none.
+        These are its value over the margin, and how far that is above the certified least, relatively; nan where there
+        is none. Of a run on tokens or faces of its own (`own` says which, "" for none) they are those of them.
         """
         found = {place: _row(s, path, self.norms) for s in self.subjects for place, path in _placed(s)}
         return tuple(found[place] for place in sorted(found))
@@ -72,11 +72,16 @@ class Contrast:
         head, lines = self._table()
         widths = [max(len(row[k]) for row in [head, *lines]) for k in range(len(head))]
         aligned = [[cell.ljust(w) for cell, w in zip(row, widths, strict=True)] for row in [head, *lines]]
-        return "\n".join([self.sentence, *("  ".join(row).rstrip() for row in aligned)])
+        return "\n".join([self.sentence, *("  ".join(row).rstrip() for row in aligned), *self._notes])
 
     def _repr_html_(self) -> str:
         head, lines = self._table()
-        return grid(self.sentence, head, lines)
+        return grid(self.sentence, head, lines, notes=self._notes)
+
+    @property
+    def _notes(self) -> list[str]:
+        own = dict.fromkeys(row["own"] for row in self.rows if row["own"])
+        return [f"* over the lead of {' or '.join(own)}, which has a least norm of its own"] if own else []
 
 
 def compare(paths: Trajectory | Sequence[Trajectory]) -> Contrast:
@@ -104,6 +109,7 @@ def _row(subject: Subject, path: Trajectory, norms: Sequence[str]) -> dict[str, 
         "problem": subject.title,
         "status": path.status.name,
         "margin": float(path.margin[-1]),
+        "own": seen.whose if seen.own else "",
         "predicted": path.method.norm,
         "ratio": seen.ratio(path.norm),
     }
@@ -119,6 +125,6 @@ def _row(subject: Subject, path: Trajectory, norms: Sequence[str]) -> dict[str, 
 
 
 def _cell(row: dict[str, Any], norm: str) -> str:
-    star = "*" if row["status"] == "trapped" else ""
+    star = "*" if row["own"] else ""
     text = number(row[f"{norm}_over_margin"], 6) + star
     return f"[{text}]" if row["predicted"] == norm else text

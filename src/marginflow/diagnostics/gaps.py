@@ -1,9 +1,7 @@
 """How far a run is from the SVM of each norm, and how fast its margin grows: what optimisers are compared by."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,9 +9,8 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.diagnostics.ratio import least_margin, over_margin
 from marginflow.errors import InputError, UndefinedError
-from marginflow.norms import AbstractNorm, parse_norm
-from marginflow.problem.constraints import Constraints
-from marginflow.problem.problem import Problem
+from marginflow.norms import AbstractNorm
+from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
 from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
@@ -31,11 +28,13 @@ class Gap:
         values: (S,) per snapshot asked for; nan where the margin is not positive, or there is no certified least.
         least: the certified lower bound of the least norm; nan for none.
         reason: why there is none, or "".
+        heads: of several heads at the last snapshot, each beside its own SVM: its N(W) over its own least margin.
     """
 
     values: Floats
     least: float
     reason: str = ""
+    heads: tuple["Gap", ...] = ()
 
 
 def gaps(
@@ -48,14 +47,8 @@ def gaps(
         snapshots: which; the last one when None.
         norms: by name; by default those of full matrices, or of diagonals for diagonal weights.
     """
-    chosen = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
     at = [-1] if snapshots is None else snapshots
-    data = path.problem if path.limit is None else path.limit.constraints
-
-    def values(norm: AbstractNorm) -> Floats:
-        return np.array([_over_margin(path.at(i), norm) for i in at])
-
-    return {name: _beside(name, data, values, len(at)) for name in chosen}
+    return {name: _gap(path, name, at) for name in norms or _usual(path)}
 
 
 def gaps_by_head(path: Trajectory, *, norms: tuple[str, ...] | None = None) -> tuple[dict[str, Gap], ...]:
@@ -63,13 +56,48 @@ def gaps_by_head(path: Trajectory, *, norms: tuple[str, ...] | None = None) -> t
 
     () for a run of one head, or onto faces of several tokens.
     """
-    if path.problem.counts[1] == 1 or path.limit is not None:
+    found = gaps(path, norms=norms)
+    heads = len(next(iter(found.values())).heads)
+    return tuple({name: gap.heads[h] for name, gap in found.items()} for h in range(heads))
+
+
+def _usual(path: Trajectory) -> tuple[str, ...]:
+    return DIAGONAL if path.parameterization.diagonal else FULL
+
+
+def _gap(path: Trajectory, name: str, at: list[int]) -> Gap:
+    """The gap in the norm called `name` at the snapshots `at`, with that of each head; every SVM is solved once."""
+    none, data = np.full(len(at), math.nan), path.goal.constraints if path.goal.keeps_faces else path.problem
+    try:
+        solution = solve(data, name)
+    except (InputError, UndefinedError) as error:
+        # A norm that is not known of block-diagonal weights may be known of each head.
+        return Gap(none, math.nan, str(error), _of_heads(path, name, None))
+    heads = _of_heads(path, name, solution)
+    if solution.status.name != "optimal":
+        return Gap(none, math.nan, f"the {name} SVM: {solution.status.value}", heads)
+    least = float(solution.certificate.lower)
+    values = np.array([_over_margin(path.at(i), solution.norm) for i in at])
+    return Gap(values / least - 1.0, least, "", heads)
+
+
+def _of_heads(path: Trajectory, name: str, joint: Solution | None) -> tuple[Gap, ...]:
+    """The gap of every head at the last snapshot, beside its part of the solution `joint` or an SVM of its own."""
+    if path.problem.counts[1] == 1 or path.goal.keeps_faces:
         return ()
-    names = norms or (DIAGONAL if path.parameterization.diagonal else FULL)
     out = []
-    for (_, constraints), W in zip(path.problem.constraints().per_head, path.W(-1), strict=True):
-        seen = partial(_of_head, W=W, constraints=constraints)
-        out.append({name: _beside(name, constraints, seen, 1) for name in names})
+    for h, ((_, rows), W) in enumerate(zip(path.problem.constraints().per_head, path.W(-1), strict=True)):
+        try:
+            solution = joint.parts[h] if joint is not None else solve(rows, name)
+        except (InputError, UndefinedError) as error:
+            out.append(Gap(np.full(1, math.nan), math.nan, str(error)))
+            continue
+        if solution.status.name != "optimal":
+            out.append(Gap(np.full(1, math.nan), math.nan, f"the {name} SVM: {solution.status.value}"))
+            continue
+        least = float(solution.certificate.lower)
+        value = over_margin(solution.norm, W, least_margin(rows, W))
+        out.append(Gap(np.array([value / least - 1.0]), least))
     return tuple(out)
 
 
@@ -81,25 +109,6 @@ def margin_speed(path: Trajectory) -> float:
     if len(steps) < 2 or steps[-1] == steps[first]:
         return math.nan
     return float((margin[-1] - margin[first]) / (steps[-1] - steps[first]))
-
-
-def _beside(name: str, data: Problem | Constraints, values: Callable[[AbstractNorm], Floats], count: int) -> Gap:
-    """The gap of norms over margins `values` (`count`,) to the certified least of `data` in the norm called `name`."""
-    none = np.full(count, math.nan)
-    try:
-        norm = parse_norm(name)
-        solution = solve(data, norm)
-    except (InputError, UndefinedError) as error:
-        return Gap(none, math.nan, str(error))
-    if solution.status.name != "optimal":
-        return Gap(none, math.nan, f"the {name} SVM: {solution.status.value}")
-    least = float(solution.certificate.lower)
-    return Gap(values(norm) / least - 1.0, least)
-
-
-def _of_head(norm: AbstractNorm, W: Floats, constraints: Constraints) -> Floats:
-    """(1,) N(W) over the least margin."""
-    return np.array([over_margin(norm, W, least_margin(constraints, W))])
 
 
 def _over_margin(seen: Snapshot, norm: AbstractNorm) -> float:

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from marginflow.diagnostics.face_words import face_sentences
 from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
 from marginflow.losses import log_minimal_loss
@@ -49,13 +50,16 @@ class _Group:
 
 def headline(subjects: Sequence[Subject]) -> str:
     """The sentence; what it compares is of runs that reached the minimal loss."""
-    groups = _groups(subjects)
+    groups = _groups([subject for subject in subjects if not subject.goal.keeps_faces])
+    onto = _groups([subject for subject in subjects if subject.goal.keeps_faces])
+    faces = [text for group in onto for text in face_sentences(group.name, group.runs)]
     parts = [text for group in groups if (text := _came_to(group, groups))]
     text = "; ".join(parts)
     text = text[:1].upper() + text[1:] + ("." if text else "")
     stuck = [_trapped(group) for group in groups if group.of("trapped")]
     unsettled = sum(len(group.of("undecided")) for group in groups)
-    return " ".join([*([text] if text else []), *stuck, *([_undecided(unsettled, bool(text))] if unsettled else [])])
+    open_ = [_undecided(unsettled, bool(text or faces))] if unsettled else []
+    return " ".join([*([text] if text else []), *stuck, *open_, *faces])
 
 
 def _groups(subjects: Sequence[Subject]) -> list[_Group]:

@@ -12,6 +12,7 @@ from marginflow.diagnostics.pace import pace
 from marginflow.diagnostics.rates import log_prefactors, slack_constant
 from marginflow.diagnostics.spectrum import DualSpectrum, dual_spectrum
 from marginflow.errors import UndefinedError
+from marginflow.model.face_limit import FaceLimit
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -124,7 +125,11 @@ def _supported_margins_differ(path: Trajectory, solution: Solution) -> bool:
 
     They do not on symmetric data such as the sign orbit, where R - 1 falls faster than any prediction here.
     """
-    if solution.constraints.equal.any():
+    c, goal = solution.constraints, path.goal
+    if c.equal.any():
         return True
-    kappa = log_prefactors(path.problem, solution.constraints, path.scalar_loss)
+    if isinstance(goal, FaceLimit):
+        kappa = np.log(goal.kappa[c.sample, c.token])
+    else:
+        kappa = log_prefactors(path.problem, c, path.scalar_loss)
     return slack_constant(kappa, solution.dual) > 1e-6

@@ -131,15 +131,17 @@ class Comparison:
     """The SVM that the end of a run stands beside, and what the run itself says about its distance.
 
     A run that is trapped goes to the SVM of the tokens on which it is trapped, against their worse tokens (theory 9),
-    one of tokens with values to that of the faces that it is on; every other run is compared with the SVM of the
-    optimal tokens or faces.
+    one on other faces than those of the least loss to that of the faces that it is on; every other run is compared with
+    the SVM of its goal, the optimal tokens or faces.
 
     Attributes:
         selection: (n,) the tokens.
-        own: whether they are the run's own, because it is trapped on them.
+        own: whether they, or the faces, are the run's own, and not those of the least loss.
         constraints: `C` of them.
-        dual: (C,) >= 0, the force's weights there, up to a positive factor.
-        W: (d, d_z) the weights at the last snapshot, less the finite part of faces of several tokens.
+        dual: (C,) >= 0, the force's weights there, up to a positive factor; of any sign on equalities.
+        W: (d, d_z) the weights at the last snapshot, less `finite`.
+        finite: (d, d_z) or () the part of W that stays finite, as beside equalities; 0 for tokens.
+        whose: what the tokens or faces are to the run, in words.
     """
 
     selection: Ints
@@ -147,6 +149,12 @@ class Comparison:
     constraints: Constraints
     dual: Floats
     W: Floats
+    finite: Floats
+    whose: str
+
+    def growing(self, W: Floats) -> Floats:
+        """`W` of any snapshot less the finite part: what margins and norms are taken of."""
+        return W - self.finite
 
     @property
     def against(self) -> Against:
@@ -169,21 +177,25 @@ class Comparison:
 
 def comparison(path: "Trajectory") -> Comparison:
     """What the last snapshot of `path` is compared with."""
-    problem, seen = path.problem, path.at(-1)
-    if path.status.name != "trapped":
-        held = path.held
-        if held is not None and len(held.better):
-            rows = held.held_back
-            pulled = -seen.f[rows.sample, rows.token]
-            dual = np.where(rows.equal, pulled, np.maximum(pulled, 0.0))
-            return Comparison(
-                held.faces.reference, True, rows, dual, seen.W - held.finite(path.parameterization.diagonal)
-            )
-        selection = problem.optimal if seen.limit is None else seen.limit.faces.reference
-        return Comparison(selection, False, seen.constraints, seen.dual, seen.separating)
-    rows = problem.constraints(seen.selected, against="worse")
-    dual = np.maximum(-seen.f[rows.sample, rows.token], 0.0)
-    return Comparison(seen.selected, True, rows, dual, seen.W)
+    problem, seen, held = path.problem, path.at(-1), path.held
+    goal, diagonal = seen.goal, path.parameterization.diagonal
+    if path.status.name == "trapped":
+        rows, whose = problem.constraints(seen.selected, against="worse"), "the tokens it is trapped on"
+        return Comparison(seen.selected, True, rows, pulls(seen.f, rows), seen.W, np.zeros(()), whose)
+    if held is not None and len(held.better):
+        rows, finite = held.held_back, held.finite(diagonal)
+        return Comparison(
+            held.reference, True, rows, pulls(seen.f, rows), seen.W - finite, finite, "the faces it is on"
+        )
+    return Comparison(
+        goal.reference, False, seen.constraints, seen.dual, seen.separating, goal.finite(diagonal), goal.words
+    )
+
+
+def pulls(f: Floats, rows: Constraints) -> Floats:
+    """(C,) what the force `f` (n, T) pulls with on each of `rows`: at least 0 but on equalities."""
+    pulled = -f[rows.sample, rows.token]
+    return np.where(rows.equal, pulled, np.maximum(pulled, 0.0))
 
 
 def final_ratio(path: "Trajectory") -> float:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from marginflow.arrays import Floats
-from marginflow.diagnostics.ratio import comparison, ratio
+from marginflow.diagnostics.ratio import Comparison, comparison, pulls, ratio
 from marginflow.frames import data_frame
 from marginflow.norms import parse_norm
 from marginflow.trajectory.trajectory import Trajectory
@@ -16,8 +16,8 @@ def series(path: Trajectory) -> dict[str, Floats]:
     """Columns (S,): log_time or iteration, margin, log_excess, nuclear, frobenius, ratio.
 
     `log_time` of what has a time, -inf at the start, `iteration` of what has not; `nuclear` and `frobenius` are norms
-    of W itself; `ratio` is R in `path.norm` for the tokens that the end of the run is compared with (of a trapped run
-    its own), nan where it would be no bound.
+    of W itself; `ratio` is R in `path.norm` for the tokens or faces that the end of the run is compared with (of a
+    trapped run its own), nan where it would be no bound.
     """
     seen = comparison(path)
     timed = not np.isnan(path.log_time[-1])
@@ -29,7 +29,7 @@ def series(path: Trajectory) -> dict[str, Floats]:
         "log_excess": path.log_excess,
         "nuclear": np.array([_norm(nuclear, one) for one in W]),
         "frobenius": np.array([_norm(frobenius, one) for one in W]),
-        "ratio": np.array([_ratio(path, i, seen.constraints, W[i]) for i in range(len(path))]),
+        "ratio": np.array([_ratio(path, i, seen) for i in range(len(path))]),
     }
 
 
@@ -44,6 +44,5 @@ def _norm(norm: Any, W: Floats) -> float:
     return float(norm.value(W)) if np.isfinite(W).all() else math.nan
 
 
-def _ratio(path: Trajectory, i: int, constraints: Any, W: Floats) -> float:
-    f = path.at(i).f
-    return ratio(W, np.maximum(-f[constraints.sample, constraints.token], 0.0), constraints, path.norm)
+def _ratio(path: Trajectory, i: int, end: Comparison) -> float:
+    return ratio(end.growing(path.W(i)), pulls(path.at(i).f, end.constraints), end.constraints, path.norm)

@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from marginflow.arrays import Ints
+from marginflow.arrays import Floats, Ints
 from marginflow.diagnostics.ratio import FLOW_NORMS, comparison
-from marginflow.errors import InputError
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.goal import AbstractGoal
 from marginflow.model.registry import PARAMETERIZATIONS
 from marginflow.norms import parse_norm
 from marginflow.problem.constraints import Constraints
@@ -33,38 +34,44 @@ class Subject:
         problem: the data.
         paths: the runs on it, in the order given.
         places: the place of each run among all runs of the report.
-        solutions: the SVM of the optimal tokens by norm, each certified.
+        goal: where attention is at the least loss of its runs.
+        solutions: the SVM of the goal by norm, each certified.
     """
 
     problem: Problem
+    goal: AbstractGoal
     paths: list[Trajectory]
     places: list[int]
     solutions: dict[str, Solution]
 
     @cached_property
     def constraints(self) -> Constraints:
-        """The constraints of the optimal tokens."""
-        return self.problem.constraints()
+        """The constraints of the goal."""
+        return self.goal.constraints
 
     @cached_property
     def kept(self) -> Ints:
         """The samples stored in detail, ascending."""
         if self.problem.n <= KEPT:
             return np.arange(self.problem.n)
-        margins = self.constraints.margins(_matrix(self.paths[0]))
+        margins = np.where(self.constraints.level > 0.0, self.constraints.margins(_matrix(self.paths[0])), np.inf)
         least = np.full(self.problem.n, np.inf)
         np.minimum.at(least, self.constraints.sample, margins)
         return np.sort(np.argsort(least, kind="stable")[:KEPT])
 
     @property
     def title(self) -> str:
-        """The problem's name, or its sizes."""
-        return self.problem.name or f"unnamed problem, n = {self.problem.n}"
+        """The problem's name, or its sizes; with the loss where that decides which faces are kept."""
+        return (self.problem.name or f"unnamed problem, n = {self.problem.n}") + self._loss
 
     @cached_property
     def heading(self) -> str:
         """The problem in words, where it is a named one; else as `title`."""
-        return heading(self.problem) if self.problem.name else self.title
+        return heading(self.problem) + self._loss if self.problem.name else self.title
+
+    @property
+    def _loss(self) -> str:
+        return f", {self.goal.loss.word} loss" if self.goal.keeps_faces else ""
 
     @property
     def words(self) -> list[str]:
@@ -77,7 +84,7 @@ class Subject:
         return [name for name in self.solutions if path.parameterization.diagonal or not parse_norm(name).diagonal]
 
     @cached_property
-    def _own(self) -> dict[tuple[str, tuple[int, ...]], Solution]:
+    def _own(self) -> dict[tuple[str, bytes], Solution]:
         return {}
 
     def compared(self, path: Trajectory) -> Solution | None:
@@ -86,9 +93,13 @@ class Subject:
         seen = comparison(path)
         if not seen.own:
             return self.solutions.get(norm)
-        key = (norm, tuple(int(token) for token in seen.selection))
+        c = seen.constraints
+        key = (norm, seen.selection.tobytes() + c.sample.tobytes() + c.token.tobytes() + c.equal.tobytes())
         if key not in self._own:
-            self._own[key] = solve(self.problem, norm, selection=seen.selection, against=seen.against)
+            if self.goal.keeps_faces:
+                self._own[key] = solve(c, norm)
+            else:
+                self._own[key] = solve(self.problem, norm, selection=seen.selection, against=seen.against)
         return self._own[key]
 
     def of(self, word: str) -> list[Trajectory]:
@@ -111,25 +122,22 @@ class Subject:
 
 
 def gather(paths: Sequence[Trajectory], progress: Callable[[str], None]) -> list[Subject]:
-    """Group `paths` by their data, whatever its name, and solve the SVMs of each problem."""
-    groups: dict[str, list[int]] = {}
+    """Group `paths` by their data, whatever its name, and by what they go to; solve the SVMs of each group."""
+    groups: dict[tuple[str, str], list[int]] = {}
     for k, path in enumerate(paths):
-        groups.setdefault(fingerprint(path.problem), []).append(k)
+        faces_of = path.loss.word if path.goal.keeps_faces else ""
+        groups.setdefault((fingerprint(path.problem), faces_of), []).append(k)
     subjects = []
     for places in groups.values():
         own = [paths[k] for k in places]
-        if any(path.limit is not None for path in own):
-            raise InputError(
-                "got a run onto faces of several tokens, which pages and figures do not draw; expected runs that end "
-                "on a token a row; marginflow.diagnose has its numbers"
-            )
         # Names are no part of the data: a run saved without them is on the same problem as one saved with them.
         problem = next((path.problem for path in own if path.problem.token_names is not None), own[0].problem)
+        goal = own[0].goal
         solutions = {}
         for norm in _norms(own):
             progress(f"{norm} SVM of {problem.name or plural(problem.n, 'sample')}")
-            solutions[norm] = solve(problem, norm)
-        subjects.append(Subject(problem, own, places, solutions))
+            solutions[norm] = solve(problem, norm, selection=goal.faces if isinstance(goal, FaceLimit) else None)
+        subjects.append(Subject(problem, goal, own, places, solutions))
     return subjects
 
 
@@ -140,6 +148,6 @@ def _norms(paths: list[Trajectory]) -> list[str]:
     return list(dict.fromkeys([*usual, *(path.norm for path in paths)]))
 
 
-def _matrix(path: Trajectory) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _matrix(path: Trajectory) -> Floats:
     W = path.W(-1)
     return np.diag(W) if W.ndim == 1 else W

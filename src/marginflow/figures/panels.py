@@ -48,7 +48,7 @@ def spectrum(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         own = subject.solution(run.path.norm)
         rank = None if own is None else own.rank
         good = np.flatnonzero(run.path.margin > 0)
-        s = np.array([singular_values(run.path.W(int(i))) for i in good])
+        s = np.array([singular_values(run.path.at(int(i)).separating) for i in good])
         s /= run.path.margin[good][:, None]
         for j in range(s.shape[1]):
             on = rank is None or j < rank
@@ -70,10 +70,11 @@ def attention(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         shown = axes.imshow(weights, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         _hatch(axes, problem)
         words = _words(axes, problem, weights)
-        _mark(axes, problem, weights, framed=words)
+        _mark(axes, subject, weights, framed=words)
         axes.xaxis.set_major_locator(_whole())
         axes.yaxis.set_major_locator(_whole())
-        axes.set_xlabel("token (framed: optimal)" if words else "token (ring: optimal)")
+        marked = "in the face" if subject.goal.keeps_faces else "optimal"
+        axes.set_xlabel(f"token (framed: {marked})" if words else f"token (ring: {marked})")
         axes.set_ylabel("sample")
         axes.spines[:].set_visible(True)
     if shown is not None:
@@ -97,11 +98,11 @@ def _hatch(axes: "Axes", problem: Problem) -> None:
         axes.add_patch(cell)
 
 
-def _mark(axes: "Axes", problem: Problem, weights: Floats, *, framed: bool) -> None:
-    """A ring on each optimal token, or a frame where a word stands there."""
+def _mark(axes: "Axes", subject: Subject, weights: Floats, *, framed: bool) -> None:
+    """A ring on each token that keeps a share at the least loss, or a frame where a word stands there."""
     from matplotlib.patches import Rectangle
 
-    for i, token in enumerate(problem.optimal):
+    for i, token in np.argwhere(subject.goal.members):
         dark = weights[i, token] > 0.5
         if framed:
             look: dict[str, Any] = {"facecolor": "none", "edgecolor": "white" if dark else "0.15", "linewidth": 0.9}
@@ -147,16 +148,18 @@ def _font_size() -> float:
 
 def support(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
     """Share of the force against margin at the last snapshot, with the SVM's multipliers hollow."""
-    c = subject.constraints
+    c = subject.constraints.restrict(~subject.constraints.equal)
+    led = ~subject.constraints.equal
     for axes, run in zip(_panels(figure, runs), runs, strict=True):
         path = run.path
         margins = leads(path, len(path.log_time) - 1)[c.sample, c.token]
-        dual = path.dual(-1)
+        dual = path.dual(-1)[led]
         style = {"color": run.look["color"], "marker": run.look["marker"], "linestyle": "none"}
         axes.plot(margins / margins.min(), dual / dual.sum(), alpha=0.7, **style)
         own = subject.solution(path.norm)
         if own is not None:
-            axes.plot(c.margins(own.W), own.dual / own.dual.sum(), mfc="none", mec="0.2", mew=0.6, ms=6, **style)
+            theirs = own.dual[led]
+            axes.plot(c.margins(own.W), theirs / theirs.sum(), mfc="none", mec="0.2", mew=0.6, ms=6, **style)
         # Margins far above the least are many and say nothing; rounding differences are not worth an axis.
         axes.set_xlim(0.9, 3.0)
         top = max(float(line.get_ydata().max()) for line in axes.lines)  # type: ignore[union-attr]

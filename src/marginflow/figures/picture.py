@@ -75,7 +75,7 @@ def plot(
 
     Args:
         paths: the runs.
-        kind: time, norms, ratio, spectrum, attention, support or balance.
+        kind: time, norms, heads, ratio, spectrum, attention, support or balance.
         width, height: centimetres; a column, and what the figure needs, by default.
         font: serif, sans-serif, monospace or the name of an installed font.
         font_size: points.

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject, gather
 from marginflow.errors import InputError
 from marginflow.figures import curves, panels
+from marginflow.figures.heads import heads, panels_of_heads
 from marginflow.figures.legend import legend_height
 from marginflow.figures.panels import rows_and_columns
 from marginflow.figures.run import Run, told_apart
@@ -41,6 +43,7 @@ class Kind:
 KINDS: Final = {
     "time": Kind(curves.time, 2.4, margins=False),
     "norms": Kind(curves.norms, 1.5),
+    "heads": Kind(heads, 1.7),
     "ratio": Kind(curves.ratio, 2.4),
     "spectrum": Kind(panels.spectrum, 2.2, each=True),
     "attention": Kind(panels.attention, 3.0, margins=False, each=True),
@@ -109,13 +112,21 @@ def save_figure(paths: Sequence[Trajectory], kind: str, output: Path, *, sheet: 
 def draw(figure: "Figure", picked: Picked, kind: str, sheet: Sheet) -> list[tuple[int, str]]:
     """Draw the runs `picked` on `figure`, which becomes as high as they need; what is left out."""
     each = KINDS[kind]
-    panels = len(picked.subject.solutions) if kind == "norms" else 1
-    rows = rows_and_columns(len(picked.runs), sheet.inches)[0] if each.each else panels
+    rows = _rows(picked, kind, sheet)
     figure.set_figheight(sheet.tall(each.height * rows))
     each.draw(figure, picked.subject, picked.runs)
     # A legend of many lines takes nothing from the panels.
     figure.set_figheight(sheet.tall(each.height * rows + legend_height(figure)))
     return picked.notes
+
+
+def _rows(picked: Picked, kind: str, sheet: Sheet) -> int:
+    """Panels above each other."""
+    if kind == "heads":
+        return len(panels_of_heads(picked.runs))
+    if KINDS[kind].each:
+        return rows_and_columns(len(picked.runs), sheet.inches)[0]
+    return len(picked.subject.solutions) if kind == "norms" else 1
 
 
 _TALL: Final = 3.0
@@ -128,6 +139,11 @@ def _unsuitable(path: Trajectory, kind: str, timed: bool) -> str:
     numbers += [path.log_time[-1:]] if path.method.is_flow else []
     if not all(bool(np.isfinite(x).all()) for x in numbers):
         return "it ends with a time or weights that are not finite; `marginflow report` says what they are"
+    seen = comparison(path)
+    if path.goal.keeps_faces and seen.own and KINDS[kind].margins:
+        return "it ends on other faces than those of the least loss, by whose lead this divides; a report draws it"
+    if kind == "balance" and seen.constraints.equal.any():
+        return "its rows go to faces of several tokens, where multipliers have any sign: no residuals are defined"
     if KINDS[kind].margins and not path.margin[-1] > 0:
         word = path.status.name.replace("_", " ")
         return f"it is {word} and ends with a margin at or below 0, by which nothing can be divided"

@@ -1,24 +1,21 @@
 """The door of the flow room: from a start to a verdict, for one run or for many at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 
 from marginflow.blas import one_thread
 from marginflow.errors import InputError
-from marginflow.flow.loop import run
-from marginflow.flow.neighbours import CLEAR, settled
-from marginflow.flow.onto_face import run_onto_face
 from marginflow.flow.record import Record
-from marginflow.flow.state import Progress, Settings, State, first_state, restored_state
+from marginflow.flow.resume import resume as resume
+from marginflow.flow.runner import Until, check, run_all, verdict_of
+from marginflow.flow.state import Progress, Settings, first_state
 from marginflow.losses import AbstractOutputLoss, parse_output_loss
-from marginflow.model.face_limit import FaceLimit
 from marginflow.model.face_limits import face_limit
 from marginflow.model.heads import draw, map_of, sized, start
 from marginflow.model.held_faces import objective_of
-from marginflow.model.objective import Objective, runs_of_one_shape
+from marginflow.model.objective import runs_of_one_shape
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import as_problem
 from marginflow.problem.problem import Problem
@@ -26,15 +23,7 @@ from marginflow.selection.judge import Judge
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.method import flow_method
 from marginflow.trajectory.runs import Runs
-from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.trajectory import Trajectory
-from marginflow.trajectory.verdict import FlowStatus, Verdict
-
-
-Until = Literal["margin", "verdict"]
-
-LARGEST_MARGIN: Final = 1e15
-"""Beyond this float64 cannot tell the logits of two constraints apart at all."""
 
 
 def integrate(
@@ -123,7 +112,7 @@ def integrate_many(
         One trajectory per run, in order, as a list that shows itself as a table: what `integrate` gives for each, up to
         rounding of the sums.
     """
-    _check(until_margin, until, rtol, max_steps, scale)
+    check(until_margin, until, rtol, max_steps, scale)
     loss = parse_output_loss(loss)
     kind = parse_parameterization(parameterization)
     many = isinstance(problem, list | tuple)
@@ -158,7 +147,7 @@ def integrate_many(
         for b, record in enumerate(records):
             record.add(state, b)
         limit = face_limit(members[0], loss)
-        stopped = stopped or _run(objective, state, settings, records, progress, until, keep_partial, limit)
+        stopped = stopped or run_all(objective, state, settings, records, progress, until, keep_partial, limit)
         for i, record in zip(group, records, strict=True):
             record.ended = record.ended or Ended.interrupted
             snapshots = record.snapshots()
@@ -172,120 +161,11 @@ def integrate_many(
                 until_margin=until_margin,
                 until=until,
             )
-            verdict = _verdict(problems[i], record, snapshots, settings, not stopped, keep_partial)
+            verdict = verdict_of(problems[i], record, snapshots, settings, not stopped, keep_partial)
             out[i] = Trajectory(
                 problems[i], models[i], loss, method, snapshots, verdict, record.ended, record.restart()
             )
     return Runs(out[i] for i in range(count))
-
-
-@one_thread()
-def resume(
-    path: Trajectory,
-    *,
-    snapshot: int = -1,
-    until_margin: float = 1e6,
-    until: Until = "margin",
-    max_steps: int = 20_000,
-    progress: Callable[[Progress], None] | None = None,
-    keep_partial: bool = False,
-) -> Trajectory:
-    """Go on with a single run from one of its snapshots, to the same bits that a run without a stop has.
-
-    Args:
-        path: the run, perhaps loaded from a file.
-        snapshot: where to go on; later snapshots are dropped. The last one of a run that reached its margin was
-            made to land there, by a shortened step: such a run goes on from the one before.
-        until_margin, until, progress, keep_partial: as for `integrate`.
-        max_steps: in all, with those that the run has taken.
-
-    Returns:
-        The trajectory from its start, with the new snapshots and a new verdict.
-
-    Raises:
-        InputError: an option that cannot be used, or no such snapshot.
-    """
-    _check(until_margin, until, path.rtol, max_steps, path.scale)
-    if path.limit is not None:
-        raise InputError("resume: got a run onto faces of several tokens; expected one that ends on a token a row")
-    if path.restart is None:
-        raise InputError(f"resume: got a run made by {path.method.label!r}; expected one that `integrate` made")
-    if not -len(path) <= snapshot < len(path):
-        raise InputError(f"snapshot: got {snapshot}; expected {-len(path)} to {len(path) - 1}")
-    problem = path.problem
-    keep = range(len(path))[snapshot] + 1
-    if keep == len(path) > 1 and path.ended is Ended.margin:
-        keep -= 1
-    objective = Objective.of([problem], path.parameterization, path.loss)
-    state = restored_state(objective, path.snapshots, path.restart, keep - 1)
-    record = Record(Judge(problem, path.parameterization, path.loss))
-    record.add(state, 0)
-    settings = Settings(until_margin, path.rtol, max_steps)
-    stopped = _run(objective, state, settings, [record], progress, until, keep_partial)
-    record.ended = record.ended or Ended.interrupted
-    snapshots = path.snapshots.first(keep).then(record.snapshots())
-    if path.status is FlowStatus.minimal_loss and path.log_excess[keep - 1] < record.log_barrier:
-        record.growth = 0.0
-    if path.status is FlowStatus.trapped and path.margin[keep - 1] >= CLEAR:
-        record.early_growth = 0.0
-    verdict = _verdict(problem, record, snapshots, settings, not stopped, keep_partial)
-    method = flow_method(
-        problem,
-        path.parameterization,
-        path.loss,
-        seed=path.seed,
-        scale=path.scale,
-        rtol=path.rtol,
-        until_margin=until_margin,
-        until=until,
-    )
-    restart = path.restart.first(keep).then(record.restart())
-    return replace(path, snapshots=snapshots, verdict=verdict, ended=record.ended, method=method, restart=restart)
-
-
-def _run(
-    objective: Objective,
-    state: State,
-    settings: Settings,
-    records: list[Record],
-    progress: Callable[[Progress], None] | None,
-    until: Until,
-    keep_partial: bool,
-    limit: FaceLimit | None = None,
-) -> bool:
-    """Run the batch, towards `limit` if there is one; whether it was interrupted and what it holds is to be kept."""
-    try:
-        if limit is None:
-            run(objective, state, settings, records, progress, until == "verdict")
-        else:
-            run_onto_face(limit, objective, state, settings, records, progress, until == "verdict")
-    except KeyboardInterrupt:
-        if not keep_partial:
-            raise
-        return True
-    return False
-
-
-def _verdict(
-    problem: Problem, record: Record, snapshots: Snapshots, settings: Settings, runs_beside: bool, keep_partial: bool
-) -> Verdict:
-    """The verdict on a run that has ended, as far as it is known to be the flow from its start.
-
-    Without `runs_beside`, after an interruption, nothing more is integrated to know it.
-    """
-    judge = record.judge
-    try:
-        objective = objective_of([problem], judge.parameterization, judge.loss)
-        said = judge(snapshots, record.ended)
-        known = settled(said, objective, record, settings, runs_beside)
-    except KeyboardInterrupt:
-        if not keep_partial:
-            raise
-        record.ended = Ended.interrupted
-        return Verdict(FlowStatus.undecided, Ended.interrupted.value)
-    if record.ended is Ended.verdict and known.status is FlowStatus.undecided:
-        record.ended = Ended.border
-    return known
 
 
 def _groups(
@@ -327,22 +207,3 @@ def _seeds(seeds: Sequence[int] | None, count: int, given: bool) -> list[int]:
             raise InputError(f"seed: got {seed!r}; expected a whole number of at least 0")
         out.append(int(seed))
     return out
-
-
-def _check(
-    until_margin: float,
-    until: str,
-    rtol: float,
-    max_steps: int,
-    scale: float,
-) -> None:
-    if until not in ("margin", "verdict"):
-        raise InputError(f"until: got {until!r}; expected 'margin' or 'verdict'")
-    for name, value, low, high in (
-        ("until_margin", until_margin, 1e-3, LARGEST_MARGIN),
-        ("rtol", rtol, 1e-12, 1e-2),
-        ("scale", scale, 0.0, 1e10),
-        ("max_steps", max_steps, 1, 10**9),
-    ):
-        if not (isinstance(value, int | float | np.number) and low <= value <= high):
-            raise InputError(f"{name}: got {value!r}; expected a number between {low:g} and {high:g}")

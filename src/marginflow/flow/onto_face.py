@@ -43,47 +43,63 @@ def run_onto_face(
     first = replace(settings, until_margin=min(settings.until_margin, SWITCH), lands=objective.values is None)
     while True:
         run(objective, state, first, records, progress, until_verdict)
-        gone = [record for record in records if record.ended is Ended.margin and settings.until_margin > SWITCH]
+        gone = [record for record in records if record.ended is Ended.margin and goes_over(SWITCH, settings)]
         if not gone:
             return
-        if objective.values is not None:
-            limit = _held(gone[0])
-        _follow(limit, gone, settings, progress, until_verdict)
-        back = [record for record in gone if record.ended is Ended.left]
+        limit = held_by(limit, gone[0])
+        own = begin(limit, gone)
+        back = follow(own, late_state(limit, own, gone), settings, gone, progress, until_verdict)
         if not back:
             return
-        records = back
-        for record in back:
-            record.ended, record.seen_as = None, as_it_is
-        theta, high, low = (np.stack([record.seen[-1][k] for record in back]) for k in range(3))
-        state = _state(objective, theta, Logits(high, low), back)
+        records, state = back, after_limit(objective, back)
 
 
-def _held(record: Record) -> FaceLimit:
-    """The limit of the faces that the run is on."""
+def goes_over(lead: float, settings: Settings) -> bool:
+    """Whether a run of this lead that follows the loss goes over to the limit of its faces."""
+    return lead >= SWITCH and settings.until_margin > SWITCH
+
+
+def held_by(limit: FaceLimit, record: Record) -> FaceLimit:
+    """The limit of the faces that the run is on: of values whichever they are, else `limit`."""
     judge = record.judge
+    if judge.problem.values is None:
+        return limit
     found, _ = held_faces(judge.problem, judge.loss, judge.parameterization.diagonal).at(*record.logits)
     assert found is not None
     return found
 
 
-def _follow(
-    limit: FaceLimit,
-    records: list[Record],
+def begin(limit: FaceLimit, records: list[Record]) -> Objective:
+    """From here the runs of `records` follow `limit`: its objective."""
+    objective = limit.objective(records[0].judge.parameterization)
+    for record in records:
+        record.ended, record.limit, record.seen_as = None, limit, _Whole(limit, objective)
+    return objective
+
+
+def follow(
+    objective: Objective,
+    state: State,
     settings: Settings,
+    records: list[Record],
     progress: Callable[[Progress], None] | None,
     until_verdict: bool,
-) -> None:
-    """Follow `limit` from where the runs of `records` stand, to the end or until a lead falls below `LEFT`."""
-    objective = limit.objective(records[0].judge.parameterization)
-    begun = _late_state(limit, objective, records)
+) -> list[Record]:
+    """Follow a limit from `state`, to the end or until a lead falls below `LEFT`; the records of those that left."""
     growth = [record.early_growth for record in records]
-    for record in records:
-        record.ended, record.seen_as = None, _Whole(limit, objective)
     never, late = np.full(len(records), np.inf), replace(settings, least_lead=LEFT)
-    run(objective, begun, late, records, progress, until_verdict, barrier=never)
+    run(objective, state, late, records, progress, until_verdict, barrier=never)
     for record, grown in zip(records, growth, strict=True):
         record.early_growth = grown
+    return [record for record in records if record.ended is Ended.left]
+
+
+def after_limit(objective: Objective, records: list[Record]) -> State:
+    """The state of runs that follow the loss itself again, from where they were last seen."""
+    for record in records:
+        record.ended, record.limit, record.seen_as = None, None, as_it_is
+    theta, high, low = (np.stack([record.seen[-1][k] for record in records]) for k in range(3))
+    return _state(objective, theta, Logits(high, low), records)
 
 
 class _Whole:
@@ -106,7 +122,7 @@ class _Whole:
         return held.restored(map, theta, self.level)[0], s.high[0], s.low[0], force[0]
 
 
-def _late_state(limit: FaceLimit, objective: Objective, records: list[Record]) -> State:
+def late_state(limit: FaceLimit, objective: Objective, records: list[Record]) -> State:
     """The state of the limit where the runs of `records` stand."""
     last = [record.seen[-1] for record in records]
     theta, high, low = (np.stack([row[k] for row in last]) for k in range(3))

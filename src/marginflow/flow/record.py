@@ -6,9 +6,11 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from marginflow.arrays import Floats
+from marginflow.arrays import Bools, Floats
 from marginflow.flow.point import Point
 from marginflow.flow.state import State
+from marginflow.model.face_limit import FaceLimit
+from marginflow.model.face_limits import face_limit
 from marginflow.selection.judge import Judge
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.restart import Restart
@@ -23,7 +25,10 @@ PER_DECADE: Final = 8
 
 
 class Record:
-    """The snapshots of one run as they come in."""
+    """The snapshots of one run as they come in.
+
+    Of a run onto faces `limit` is what is followed, None for the loss itself, and `stood` where the integrator stood.
+    """
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -34,6 +39,9 @@ class Record:
         self.ended: Ended | None = None
         self.growth = self.early_growth = np.inf
         self.seen_as: Callable[[Point, int], tuple[Floats, Floats, Floats, Floats]] = as_it_is
+        self.limit: FaceLimit | None = None
+        self.stood: list[tuple[Any, ...]] = []
+        self._onto_faces = face_limit(judge.problem, judge.loss) is not None
 
     @property
     def log_barrier(self) -> float:
@@ -61,6 +69,8 @@ class Record:
         self.tau = float(state.tau[b])
         self.start = state.start[b]
         self.seen.append((*self.seen_as(at, b), state.log_time[b], state.steps[b]))
+        if self._onto_faces:
+            self.stood.append(self._stands(at, b))
         self.kept.append(
             (
                 state.tau[b],
@@ -78,7 +88,21 @@ class Record:
 
     def restart(self) -> Restart:
         """What the integrator needs to go on from any of them."""
-        return _stacked(Restart, self.kept, start=self.start)
+        names = ("theta", "high", "low", "members")
+        where: dict[str, Any] = dict.fromkeys(names)
+        if self.stood:
+            where = {name: np.stack(column) for name, column in zip(names, zip(*self.stood, strict=True), strict=True)}
+        return _stacked(Restart, self.kept, start=self.start, **where)
+
+    def _stands(self, at: Point, b: int) -> tuple[Floats, Floats, Floats, Bools]:
+        """Where the integrator stands in run `b`, the rows of a limit at their places among all, and of which faces."""
+        theta, high, low = at.theta[b].copy(), at.s.high[b].copy(), at.s.low[b].copy()
+        shape = self.judge.problem.mask.shape
+        if self.limit is None:
+            return theta, high, low, np.zeros(shape, dtype=bool)
+        rows = np.zeros((2, *shape))
+        rows[:, self.limit.rows] = high, low
+        return theta, *rows, self.limit.members
 
 
 def as_it_is(at: Point, b: int) -> tuple[Floats, Floats, Floats, Floats]:

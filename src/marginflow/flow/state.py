@@ -111,11 +111,11 @@ def restored_state(objective: Objective, kept: Snapshots, restart: Restart, i: i
     """The state of one run at snapshot `i`: going on from it gives the bits that the run itself gave."""
     s = Logits(kept.high[i][None], kept.low[i][None])
     at = point(objective, kept.theta[i][None], s)
-    own = {name: value[i][None] for name, value in vars(restart).items() if name != "start"}
+    own = restart.clocks(i)
     psi, rate = -at.force.log_norm, at.force.psi_rate(at.ds)
     never = np.zeros(1, dtype=bool)
-    own["log_time"], own["steps"] = kept.log_time[i][None], kept.steps[i][None]
-    return State(at=at, psi=psi, psi_rate=rate, start=restart.start[None], landing=never, **own)
+    seen: dict[str, Any] = {"log_time": kept.log_time[i][None], "steps": kept.steps[i][None]}
+    return State(at=at, psi=psi, psi_rate=rate, start=restart.start[None], landing=never, **seen, **own)
 
 
 def merge(mask: Bools, new: _T, old: _T) -> _T:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.sparse import block_diag, csr_array, hstack, identity
+from scipy.sparse import coo_array, eye_array, hstack
 
 from marginflow import rounding
 from marginflow.arrays import Bools, Floats, Ints
@@ -140,8 +140,10 @@ def _least(C: Floats) -> tuple[Floats, Floats, Floats]:
 def _programme(C: Floats) -> tuple[Floats, Floats]:
     """Shares p (B, T) and slopes y (B, d) in [0, 1]: min sum_j s_j, s >= C'p, s >= 0, of all samples at once."""
     B, T, d = C.shape
-    A = hstack([block_diag(list(C.transpose(0, 2, 1)), format="csr"), -identity(B * d)], format="csr")
-    ones = hstack([block_diag([np.ones((1, T))] * B, format="csr"), csr_array((B, B * d))], format="csr")
+    b, t, j = np.indices(C.shape).reshape(3, -1)
+    A = hstack([coo_array((C.ravel(), (b * d + j, b * T + t))), -eye_array(B * d)], format="csr")
+    shares = np.arange(B * T)
+    ones: Any = coo_array((np.ones(B * T), (shares // T, shares)), shape=(B, B * (T + d))).tocsr()
     cost = np.repeat([0.0, 1.0], [B * T, B * d])
     found: Any = linprog(cost, A, np.zeros(B * d), ones, np.ones(B), method="highs-ds")
     p = np.maximum(found.x[: B * T].reshape(B, T), 0.0)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
@@ -60,6 +61,9 @@ class CrossEntropy(AbstractOutputLoss):
         np.put_along_axis(rest, y, 0.0, axis=-1)
         at_label = self.smoothing - self.smoothing / u.shape[-1] - rest.sum(axis=-1, keepdims=True)
         np.put_along_axis(out, y, at_label, axis=-1)
+        if not self.smoothing and u.shape[-1] > 1 and (gone := ~out.any(axis=-1)).any():
+            ahead = float(_lead(u, y)[gone].max())
+            raise InputError(f"{self.word}: got an output that leads by {ahead:.6g} at its label; {_UNDERFLOWS}")
         return np.asarray(out)
 
     def hessian(self, u: Floats, labels: Ints | Floats | None) -> Floats:
@@ -82,6 +86,41 @@ class CrossEntropy(AbstractOutputLoss):
                 f"loss {self.word}: got targets of shape {problem.labels.shape}; expected labels, {problem.counts[0]} "
                 f"whole numbers in 0..{problem.k - 1}"
             )
+        if not self.smoothing and problem.k > 1:
+            ahead = _most_lead(problem)
+            if ahead > LARGEST_LEAD:
+                raise InputError(
+                    f"loss {self.word}: got values with which an output can lead by {ahead:.6g} at its label; "
+                    f"{_UNDERFLOWS}"
+                )
+
+
+LARGEST_LEAD: Final = 700.0
+"""Of an output at its label over all other classes: e^-700 has all its digits, e^-745 is 0 in float64."""
+
+_UNDERFLOWS: Final = (
+    f"its gradient e^-lead is then no float64; expected leads up to {LARGEST_LEAD:g}: divide the values, or smooth the "
+    "labels"
+)
+
+
+def _lead(u: Floats, y: Ints) -> Floats:
+    """(..., outputs) the label's output less the largest other."""
+    others = np.array(u)
+    np.put_along_axis(others, y, -np.inf, axis=-1)
+    return np.asarray(np.take_along_axis(u, y, axis=-1)[..., 0] - others.max(axis=-1))
+
+
+def _most_lead(problem: Problem) -> float:
+    """What no output's lead at its label exceeds: every row gives each class what its tokens allow at most."""
+    assert problem.values is not None and problem.labels is not None
+    label = problem.labels[problem.output].astype(np.intp)
+    at = np.take_along_axis(problem.values, label[:, None, None], axis=2)
+    ahead = np.where(problem.mask[..., None], at - problem.values, -np.inf).max(axis=1)
+    ahead[np.arange(problem.n), label] = np.inf
+    total = np.zeros((problem.counts[0], problem.k))
+    np.add.at(total, problem.output, ahead)
+    return float(total.min(axis=1).max())
 
 
 def _column(labels: Ints | Floats | None, u: Floats) -> Ints:

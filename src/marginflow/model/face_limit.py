@@ -12,6 +12,7 @@ from marginflow.errors import InputError
 from marginflow.losses import AbstractOutputLoss
 from marginflow.losses.abstract import scalar, token_values
 from marginflow.losses.exponential import Exponential
+from marginflow.model.goal import AbstractGoal
 from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import ABSENT, Logits
@@ -35,12 +36,21 @@ ROUNDED: Final = 16.0 * float(np.finfo(float).eps)
 NEARLY: Final = 1e-4
 """Distance of logits inside from the balance up to which what it costs is taken to second order, to 1e-4 of itself."""
 
+BALANCED: Final = 1e-4
+"""How far logits inside a face that is held may be from its balance."""
+
+PULLED: Final = 10.0
+"""And how far more, times e^-lead: what tokens outside still pull at."""
+
+FACE_LEAD: Final = 19.9
+"""The lead out of a face from which tokens outside weigh e^-20 of those inside: where flow/onto_face.py lands."""
+
 CLOSE: Final = 15.0
 """Lead out of the face from which the excess is that of the pulls from outside, to e^-15 of itself."""
 
 
 @dataclass(frozen=True, eq=False)
-class FaceLimit:
+class FaceLimit(AbstractGoal):
     """A problem whose flow goes to `faces` of several tokens.
 
     Near them L - L* = sum_c kappa_c e^-m_c, c the tokens outside, m_c the lead of the row's reference token, and the
@@ -50,6 +60,23 @@ class FaceLimit:
     problem: Problem
     loss: AbstractOutputLoss
     faces: Faces
+    words = "the predicted faces"
+
+    @property
+    def keeps_faces(self) -> bool:
+        return True
+
+    @property
+    def reference(self) -> Ints:
+        return self.faces.reference
+
+    @property
+    def members(self) -> Bools:
+        return self.faces.members
+
+    @property
+    def shares(self) -> Floats:
+        return self.faces.shares
 
     @cached_property
     def constraints(self) -> Constraints:
@@ -173,6 +200,16 @@ class FaceLimit:
         i, token = self.outside.sample, self.outside.token
         top = self.faces.reference[i]
         return np.asarray(((high[:, i, top] - high[:, i, token]) + (low[:, i, top] - low[:, i, token])).min(axis=1))
+
+    def lead_if_held(self, high: Floats, low: Floats) -> float | None:
+        """The lead of logits (n, T) out of the faces, None where those inside are not at their balance.
+
+        Up to `BALANCED`, and to what the tokens outside pull at: e^-lead.
+        """
+        lead, rough = float(self.lead(high[None], low[None])[0]), high + low
+        top = np.take_along_axis(rough, self.faces.reference[:, None], axis=1)
+        off = np.abs(np.where(self.faces.members, rough - top - self.levels, 0.0)).max()
+        return lead if off <= BALANCED + PULLED * np.exp(-lead) else None
 
     def log_excess(self, high: Floats, low: Floats) -> Floats:
         """(B,) log(L - L*) of logits (B, n, T); -inf where rounding leaves nothing of it."""

@@ -21,12 +21,6 @@ from marginflow.problem.problem import Problem
 LEADS: Final = (30.0, 25.0, 20.0, 16.0, 13.0, 10.0, 8.0, 6.0, 4.5, 3.0, 2.0)
 """Where a row is cut in two, the largest first: tokens that lead less than this behind the top one may be members."""
 
-BALANCED: Final = 1e-4
-"""How far logits inside a face may be from its balance."""
-
-PULLED: Final = 10.0
-"""And how far more, times e^-lead: what tokens outside still pull at."""
-
 TIED: Final = 1e-9
 """An effective score nearer than this to that of the face, of what the row's may differ by, is not told apart."""
 
@@ -61,10 +55,8 @@ class HeldFaces:
             limit = self.of(members)
             if limit is None:
                 continue
-            lead = float(limit.lead(high[None], low[None])[0])
-            top = np.take_along_axis(rough, limit.faces.reference[:, None], axis=1)
-            off = np.abs(np.where(members, rough - top - limit.levels, 0.0)).max()
-            if off <= BALANCED + PULLED * np.exp(-lead):
+            lead = limit.lead_if_held(high, low)
+            if lead is not None:
                 return limit, lead
         second = np.sort(behind, axis=1)[:, 1]
         return None, float(second.min())

@@ -22,6 +22,8 @@ _HEADINGS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "hadamard": lambda p: f"{p['bases']} random pairs under four sign vectors",
     "orthogonal": lambda p: f"{p['n']} orthogonal samples",
     "rank-infeasible": lambda p: "Four samples that no matrix of rank one separates",
+    "classes": lambda p: f"{p['n']} samples of {p['T']} random tokens, values in {p['k']} classes",
+    "next-token": lambda p: f"Next-token sequences, data set {p['number']} of 2403.08081",
     "trap:finite": lambda p: "One sample on a line, with a trap at finite weights",
     "trap:infinity": lambda p: "Two samples of equal scores, with a trap at infinity",
     "nearly-infeasible": lambda p: "Two samples that hardly can be separated",

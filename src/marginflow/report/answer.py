@@ -7,10 +7,13 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats
+from marginflow.diagnostics.face_words import face_sentences
+from marginflow.diagnostics.on_faces import on_faces
 from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
 from marginflow.norms import parse_norm
 from marginflow.report.columns import LN10
+from marginflow.report.faces import sentence_of_faces
 from marginflow.report.heads import sentence_of_heads
 from marginflow.report.wording import ROUNDING, how, listing, number, plural
 from marginflow.svm.solution import Solution
@@ -117,12 +120,10 @@ def _one(path: Trajectory, subject: Subject) -> str:
     stopped = "was interrupted" if path.ended is Ended.interrupted else "ends"
     when = f"at log₁₀ t = {number(float(path.log_time[-1]) / LN10)}" if path.method.is_flow else _after([path])
     where = f"The run {stopped} {when} with least margin {number(float(path.margin[-1]))}."
-    if path.status.name == "minimal_loss":
-        return " ".join(
-            filter(None, [f"{who}{verdict} {where} {_met(path, subject)}", sentence_of_heads(path, subject)])
-        )
-    parts = [f"{who}{verdict} {where}", _unsettled(path, subject), _sentence(path.reason)]
-    if path.status.name == "trapped":
+    parts = [f"{who}{verdict} {where}", sentence_of_faces(path)]
+    if path.status.name != "minimal_loss":
+        parts += [_unsettled(path, subject), _sentence(path.reason)]
+    if path.status.name != "undecided" or on_faces(path) is not None:
         parts.append(_met(path, subject))
     parts.append(sentence_of_heads(path, subject))
     return " ".join(part for part in parts if part)
@@ -130,6 +131,8 @@ def _one(path: Trajectory, subject: Subject) -> str:
 
 def _unsettled(path: Trajectory, subject: Subject) -> str:
     """Which samples are not on their optimal token, unless the reason of the verdict says just that."""
+    if path.goal.keeps_faces:
+        return ""
     wrong = np.flatnonzero(path.selected(-1) != path.problem.optimal)
     named = subject.problem.token_names is not None
     if not len(wrong) or (not named and tuple(int(i) for i in wrong) == tuple(i for i, _ in path.verdict.wrong)):
@@ -152,13 +155,16 @@ def _met(path: Trajectory, subject: Subject) -> str:
     seen = comparison(path)
     value, found = seen.norm_over_lead(norm), subject.compared(path)
     over, which = "the margin", f"{norm.label} SVM"
-    if seen.own:
+    if subject.goal.keeps_faces:
+        over, which = f"the lead of {seen.whose}", f"{norm.label} SVM of {seen.whose}"
+    elif seen.own:
         over = "its lead over worse tokens"
         which = f"{norm.label} SVM of its own tokens (--select {','.join(map(str, seen.selection))})"
     if found is None or found.status.name != "optimal":
         why = "was not solved" if found is None else f"is {found.status.value}"
         return f"Its {norm.label} norm over {over} is {number(value, 7)}, but the {which} {why}."
-    certified = f"certified {norm.label} SVM value" if not seen.own else f"certified value of the {which},"
+    plain = not (seen.own or subject.goal.keeps_faces)
+    certified = f"certified {norm.label} SVM value" if plain else f"certified value of the {which},"
     text = (
         f"Its {norm.label} norm over {over} is {number(value, 8)}, {_away(value, found.certificate.lower)} "
         f"the {certified} {_bounds(found)}."
@@ -199,6 +205,8 @@ def _many(paths: list[Trajectory], subject: Subject) -> str:
     cut = sum(path.ended is Ended.interrupted for path in paths)
     if cut:
         text += f" {plural(cut, 'run')} {'was' if cut == 1 else 'were'} interrupted."
+    if subject.goal.keeps_faces:
+        return " ".join([text, *face_sentences(paths[0].parameterization.label, [(subject, path) for path in paths])])
     reached = by["minimal_loss"]
     if not reached:
         return f"{text} None can be compared with the SVM of the optimal tokens."
@@ -259,7 +267,7 @@ def _limits(subject: Subject) -> list[str]:
     hopeless = [parse_norm(n).label for n, s in subject.solutions.items() if s.status.name == "infeasible"]
     if hopeless:
         out.append(
-            f"The {' and '.join(hopeless)} SVM is infeasible, with proof: no weights put every optimal token on "
+            f"The {' and '.join(hopeless)} SVM is infeasible, with proof: no weights put {subject.goal.words} on "
             "top, so no run of that kind can reach the minimal loss."
         )
     stuck = [path for path in paths if path.status.name == "trapped"]
@@ -275,9 +283,15 @@ def _limits(subject: Subject) -> list[str]:
             f"{plural(len(cut), 'run')} {'was' if len(cut) == 1 else 'were'} interrupted: what is shown is where "
             f"{'it' if len(cut) == 1 else 'they'} stood then, not where {'it' if len(cut) == 1 else 'they'} would end."
         )
-    undecided = [path for path in paths if path.status.name == "undecided"]
+    undecided = [path for path in paths if path.status.name == "undecided" and on_faces(path) is None]
     if undecided:
         out.append(f"{plural(len(undecided), 'run')} undecided: no conclusion is drawn; run to a larger margin.")
+    standing = [path for path in paths if path.status.name == "undecided" and on_faces(path) is not None]
+    if standing:
+        out.append(
+            f"{plural(len(standing), 'run')} undecided on faces: which they are is measured where it ends; that "
+            "attention stays there is not proved, whatever the margin."
+        )
     if len(paths) == len(subject.words):
         out.append("One start per parameterisation: other seeds can be trapped or end elsewhere.")
     return out

@@ -9,10 +9,11 @@ from marginflow.diagnostics.alignment import shared_spaces
 from marginflow.diagnostics.balance import relative_drift
 from marginflow.diagnostics.kkt import run_residual
 from marginflow.diagnostics.late_law import LateLaw
-from marginflow.diagnostics.ratio import comparison, over_margin, ratio, weights_in
+from marginflow.diagnostics.ratio import comparison, least_margin, over_margin, ratio, weights_in
 from marginflow.diagnostics.subject import Subject
 from marginflow.model.parameterization import Arrays
 from marginflow.norms import parse_norm
+from marginflow.report.heads import columns_of_heads
 from marginflow.trajectory.snapshot import Snapshot
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -34,7 +35,8 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
     done["iteration"] = path.iteration[at].astype(float)
     done["margin"] = path.margin[at]
     done["log10_excess"] = path.log_excess[at] / LN10
-    if path.status.name == "trapped":
+    done |= columns_of_heads(path, names, at)
+    if comparison(path).own:
         done |= _own(path, names, at)
     if law is not None:
         done["law"] = law.log_excess[at] / LN10
@@ -46,7 +48,7 @@ def columns_of(path: Trajectory, subject: Subject, law: LateLaw | None, at: Ints
 def _row(seen: Snapshot, names: list[str], first: list[Arrays]) -> dict[str, float]:
     """The numbers of one snapshot; all nan where its weights or its force are not finite."""
     keys = [*(f"{kind}_{name}" for kind in ("gap", "norm") for name in names), "epsilon", "delta", "alignment", "drift"]
-    W, dual, margin = seen.W, seen.dual, seen.margin
+    W, dual, margin = seen.separating, seen.dual, seen.margin
     if not (np.isfinite(W).all() and np.isfinite(dual).all()):
         return dict.fromkeys(keys, math.nan)
     row = {}
@@ -56,7 +58,7 @@ def _row(seen: Snapshot, names: list[str], first: list[Arrays]) -> dict[str, flo
         row[f"gap_{name}"] = ratio(shaped, dual, seen.constraints, norm) - 1.0
         row[f"norm_{name}"] = norm.value(shaped) / margin if margin > 0 else math.nan
     residual = run_residual(seen)
-    aligned = math.nan if seen.parameterization.diagonal else shared_spaces(W, seen.force_matrix)
+    aligned = math.nan if seen.parameterization.diagonal else shared_spaces(seen.W, seen.force_matrix)
     return row | {
         "epsilon": residual.epsilon,
         "delta": residual.delta,
@@ -66,10 +68,10 @@ def _row(seen: Snapshot, names: list[str], first: list[Arrays]) -> dict[str, flo
 
 
 def _own(path: Trajectory, names: list[str], at: Ints) -> dict[str, Floats]:
-    """Of a trapped run: the lead of the tokens it ends on over worse ones, and norms over it; nan where not > 0."""
-    constraints = comparison(path).constraints
-    W = [path.W(int(i)) for i in at]
-    lead = np.array([float(constraints.margins(one).min(initial=math.inf)) for one in W])
+    """Of a run on tokens or faces of its own: their lead over worse tokens, and norms over it; nan where not > 0."""
+    end = comparison(path)
+    W = [end.growing(path.W(int(i))) for i in at]
+    lead = np.array([least_margin(end.constraints, one) for one in W])
     values = {
         f"own_{name}": np.array([over_margin(parse_norm(name), one, m) for one, m in zip(W, lead, strict=True)])
         for name in names
@@ -78,9 +80,9 @@ def _own(path: Trajectory, names: list[str], at: Ints) -> dict[str, Floats]:
 
 
 def leads(path: Trajectory, i: int) -> Floats:
-    """(n, T) the optimal token's logit minus each token's, from the carried logits, exact late too."""
+    """(n, T) the reference token's logit minus each token's, from the carried logits, exact late too."""
     s = path.snapshots
-    rows, top = np.arange(path.problem.n), path.problem.optimal
+    rows, top = np.arange(path.problem.n), path.goal.reference
     high, low = s.high[i], s.low[i]
     return np.asarray((high[rows, top][:, None] - high) + (low[rows, top][:, None] - low))
 

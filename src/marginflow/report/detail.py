@@ -7,6 +7,7 @@ import numpy as np
 from marginflow.arrays import Ints
 from marginflow.diagnostics.subject import Subject
 from marginflow.report.columns import leads
+from marginflow.report.drawn import drawn
 from marginflow.report.packing import pack, packed_bytes
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -34,18 +35,17 @@ class Budget:
 
 def detail_of(path: Trajectory, subject: Subject, at: Ints, budget: Budget) -> dict[str, Any] | None:
     """Margins and force shares of the kept samples' constraints at as many of `at` as the budget allows."""
-    constraints = subject.constraints
-    kept = np.isin(constraints.sample, subject.kept)
-    sample, token = constraints.sample[kept], constraints.token[kept]
-    count = budget.snapshots(len(at), packed_bytes((2, len(sample))))
+    constraints, tokens = subject.constraints, drawn(subject)
+    count = budget.snapshots(len(at), packed_bytes((2, len(tokens.sample))))
     if count == 0:
         return None
     places = np.unique(np.linspace(0, len(at) - 1, count).round().astype(int))
     margins, shares = [], []
     for i in at[places]:
-        margins.append(leads(path, i)[sample, token])
-        dual = path.dual(i)
-        shares.append(dual[kept] / (dual.sum() or 1.0))
+        margins.append(leads(path, i)[tokens.sample, tokens.token])
+        # Multipliers of equalities have any sign: no shares of a force.
+        dual = np.where(constraints.equal, 0.0, path.dual(i))
+        shares.append(tokens.of(constraints, dual / (dual.sum() or 1.0)))
     return {
         "snapshots": places.tolist(),
         "margins": pack(np.array(margins)),
@@ -62,6 +62,6 @@ def plane_of(path: Trajectory, subject: Subject, at: Ints, budget: Budget) -> di
     z = subject.problem.z[subject.kept]
     lines = []
     for i in at:
-        W = path.W(i)
+        W = path.at(int(i)).separating
         lines.append((z @ W.T / (np.linalg.norm(W) or 1.0)).ravel())
     return pack(np.array(lines))

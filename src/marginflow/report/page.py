@@ -24,6 +24,7 @@ KIND: Final = Kind(
         "card.js",
         "figures/time.js",
         "figures/norms.js",
+        "figures/heads.js",
         "figures/gap.js",
         "figures/ratio.js",
         "figures/spectrum.js",
@@ -43,9 +44,7 @@ Words = Mapping[str, Mapping[str, str]]
 """Names for people by the word or norm that they stand for: `payload.words_of`."""
 
 
-OWN_SELECTION: Final = (
-    "* Of a run that is trapped: norm over its lead, and R, of the SVM of the tokens it is trapped on."
-)
+OWN_SELECTION: Final = "* Norm over its lead, and R, of the SVM of {}."
 
 
 def render(
@@ -129,8 +128,8 @@ def _summary(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer]) -> st
 
 def _runs(runs: Sequence[Mapping[str, Any]], answers: Sequence[Answer], norms: Words) -> str:
     body = "".join(_row(run, answers[run["problem"]].title, norms) for run in runs)
-    own = any(run["final"]["own_selection"] for run in runs)
-    note = f"<caption>{OWN_SELECTION}</caption>" if own else ""
+    own = dict.fromkeys(run["final"]["whose"] for run in runs if run["final"]["own_selection"])
+    note = f"<caption>{OWN_SELECTION.format(' or '.join(own))}</caption>" if own else ""
     return f'<table class="runs stack">{note}{head(_HEADS)}<tbody>{body}</tbody></table>'
 
 

@@ -19,11 +19,12 @@ from marginflow.problem.real import PATCH_CORNERS
 from marginflow.report.columns import columns_of
 from marginflow.report.command import label_of
 from marginflow.report.detail import Budget, detail_of, plane_of
-from marginflow.report.heads import names_of_rows
+from marginflow.report.drawn import Drawn, drawn
+from marginflow.report.heads import MOST, lines_of_heads, names_of_rows
 from marginflow.report.images import images_of
 from marginflow.report.packing import pack, plain
 from marginflow.report.thresholds import thresholds_of
-from marginflow.report.wording import ROUNDING
+from marginflow.report.wording import ROUNDING, plural
 from marginflow.svm.solution import Solution
 from marginflow.trajectory.ended import Ended
 from marginflow.trajectory.trajectory import Trajectory
@@ -56,10 +57,9 @@ def snapshots_of(path: Trajectory, runs: int) -> Ints:
 
 def problem_data(subject: Subject) -> dict[str, Any]:
     """One problem: what its maps need, and its certified SVMs."""
-    problem, kept = subject.problem, subject.kept
-    constraints = subject.constraints
-    chosen = np.isin(constraints.sample, kept)
-    place = np.searchsorted(kept, constraints.sample[chosen])
+    problem, kept, goal = subject.problem, subject.kept, subject.goal
+    tokens = drawn(subject)
+    place = np.searchsorted(kept, tokens.sample)
     images = images_of(problem)
     return {
         "label": subject.heading,
@@ -67,20 +67,33 @@ def problem_data(subject: Subject) -> dict[str, Any]:
         "T": problem.T,
         "kept": len(kept),
         "samples": kept.tolist(),
-        "optimal": problem.optimal[kept].tolist(),
+        "faces": goal.keeps_faces,
+        "optimal": goal.reference[kept].tolist(),
+        "members": pack(goal.members[kept], "u1") if goal.keeps_faces else None,
         "lengths": (np.where(problem.mask[kept], np.arange(problem.T), -1).max(axis=1) + 1).tolist(),
         "mask": pack(problem.mask[kept], "u1"),
-        "scores": pack(problem.scores[kept]),
+        "scores": pack(goal.shares[kept] if goal.keeps_faces else problem.scores[kept]),
         "sample": pack(place, "u2"),
-        "token": pack(constraints.token[chosen], "u2"),
+        "token": pack(tokens.token, "u2"),
+        "led": pack(tokens.led, "u1"),
         "starts": np.searchsorted(place, np.arange(len(kept) + 1)).tolist(),
         "images": None if images is None else pack(images.images[kept].reshape(len(kept), 64), "u1"),
         "digits": None if images is None else images.digits[kept].tolist(),
         "corners": PATCH_CORNERS,
+        **_heads(subject),
         **_names(subject),
         "plane": pack(problem.X[kept].reshape(len(kept), -1)) if problem.d == 2 else None,
-        "svm": {norm: _svm(norm, found, subject, chosen) for norm, found in subject.solutions.items()},
+        "svm": {norm: _svm(norm, found, subject, tokens) for norm, found in subject.solutions.items()},
     }
+
+
+def _heads(subject: Subject) -> dict[str, Any]:
+    """For each head told of, by norm, the line of its SVM; None for one head."""
+    H = subject.problem.counts[1]
+    lines = {norm: lines_of_heads(subject.solution(norm)) for norm in subject.solutions}
+    each = [{norm: found[h] for norm, found in lines.items() if found} for h in range(min(H, MOST))]
+    more = f"{plural(H - MOST, 'more head')} not drawn." if H > MOST else ""
+    return {"heads": each if H > 1 else None, "more_heads": more}
 
 
 def _names(subject: Subject) -> dict[str, Any]:
@@ -97,7 +110,7 @@ def _names(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _svm(norm: str, found: Solution, subject: Subject, chosen: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _svm(norm: str, found: Solution, subject: Subject, tokens: Drawn) -> dict[str, Any]:
     """Bounds, multipliers and margins of one SVM, and the values of its norm at the other solutions."""
     certificate = found.certificate
     data: dict[str, Any] = {
@@ -117,12 +130,13 @@ def _svm(norm: str, found: Solution, subject: Subject, chosen: np.ndarray[Any, A
     }
     if subject.solution(norm) is None:
         return data | {"upper": None}
-    kept = subject.kept
+    kept, c = subject.kept, found.constraints
+    pulled = np.where(c.equal, 0.0, found.dual)
     data |= {
         "rank": found.rank,
         "unique": found.unique,
-        "dual": pack(found.dual[chosen] / (found.dual.sum() or 1.0)),
-        "margins": pack(found.constraints.margins(found.W)[chosen]),
+        "dual": pack(tokens.of(c, pulled / (pulled.sum() or 1.0))),
+        "margins": pack(tokens.of(c, c.margins(found.W))),
         "ray": pack(subject.problem.z[kept] @ found.W.T) if subject.problem.d == 2 and not found.parts else None,
     }
     for other in subject.solutions:
@@ -179,7 +193,7 @@ def status_words(path: Trajectory) -> str:
 def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:
     """The last snapshot in full precision: the numbers of the sentences and of the table of runs.
 
-    `norm_over_margin` and `ratio` of a trapped run are those of its own tokens (`own_selection`).
+    `norm_over_margin` and `ratio` of a run on tokens or faces of its own are those of them (`own_selection`).
     """
     norm, seen = path.norm, comparison(path)
     return {
@@ -189,7 +203,9 @@ def final_data(path: Trajectory, subject: Subject) -> dict[str, Any]:
         "norm_over_margin": plain(seen.norm_over_lead(norm)),
         "ratio": plain(seen.ratio(norm)),
         "own_selection": seen.own,
+        "whose": seen.whose,
         "own_least": _own_least(path, subject) if seen.own else None,
+        "own_heads": lines_of_heads(subject.compared(path)) if seen.own else [],
     }
 
 
@@ -203,10 +219,13 @@ def _own_least(path: Trajectory, subject: Subject) -> dict[str, Any] | None:
 
 
 def _singular(path: Trajectory, at: Ints) -> Floats:
-    """(S, r) the largest singular values over the margin, or themselves where the run never separates."""
+    """(S, r) the largest singular values over the margin, or themselves where the run never separates.
+
+    Of W less the part that stays finite.
+    """
     out = []
     for i in at:
-        W = path.W(i)
+        W = path.at(int(i)).separating
         if not np.isfinite(W).all():
             out.append(np.full(min(SINGULAR_VALUES, min(W.shape[-2:]) * math.prod(W.shape[:-2])), math.nan))
             continue

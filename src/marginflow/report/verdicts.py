@@ -8,9 +8,11 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.diagnostics.follow_ups import follow_ups
+from marginflow.diagnostics.on_faces import OnFaces, on_faces, up
 from marginflow.diagnostics.ratio import comparison
 from marginflow.diagnostics.subject import Subject
 from marginflow.norms import parse_norm
+from marginflow.report.heads import HeadEnd, ends_of_heads
 from marginflow.report.wording import above, how, number
 from marginflow.trajectory.trajectory import Trajectory
 
@@ -21,6 +23,9 @@ MOST = 12
 _KINDS = {
     "problem": "text",
     "verdict": "text",
+    "faces": "text",
+    "shares off": "",
+    "finite part off": "",
     "norm": "text",
     "norm ⁄ margin": "",
     "certified least": "",
@@ -40,33 +45,48 @@ class Verdict:
     norm: str
     value: float
     least: float
-    own: bool
+    whose: str
+    faces: OnFaces | None
+    heads: tuple[HeadEnd, ...]
+
+    @property
+    def own(self) -> bool:
+        """Whether the SVM is that of tokens or faces of the run's own."""
+        return bool(self.whose)
 
     @property
     def cells(self) -> list[tuple[str, str]]:
         """(name of the column, text)."""
-        star = "*" if self.own else ""
-        least = "–" if np.isnan(self.least) else f"≥ {rounding.text_down(self.least, 6)}"
-        over = "–" if np.isnan(self.value) or np.isnan(self.least) else above(self.value / self.least - 1.0)
-        return [
-            ("problem", self.problem),
-            ("verdict", _WORDS[self.status]),
-            ("norm", self.norm),
-            ("norm ⁄ margin", number(self.value, 6) + star),
-            ("certified least", least + star),
-            ("ended", over),
-        ]
+        return _cells(self, _WORDS[self.status], self.value, self.least)
+
+
+def _cells(row: Verdict, verdict: str, value: float, least: float) -> list[tuple[str, str]]:
+    """The columns of a run, or of one of its heads, whose norm over margin is `value`."""
+    star = "*" if row.own else ""
+    over = "–" if np.isnan(value) or np.isnan(least) else above(value / least - 1.0)
+    return [
+        ("problem", row.problem),
+        ("verdict", verdict),
+        ("faces", "–" if row.faces is None else "predicted" if row.faces.predicted else "others"),
+        ("shares off", "–" if row.faces is None else up(row.faces.shares_off)),
+        ("finite part off", "–" if row.faces is None else up(row.faces.finite_off)),
+        ("norm", row.norm),
+        ("norm ⁄ margin", number(value, 6) + star),
+        ("certified least", ("–" if np.isnan(least) else f"≥ {rounding.text_down(least, 6)}") + star),
+        ("ended", over),
+    ]
 
 
 def verdicts(subjects: Sequence[Subject]) -> list[Verdict]:
-    """One row for each kind of run, problem and verdict."""
+    """One row for each kind of run, problem, verdict, and tokens or faces that it is compared with."""
     out = []
     for subject in subjects:
         for paths in subject.groups:
-            for status in _WORDS:
-                some = [path for path in paths if path.status.name == status]
-                if some:
-                    out.append(_row(subject, some, len(paths)))
+            ends: dict[tuple[str, str], list[Trajectory]] = {}
+            for path in paths:
+                ends.setdefault((path.status.name, comparison(path).whose), []).append(path)
+            order = sorted(ends, key=lambda end: list(_WORDS).index(end[0]))
+            out += [_row(subject, ends[end], len(paths)) for end in order]
     return out
 
 
@@ -88,7 +108,9 @@ def _row(subject: Subject, some: list[Trajectory], of: int) -> Verdict:
         norm.label,
         float(value),
         float(least),
-        comparison(farthest).own,
+        comparison(farthest).whose if comparison(farthest).own else "",
+        on_faces(farthest),
+        tuple(ends_of_heads(farthest, subject)),
     )
 
 
@@ -97,17 +119,24 @@ def verdict_table(subjects: Sequence[Subject]) -> str:
     rows = verdicts(subjects)
     shown = rows[:MOST]
     skipped = {"problem"} if len(subjects) == 1 else set()
+    if not any(subject.goal.keeps_faces for subject in subjects):
+        skipped |= {"faces", "shares off", "finite part off"}
     names = [name for name, _ in shown[0].cells if name not in skipped]
     head = '<th scope="col">weights</th>'
     head += "".join(f'<th scope="col" class="{_KINDS[name]}">{name}</th>' for name in names)
     body = ""
     for row in shown:
-        cells = "".join(_cell(row, name, text) for name, text in row.cells if name not in skipped)
+        cells = "".join(_cell(row.status, name, text) for name, text in row.cells if name not in skipped)
         label = html.escape(row.label)
         body += f'<tr><th scope="row" class="badge word-{html.escape(row.word)}">{label}</th>{cells}</tr>'
+        for part in row.heads:
+            status, own = _of_head(row, part)
+            line = "".join(_cell(status, name, text) for name, text in own if name in names)
+            body += f'<tr class="part"><th scope="row">head {part.head}</th>{line}</tr>'
     notes = []
     if any(row.own for row in shown):
-        notes.append("* of the tokens the run is trapped on: norm over its lead, beside the SVM of those tokens.")
+        whose = " or ".join(dict.fromkeys(row.whose for row in shown if row.own))
+        notes.append(f"* of {whose}: norm over its lead, beside the SVM of those.")
     if len(rows) > MOST:
         notes.append(f"{len(rows) - MOST} more rows stand in the table of all runs.")
     caption = f"<caption>{' '.join(notes)}</caption>" if notes else ""
@@ -117,8 +146,16 @@ def verdict_table(subjects: Sequence[Subject]) -> str:
     )
 
 
-def _cell(row: Verdict, name: str, text: str) -> str:
-    kind = row.status if name == "verdict" else _KINDS[name]
+def _of_head(row: Verdict, head: HeadEnd) -> tuple[str, list[tuple[str, str]]]:
+    """The verdict on one head of the run of `row`, and its cells: its own norm, margin and certified least."""
+    status = "undecided" if row.status == "undecided" else "trapped" if head.wrong else "minimal_loss"
+    word = {"trapped": "on wrong tokens", "minimal_loss": "on optimal tokens"}.get(status, "undecided")
+    least = np.nan if head.least is None else head.least.lower
+    return status, _cells(row, word, head.value, least)
+
+
+def _cell(status: str, name: str, text: str) -> str:
+    kind = status if name == "verdict" else _KINDS[name]
     return f'<td data-label="{name}" class="{kind}">{html.escape(text)}</td>'
 
 

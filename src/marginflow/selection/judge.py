@@ -11,7 +11,7 @@ from marginflow.arrays import Floats, Ints
 from marginflow.documents import page
 from marginflow.losses import AbstractOutputLoss
 from marginflow.losses.abstract import scalar
-from marginflow.model.face_limit import FaceLimit
+from marginflow.model.face_limit import FACE_LEAD, FaceLimit
 from marginflow.model.face_limits import face_limit
 from marginflow.model.force import log_excess
 from marginflow.model.heads import map_of, of_head
@@ -33,9 +33,6 @@ from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
 from marginflow.trajectory.verdict import FlowStatus, Verdict
 
-
-FACE_LEAD: Final = 19.9
-"""The lead out of a face from which tokens outside weigh e^-20 of those inside: where flow/onto_face.py lands."""
 
 BALANCED: Final = 1e-3
 """How far from the balance, beyond rounding, logits inside a face may be: rtol 1e-6 leaves less at a lead of 20."""

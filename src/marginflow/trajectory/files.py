@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +50,7 @@ def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> Non
         margin=trajectory.margin,
         log_excess=trajectory.log_excess,
         **{f"snapshot_{key}": value for key, value in vars(s).items()},
-        **({} if trajectory.restart is None else {f"restart_{key}": v for key, v in vars(trajectory.restart).items()}),
+        **({} if trajectory.restart is None else {f"restart_{k}": v for k, v in trajectory.restart.arrays.items()}),
         **inside_arrays(p),
         **named,
         **head,
@@ -108,7 +108,9 @@ def _restart(data: dict[str, Any]) -> Restart | None:
     # Called so in files of version 0.1; not in its earliest, whose runs went on as if no step had been rejected.
     rejected = data.pop(f"{prefix}careful", np.zeros(len(data[f"{prefix}tau"]), dtype=bool))
     data.setdefault(f"{prefix}after_rejection", rejected)
-    return Restart(**{key: data[f"{prefix}{key}"] for key in Restart.__dataclass_fields__})
+    if prefix == "restart_":
+        return Restart(**{key.removeprefix(prefix): value for key, value in data.items() if key.startswith(prefix)})
+    return Restart(**{f.name: data[f"{prefix}{f.name}"] for f in fields(Restart) if f.default is MISSING})
 
 
 def _method_of_first_format(

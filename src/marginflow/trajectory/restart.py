@@ -1,6 +1,7 @@
 """What a flow needs, beside what was seen, to go on from a snapshot to the same bits."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ class Restart:
         evaluations: (S,) int, forces with their rates evaluated so far.
         drift: (S,) the largest relative drift of the conserved quantity so far.
         start: (...) theta at the start.
+        theta, high, low: (S, ...) and (S, n, T), of runs onto faces: where the integrator itself stands. Snapshots of
+            the limit of a loss are moved onto its equalities, their logits written as those of the whole problem.
+        members: (S, n, T) bool, of runs onto faces: the faces whose limit is followed, none where the loss itself is.
     """
 
     tau: Floats
@@ -27,15 +31,28 @@ class Restart:
     evaluations: Ints
     drift: Floats
     start: Floats
+    theta: Floats | None = None
+    high: Floats | None = None
+    low: Floats | None = None
+    members: Bools | None = None
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What goes into a file, by name."""
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+    def clocks(self, i: int) -> dict[str, Any]:
+        """(1,) each: what every run has at snapshot `i`."""
+        names = ("tau", "h", "last_error", "after_rejection", "evaluations", "drift")
+        return {name: getattr(self, name)[i][None] for name in names}
 
     def first(self, count: int) -> "Restart":
         """At the first `count` snapshots."""
-        kept = {key: value if key == "start" else value[:count] for key, value in vars(self).items()}
-        return Restart(**kept)
+        return Restart(**{key: value if key == "start" else value[:count] for key, value in self.arrays.items()})
 
     def then(self, later: "Restart") -> "Restart":
         """These and those of `later` after its first, which is the last of these."""
         both = {
-            key: np.concatenate([value, vars(later)[key][1:]]) for key, value in vars(self).items() if key != "start"
+            key: np.concatenate([value, later.arrays[key][1:]]) for key, value in self.arrays.items() if key != "start"
         }
         return Restart(**both, start=self.start)

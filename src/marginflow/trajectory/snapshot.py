@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
-from marginflow.model.face_limit import FaceLimit
+from marginflow.model.goal import AbstractGoal
 from marginflow.model.heads import map_of
 from marginflow.model.logits import Logits
 from marginflow.model.parameterization import AbstractParameterization, Arrays
@@ -26,7 +26,7 @@ class Snapshot:
             snapshot before for a discrete method, whose last force alone may point anywhere.
         log_time: log t; nan where the maker has no time.
         iteration: steps taken.
-        limit: the faces that the run goes to, where the least loss keeps several tokens of a row.
+        goal: where attention is at the least loss.
     """
 
     problem: Problem
@@ -36,7 +36,7 @@ class Snapshot:
     f: Floats
     log_time: float
     iteration: int
-    limit: FaceLimit | None = None
+    goal: AbstractGoal
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -57,12 +57,12 @@ class Snapshot:
     @property
     def constraints(self) -> Constraints:
         """Those of the optimal tokens, or of the faces."""
-        return self.problem.constraints() if self.limit is None else self.limit.constraints
+        return self.goal.constraints
 
     @cached_property
     def separating(self) -> Floats:
         """`W` less the finite part that keeps the balance inside faces of several tokens: what grows."""
-        return self.W if self.limit is None else self.W - self.limit.finite(self.parameterization.diagonal)
+        return self.goal.growing(self.W, self.parameterization.diagonal)
 
     @cached_property
     def dual(self) -> Floats:
@@ -78,14 +78,8 @@ class Snapshot:
 
     @cached_property
     def margin(self) -> float:
-        """The least lead of an optimal token, from the carried logits; negative where some sample is wrong."""
-        if self.limit is not None:
-            return float(self.limit.lead(self.s.high, self.s.low)[0])
-        c = self.constraints
-        high, low = self.s.high[0], self.s.low[0]
-        top = self.problem.optimal[c.sample]
-        lead = (high[c.sample, top] - high[c.sample, c.token]) + (low[c.sample, top] - low[c.sample, c.token])
-        return float(lead.min(initial=np.inf))
+        """The least lead of a reference token, from the carried logits; negative where some sample is wrong."""
+        return float(self.goal.lead(self.s.high, self.s.low)[0])
 
     @cached_property
     def force_matrix(self) -> Floats:

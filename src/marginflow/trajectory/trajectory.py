@@ -14,11 +14,10 @@ from marginflow.losses import AbstractLoss, AbstractOutputLoss
 from marginflow.losses.abstract import scalar
 from marginflow.model.face_limit import FaceLimit
 from marginflow.model.face_limits import face_limit
-from marginflow.model.force import log_excess
+from marginflow.model.goal import AbstractGoal, TokenGoal
 from marginflow.model.heads import map_of
-from marginflow.model.held_faces import held_faces
+from marginflow.model.held_faces import LEADS, held_faces
 from marginflow.model.logits import Logits
-from marginflow.model.outputs import Outputs
 from marginflow.model.parameterization import AbstractParameterization, AbstractParameterMap
 from marginflow.norms import parse_norm
 from marginflow.notebook import card, number
@@ -190,12 +189,18 @@ class Trajectory:
         return face_limit(self.problem, self.loss)
 
     @cached_property
+    def goal(self) -> AbstractGoal:
+        """Where attention is at the least loss: `limit` where there is one, else the optimal tokens."""
+        return self.limit or TokenGoal(self.problem, self.loss)
+
+    @cached_property
     def held(self) -> FaceLimit | None:
-        """The faces that the last snapshot is on, whichever they are, where tokens have values; None for none."""
-        if self.problem.values is None:
-            return None
-        s = self.snapshots
-        return held_faces(self.problem, self.loss, self.parameterization.diagonal).at(s.high[-1], s.low[-1])[0]
+        """The faces that the last snapshot is on: of values whichever they are, else those of `limit` or none."""
+        high, low = self.snapshots.high[-1], self.snapshots.low[-1]
+        if self.problem.values is not None:
+            return held_faces(self.problem, self.loss, self.parameterization.diagonal).at(high, low)[0]
+        lead = None if self.limit is None else self.limit.lead_if_held(high, low)
+        return self.limit if lead is not None and lead >= LEADS[-1] else None
 
     @property
     def scalar_loss(self) -> AbstractLoss:
@@ -209,27 +214,12 @@ class Trajectory:
         Where the least loss keeps several tokens of a row, or tokens have values, it is the least lead of a reference
         token of a face (`marginflow.faces`) over the tokens outside.
         """
-        s = self.snapshots
-        if self.limit is not None:
-            return frozen(self.limit.lead(s.high, s.low))
-        rows = np.arange(self.problem.n)
-        top = self.problem.optimal
-        rows_high, rows_low = s.high[:, rows, top][..., None], s.low[:, rows, top][..., None]
-        lead = (rows_high - s.high) + (rows_low - s.low)
-        counts = np.zeros(self.problem.mask.shape, dtype=bool)
-        constraints = self.problem.constraints()
-        counts[constraints.sample, constraints.token] = True
-        return frozen(np.where(counts, lead, np.inf).min(axis=(1, 2)))
+        return frozen(self.goal.lead(self.snapshots.high, self.snapshots.low))
 
     @cached_property
     def log_excess(self) -> Floats:
         """(S,) log(L - L*), from the carried logits (theory 3.3)."""
-        problem, s = self.problem, self.snapshots
-        if self.limit is not None:
-            return frozen(self.limit.log_excess(s.high, s.low))
-        logits = Logits(s.high, s.low)
-        scores, optimal, mask = problem.scores[None], problem.optimal[None], problem.mask[None]
-        return frozen(log_excess(logits, scores, optimal, mask, self.scalar_loss, Outputs.of(problem)))
+        return frozen(self.goal.log_excess(self.snapshots.high, self.snapshots.low))
 
     @property
     def floor(self) -> float:
@@ -249,7 +239,7 @@ class Trajectory:
             logits = Logits(s.high[i][None], s.low[i][None])
             time, count = float(s.log_time[i]), int(s.steps[i])
             self._seen[i] = Snapshot(
-                self.problem, self.parameterization, s.theta[i], logits, s.f[i], time, count, self.limit
+                self.problem, self.parameterization, s.theta[i], logits, s.f[i], time, count, self.goal
             )
         return self._seen[i]
 

@@ -15,28 +15,43 @@ function sampleWords(i) {
   return DATA.called ? `sample ${i} (${DATA.called[i]})` : `sample ${i}`;
 }
 
+// Rows of one head beside each other.
+function columnOrder() {
+  const rows = DATA.optimal.map((_, i) => i);
+  return DATA.heads ? rows.sort((a, b) => DATA.heads[a] - DATA.heads[b] || a - b) : rows;
+}
+
 function drawMap() {
   const ends = DATA.ends.slice(0, DRAWN);
   const left = 96;
   const width = left + SIZE * DATA.optimal.length + 4;
-  const height = 26 + SIZE * ends.length + 4;
+  const top = DATA.heads ? 44 : 26;
+  const height = top + SIZE * ends.length + 4;
   const map = s("svg", { class: "heat", width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
   map.setAttribute("aria-label", `The tokens of ${ends.length} ends; the table below has their numbers`);
-  DATA.optimal.forEach((_, i) => map.append(s("text", { x: left + SIZE * (i + 0.5), y: 16, "text-anchor": "middle" }, String(i))));
+  const order = columnOrder();
+  order.forEach((i, place) => {
+    map.append(s("text", { x: left + SIZE * (place + 0.5), y: top - 10, "text-anchor": "middle" }, String(i)));
+    if (DATA.heads && (place === 0 || DATA.heads[i] !== DATA.heads[order[place - 1]])) {
+      map.append(s("text", { x: left + SIZE * place + 4, y: 16 }, `head ${DATA.heads[i]}`));
+      if (place) map.append(s("line", { class: "base", x1: left + SIZE * place - 1, x2: left + SIZE * place - 1, y1: 4, y2: height }));
+    }
+  });
   ends.forEach((end, k) => {
-    const y = 26 + SIZE * k;
+    const y = top + SIZE * k;
     const row = s("g", { class: k === page.end ? "row on" : "row" });
     row.append(s("text", { x: left - 8, y: y + 18, "text-anchor": "end", class: "row-name" }, end.name));
-    end.selected.forEach((token, i) => {
+    order.forEach((i, place) => {
+      const token = end.selected[i];
       const wrong = token !== DATA.optimal[i];
-      const x = left + SIZE * i;
+      const x = left + SIZE * place;
       row.append(s("rect", { x: x + 1, y: y + 1, width: SIZE - 3, height: SIZE - 3, rx: 3, class: wrong ? "wrong" : "right" }));
       row.append(s("text", { x: x + SIZE / 2, y: y + 18, "text-anchor": "middle", class: "token" }, String(token)));
     });
     row.addEventListener("click", () => choose(k));
     row.addEventListener("mousemove", (event) => {
-      const i = Math.floor((event.clientX - map.getBoundingClientRect().left - left) / SIZE);
-      if (i >= 0 && i < end.selected.length) tip(event, `${end.name}, ${sampleWords(i)}: ${tokenWords(i, end.selected[i])}`);
+      const i = order[Math.floor((event.clientX - map.getBoundingClientRect().left - left) / SIZE)];
+      if (i !== undefined) tip(event, `${end.name}, ${sampleWords(i)}: ${tokenWords(i, end.selected[i])}`);
     });
     row.addEventListener("mouseleave", hideTip);
     map.append(row);
@@ -62,7 +77,9 @@ function drawShares() {
   const total = (end) => end.shares.reduce((sum, share) => sum + share[0], 0);
   const order = DATA.ends.map((_, k) => k).sort((a, b) => total(DATA.ends[b]) - total(DATA.ends[a]));
   const shown = order.filter((k, place) => k === page.end || (place < CURVES && total(DATA.ends[k]) > 0));
-  const word = (k) => (DATA.ends[k].optimal ? "rule-7" : `rule-${k % 7}`);
+  // A colour for each curve shown: at most eight, of which the minimal loss always has the same one.
+  const traps = shown.filter((k) => !DATA.ends[k].optimal);
+  const word = (k) => (DATA.ends[k].optimal ? "rule-7" : `rule-${traps.indexOf(k)}`);
   const curves = shown.map((k) => ({
     run: k, word: word(k), name: DATA.ends[k].name, xs: DATA.scales, ys: DATA.ends[k].shares.map((share) => share[0]), chosen: k === page.end, label: DATA.ends[k].name,
   }));

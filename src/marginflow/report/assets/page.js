@@ -1,7 +1,7 @@
 "use strict";
 // The page: one state (problem, run, snapshot, norm, sample), controls that change it, figures that follow it.
 
-const FIGURES = [normsFigure, timeFigure, gapFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
+const FIGURES = [normsFigure, headsFigure, timeFigure, gapFigure, ratioFigure, spectrumFigure, attentionFigure, supportFigure, planeFigure, balanceFigure];
 
 const page = { state: null, cards: [], pending: null };
 

@@ -23,7 +23,7 @@ function runsOf(problem) {
   return DATA.runs.filter((run) => run.problem === problem);
 }
 
-// Margins (s_optimal - s_token) per constraint at the stored snapshot nearest to `snapshot`.
+// Margins (s_optimal - s_token; of faces, of their reference token) per token drawn at the stored snapshot nearest to `snapshot`.
 function detailAt(run, snapshot) {
   if (!run.detail) return null;
   const stored = run.detail.snapshots;
@@ -34,8 +34,8 @@ function detailAt(run, snapshot) {
   return { snapshot: stored[best], margins: row(run.detail.margins, best), dual: row(run.detail.dual, best) };
 }
 
-// Attention of one sample: softmax over its tokens, from margins against the optimal token.
-// A token without a constraint equals the optimal one in every feature, so its margin is 0; a token that does
+// Attention of one sample: softmax over its tokens, from margins against the optimal one, or the
+// reference of its face. A token without a margin equals the optimal one in every feature, so its margin is 0; a token that does
 // not exist (mask) has none.
 function attention(problem, sample, margins) {
   const length = problem.lengths[sample];
@@ -51,6 +51,18 @@ function attention(problem, sample, margins) {
   const p = gaps.map((gap) => Math.exp(least - gap));
   for (const value of p) total += value;
   return { p: p.map((value) => value / total), gaps };
+}
+
+// The tokens of a sample that keep a share at the least loss: its optimal token, or its face.
+function keptTokens(problem, i) {
+  if (!problem.faces) return [problem.optimal[i]];
+  return Array.from(row(problem.members, i)).flatMap((member, l) => (member ? [l] : []));
+}
+
+// The largest distance of the attention of a sample from its predicted shares.
+function sharesOff(problem, i, p) {
+  const shares = row(problem.scores, i);
+  return p.reduce((most, value, l) => Math.max(most, Math.abs(value - shares[l])), 0);
 }
 
 // What the data call a token or a sample; "" where they do not.

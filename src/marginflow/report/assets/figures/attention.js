@@ -5,11 +5,13 @@ const attentionFigure = {
   id: "attention",
   title: "Where attention goes",
   wide: true,
-  columns: (problem) => [...placeHeads(problem), "optimal", "score", "attention", "margin against it"],
+  columns: (problem) => [...placeHeads(problem), ...(problem.faces ? ["in the face", "predicted share"] : ["optimal", "score"]), "attention", "margin against it"],
   lede: (state) => {
     const run = DATA.runs[state.run];
-    const [tokens, mark] = wordsOnMap(DATA.problems[state.problem]) ? ["its words in their order", "frame"] : ["one column per token", "ring"];
-    return `Softmax attention of ${run.label}, one row per sample, ${tokens}. A ${mark} marks the optimal token, the one of largest score. ` +
+    const problem = DATA.problems[state.problem];
+    const [tokens, mark] = wordsOnMap(problem) ? ["its words in their order", "frame"] : ["one column per token", "ring"];
+    const marked = problem.faces ? "marks each token of the predicted face, which keeps a share at the least loss" : "marks the optimal token, the one of largest score";
+    return `Softmax attention of ${run.label}, one row per sample, ${tokens}. A ${mark} ${marked}. ` +
       "Click a row, or use the list, to see one sample in full.";
   },
   absent: (state) => (DATA.runs[state.run].detail ? "" : DATA.runs[state.run].detail_note),
@@ -25,7 +27,7 @@ const attentionFigure = {
       const { p, gaps } = attention(problem, i, detail.margins);
       return Array.from(p, (value, l) => [
         ...sampleCells(problem, i), ...tokenCells(problem, i, l),
-        l === problem.optimal[i] ? "yes" : "no", row(problem.scores, i)[l], value, gaps[l],
+        keptTokens(problem, i).includes(l) ? "yes" : "no", row(problem.scores, i)[l], value, gaps[l],
       ]).filter((_, l) => gaps[l] < Infinity);
     });
   },
@@ -61,13 +63,21 @@ function drawAttention(view, state) {
   const run = DATA.runs[state.run];
   const detail = detailAt(run, state.snapshot);
   const maps = problem.samples.map((_, i) => attention(problem, i, detail.margins));
-  const right = maps.filter(({ p }, i) => p[problem.optimal[i]] > 0.5).length;
   view.pick.value = state.sample;
   const where = `snapshot ${detail.snapshot + 1}, ${whenText(run, detail.snapshot)}`;
-  view.readout.textContent = `${where}: ${right} of ${problem.kept} samples give more than half of their attention to the optimal token.`;
+  view.readout.textContent = `${where}: ${attentionText(problem, maps)}`;
   view.map.setAttribute("aria-label", `Attention map of ${run.label}. ${view.readout.textContent}`);
   paintMap(view, maps, state);
   paintSample(view, maps[state.sample], state);
+}
+
+function attentionText(problem, maps) {
+  if (problem.faces) {
+    const off = maps.reduce((most, { p }, i) => Math.max(most, sharesOff(problem, i, p)), 0);
+    return `the farthest attention weight is ${number(off, 3)} from its predicted share.`;
+  }
+  const right = maps.filter(({ p }, i) => p[problem.optimal[i]] > 0.5).length;
+  return `${right} of ${problem.kept} samples give more than half of their attention to the optimal token.`;
 }
 
 const MAP = { left: 34, top: 22 };
@@ -114,13 +124,14 @@ function paintMap({ problem, map }, maps, state) {
       pen.textAlign = "center";
       pen.fillText(fitted(pen, visible(wordOf(problem, i, l)) || String(l), cell[0] - 8), x + cell[0] / 2, y + 15);
     }
-    const best = problem.optimal[i];
     pen.lineWidth = 1.6;
-    pen.strokeStyle = p[best] > 0.5 ? card : text;
-    pen.beginPath();
-    if (worded) pen.rect(MAP.left + best * cell[0] + 2.5, MAP.top + i * cell[1] + 2.5, cell[0] - 5, cell[1] - 5);
-    else pen.arc(MAP.left + (best + 0.5) * cell[0], MAP.top + (i + 0.5) * cell[1], Math.max(2, Math.min(...cell) / 4), 0, 7);
-    pen.stroke();
+    for (const l of keptTokens(problem, i)) {
+      pen.strokeStyle = p[l] > 0.5 ? card : text;
+      pen.beginPath();
+      if (worded) pen.rect(MAP.left + l * cell[0] + 2.5, MAP.top + i * cell[1] + 2.5, cell[0] - 5, cell[1] - 5);
+      else pen.arc(MAP.left + (l + 0.5) * cell[0], MAP.top + (i + 0.5) * cell[1], Math.max(2, Math.min(...cell) / 4), 0, 7);
+      pen.stroke();
+    }
   });
   pen.strokeStyle = accent;
   pen.lineWidth = 2.5;
@@ -154,22 +165,27 @@ function fitted(pen, word, width) {
 function paintSample({ problem, one, image }, { p, gaps }, state) {
   const i = state.sample;
   const scores = row(problem.scores, i);
-  const best = Math.max(...p);
+  const kept = keptTokens(problem, i);
   const bars = Array.from(p, (value, l) => {
-    const optimal = l === problem.optimal[i];
+    const optimal = kept.includes(l);
     if (gaps[l] === Infinity) return null;
     return h("tr", { class: optimal ? "optimal" : "" },
       h("th", { scope: "row" }, `${l} `, h("bdi", {}, visible(wordOf(problem, i, l))), optimal ? " ◯" : ""),
       problem.images ? h("td", {}, patchImage(problem, i, l)) : null,
       h("td", { class: "bar" }, h("span", { style: `width:${(100 * value).toFixed(1)}%` }), h("b", {}, percent(value))),
-      h("td", {}, number(scores[l], 3)), h("td", {}, optimal ? "–" : number(gaps[l], 3)));
+      h("td", {}, number(scores[l], 3)), h("td", {}, l === problem.optimal[i] ? "–" : number(gaps[l], 3)));
   });
-  const head = ["token", problem.images ? "patch" : null, "attention", "score", "margin"].filter(Boolean);
+  const head = ["token", problem.images ? "patch" : null, "attention", problem.faces ? "predicted" : "score", "margin"].filter(Boolean);
   const table = h("table", { class: "tokens" },
-    h("caption", {}, `Sample ${sampleText(problem, i)}: ${best === p[problem.optimal[i]] ? "the optimal token gets the most attention" : "another token gets the most attention"}`),
+    h("caption", {}, `Sample ${sampleText(problem, i)}: ${sampleAnswer(problem, i, p)}`),
     h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, bars.filter(Boolean)));
   if (image) image.replaceChildren(problem.images ? digitImage(problem, i, p) : sentenceOf(problem, i, p, gaps));
   one.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Tokens of the chosen sample" }, table));
+}
+
+function sampleAnswer(problem, i, p) {
+  if (problem.faces) return `no attention weight is further than ${number(sharesOff(problem, i, p), 3)} from its predicted share`;
+  return Math.max(...p) === p[problem.optimal[i]] ? "the optimal token gets the most attention" : "another token gets the most attention";
 }
 
 // The words in their order, tinted by attention.
@@ -177,13 +193,13 @@ function sentenceOf(problem, i, p, gaps) {
   const words = [];
   p.forEach((value, l) => {
     if (gaps[l] === Infinity) return;
-    words.push(h("bdi", { class: l === problem.optimal[i] ? "word optimal" : "word",
+    words.push(h("bdi", { class: keptTokens(problem, i).includes(l) ? "word optimal" : "word",
       style: `background:color-mix(in srgb, var(--accent) ${(45 * value).toFixed(1)}%, transparent)` },
     visible(wordOf(problem, i, l)) || `token ${l}`), " ");
   });
   return h("figure", { class: "sentence" },
     h("p", { tabindex: 0, role: "region", "aria-label": "Words of the chosen sample" }, words),
-    h("figcaption", {}, "Tint: attention. Frame: the optimal word."));
+    h("figcaption", {}, problem.faces ? "Tint: attention. Frame: the words of the predicted face." : "Tint: attention. Frame: the optimal word."));
 }
 
 // The image, tinted by the attention on the patches that cover each pixel.

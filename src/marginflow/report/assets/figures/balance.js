@@ -25,5 +25,7 @@ const balanceFigure = {
       empty: name === "drift" ? "No drift here." : "Not defined here.",
     };
   }),
+  note: (state) => (DATA.problems[state.problem].faces
+    ? "ε and δ are of runs whose rows each go to one token: the multipliers of equalities have any sign." : ""),
   rows: (run) => snapshotRows(run, ["log10_time", "iteration", "drift", "alignment", "epsilon", "delta"]),
 };

@@ -8,12 +8,16 @@ const normsFigure = {
   across: 2,
   columns: ["snapshot", "least margin", "nuclear/margin", "Frobenius/margin", "l1/margin", "l2/margin"],
   lede: (state) => {
+    const problem = DATA.problems[state.problem];
     if (onlyTraps(state)) {
-      return `${DATA.problems[state.problem].label}: no run here reaches the minimal loss. Drawn is the norm over the lead of the tokens ` +
-        "that the chosen run is trapped on, and the certified least norm for those tokens (solid).";
+      return `${problem.label}: no run here ${problem.faces ? "is proved to reach" : "reaches"} the minimal loss. Drawn of the chosen run: norm over the ` +
+        `lead of ${DATA.runs[state.run].final.whose}, and the certified least norm for those (solid).`;
     }
-    const elsewhere = Object.values(DATA.problems[state.problem].svm).some((svm) => Object.keys(svm.elsewhere).length);
-    return `${DATA.problems[state.problem].label}: no weights that separate the tokens lie below the solid line, the certified least norm.` +
+    const elsewhere = Object.values(problem.svm).some((svm) => Object.keys(svm.elsewhere).length);
+    const weights = problem.faces
+      ? "drawn is W less the part that stays finite. No weights that are level inside the predicted faces and lead out of them"
+      : "no weights that separate the tokens";
+    return `${problem.label}: ${weights} lie below the solid line, the certified least norm.` +
       (elsewhere ? " Dotted: this norm of the other SVM's solution, where a run that minimises the other norm should end." : "");
   },
   panels: (state) => {
@@ -44,7 +48,7 @@ const normsFigure = {
   rows: (run) => snapshotRows(run, ["margin", "norm_nuclear", "norm_frobenius", "norm_l1", "norm_l2"]),
 };
 
-// Nothing reached the minimal loss, and the chosen run is trapped: it has an SVM of its own.
+// Nothing reached the minimal loss, and the chosen run is on tokens or faces of its own: it has an SVM of its own.
 function onlyTraps(state) {
   return Boolean(column(DATA.runs[state.run], "lead")) && runsOf(state.problem).every((run) => run.status !== "minimal_loss");
 }
@@ -59,7 +63,7 @@ function trapPanels(state) {
     return {
       title: `${DATA.norms[norm].label} norm ⁄ lead`, xLabel: "lead over worse tokens", x: "log", y: "linear", norm,
       focus: norm === state.norm, curves, rules, right: 88, domainY: endDomain(curves, rules), height: 240,
-      describe: "Of the tokens that the run is trapped on.", empty: "The lead is never positive.",
+      describe: `Of ${run.final.whose}.`, empty: "The lead is never positive.",
     };
   });
 }

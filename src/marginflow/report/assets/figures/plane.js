@@ -6,7 +6,7 @@ const planeFigure = {
   title: "In the plane: tokens, W z and the SVM ray",
   columns: ["snapshot", "sample", "(W z)_1 / |W|_F", "(W z)_2 / |W|_F"],
   lede: (state) =>
-    "Circles: the tokens of the chosen sample, the optimal one ringed; attention picks the token that reaches farthest along W z. " +
+    "Circles: the tokens of the chosen sample, those that keep a share at the least loss ringed; attention picks the token that reaches farthest along W z. " +
     `Curve: W z ⁄ ‖W‖ along the path, the dot is the chosen snapshot. Dashed: the ray of the ${DATA.norms[state.norm].label} SVM solution.`,
   absent: (state) => {
     if (DATA.problems[state.problem].plane === null) return true;
@@ -51,9 +51,9 @@ function drawPlane(body, state) {
   }
   svg.append(s("path", { class: `curve front word-${run.word}`, d: path.map((p, k) => `${k ? "L" : "M"}${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join("") }));
   points.forEach((p, l) => {
-    const optimal = l === problem.optimal[state.sample];
+    const optimal = keptTokens(problem, state.sample).includes(l);
     svg.append(s("circle", { class: optimal ? "token optimal" : "token", cx: x(p[0]), cy: y(p[1]), r: optimal ? 7 : 4.5 },
-      s("title", {}, `${tokenText(problem, state.sample, l)}${optimal ? ", optimal" : ""}`)));
+      s("title", {}, `${tokenText(problem, state.sample, l)}${optimal ? (problem.faces ? ", in the predicted face" : ", optimal") : ""}`)));
     svg.append(s("text", { class: "token-name", x: x(p[0]) + 9, y: y(p[1]) - 6 }, visible(wordOf(problem, state.sample, l)) || `${l}`));
   });
   if (ray) {

@@ -11,7 +11,8 @@ const spectrumFigure = {
     return run.rank === null
       ? `None is marked as support or off-support for the chosen run: ${run.no_law || "the rank of its SVM is not certified"}.`
       : "Thick: the singular values that the SVM solution of the run's own norm keeps (its certified rank, in the title). " +
-        "Thin and dashed: the others, which the theory lets vanish only as a power of the margin.";
+        "Thin and dashed: the others, which the theory lets vanish only as a power of the margin." +
+        (DATA.problems[state.problem].faces ? " Of W less the part that stays finite." : "");
   },
   panels: (state) => oneRunPerWord(state).filter((run) => run.singular).map((run) => {
     const reached = run.final.margin > 0;

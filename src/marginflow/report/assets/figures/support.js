@@ -4,7 +4,7 @@
 const supportFigure = {
   id: "support",
   title: "Which tokens support the solution",
-  columns: (problem) => [...placeHeads(problem), ...(problem.words ? ["optimal word"] : []),
+  columns: (problem) => [...placeHeads(problem), ...(problem.words ? [problem.faces ? "reference word" : "optimal word"] : []),
     "margin", "margin / least", "share of the run's force", "share of the SVM's dual", "SVM margin"],
   lede: (state) => {
     const svm = svmOf(state);
@@ -34,8 +34,8 @@ function supportRows(run, problem, snapshot, norm) {
   const { samples, tokens } = constraintsOf(problem);
   const svm = problem.svm[norm];
   const [dual, margins] = svm && svm.dual ? [unpack(svm.dual), unpack(svm.margins)] : [null, null];
-  const least = Math.min(...detail.margins);
-  const rows = Array.from(detail.margins, (margin, c) => ({
+  const { led, least } = ledTokens(problem, detail);
+  const rows = led.map((c) => [c, detail.margins[c]]).map(([c, margin]) => ({
     margin, share: detail.dual[c],
     cells: [
       ...sampleCells(problem, samples[c]), ...tokenCells(problem, samples[c], tokens[c]),
@@ -46,17 +46,23 @@ function supportRows(run, problem, snapshot, norm) {
   return rows.sort((a, b) => b.share - a.share || a.margin - b.margin).map(({ cells }) => cells);
 }
 
+// Tokens inside a face are level with its reference and support nothing: those that must be led, and their least lead.
+function ledTokens(problem, detail) {
+  const led = Array.from(unpack(problem.led)).flatMap((asked, c) => (asked ? [c] : []));
+  return { led, least: led.reduce((low, c) => Math.min(low, detail.margins[c]), Infinity) };
+}
+
 function drawSupport(body, state, actions) {
   const run = DATA.runs[state.run];
   const problem = DATA.problems[state.problem];
   const detail = detailAt(run, state.snapshot);
   const { samples, tokens } = constraintsOf(problem);
-  const least = Math.min(...detail.margins);
+  const { led, least } = ledTokens(problem, detail);
   const over = least > 0 ? least : 1;
   const svm = svmOf(state);
-  const own = Array.from(detail.margins, (margin, c) => ({ c, x: margin / over, y: detail.dual[c] }));
-  const theirs = svm && svm.dual
-    ? Array.from(unpack(svm.dual), (share, c) => ({ c, x: unpack(svm.margins)[c], y: share })) : [];
+  const own = led.map((c) => ({ c, x: detail.margins[c] / over, y: detail.dual[c] }));
+  const [shares, margins] = svm && svm.dual ? [unpack(svm.dual), unpack(svm.margins)] : [null, null];
+  const theirs = shares ? led.map((c) => ({ c, x: margins[c], y: shares[c] })) : [];
   const shown = [...own, ...(least > 0 ? theirs : [])];
   const xs = shown.map((p) => p.x).sort((a, b) => a - b);
   // The far margins matter least: show 1 to the 80th percentile, at least up to 3.

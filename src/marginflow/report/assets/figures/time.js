@@ -34,9 +34,7 @@ function timePanels(state) {
       describe: "Measured excess, with the predicted law in grey.",
     },
     {
-      ...common, title: "least margin of the optimal tokens", y: state.timeAxis,
-      curves: runCurves(state, "log10_time", "margin", timed),
-      describe: "Negative while some sample prefers another token.",
+      ...common, ...marginWords(state), y: state.timeAxis, curves: runCurves(state, "log10_time", "margin", timed),
     },
     {
       ...common, title: "excess ÷ predicted law", y: "log", domainY: [0.1, 10],
@@ -60,10 +58,16 @@ function stepPanels(state) {
   return [
     { ...common, title: "log₁₀ (loss − minimal loss)", curves: curves("log10_excess"), describe: "Measured excess." },
     {
-      ...common, title: "least margin of the optimal tokens", curves: curves("margin"),
-      describe: "Negative while some sample prefers another token.",
+      ...common, ...marginWords(state), curves: curves("margin"),
     },
   ];
+}
+
+function marginWords(state) {
+  if (DATA.problems[state.problem].faces) {
+    return { title: "least lead out of the predicted faces", describe: "Negative while some row prefers a token outside." };
+  }
+  return { title: "least margin of the optimal tokens", describe: "Negative while some sample prefers another token." };
 }
 
 function snapshotRows(run, names) {
