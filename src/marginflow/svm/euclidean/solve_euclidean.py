@@ -15,11 +15,11 @@ from scipy.linalg import cho_factor, cho_solve
 
 from marginflow.arrays import Bools, Floats
 from marginflow.svm.candidate import Candidate
-from marginflow.svm.euclidean.conjugate_gradients import conjugate_gradients
 from marginflow.svm.euclidean.goldfarb_idnani import least_norm
 from marginflow.svm.euclidean.growing_dual import growing_dual
 from marginflow.svm.euclidean.span_of_queries import in_span_of_queries
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.conjugate_gradients import conjugate_gradients
 from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.unit_rows import Rows
 
@@ -232,7 +232,8 @@ def _on_support(
         target = _ROUGH * float(np.linalg.norm(support.h))
 
         def inverse(b: Floats) -> Floats:
-            x, steps = conjugate_gradients(support, b, target if rough else 1e-6 * float(np.linalg.norm(b)))
+            goal = target if rough else 1e-6 * float(np.linalg.norm(b))
+            x, steps = conjugate_gradients(lambda p: support.margins(support.adjoint(p)), b, goal)
             search.steps["conjugate"] = search.steps.get("conjugate", 0) + steps
             return x
 

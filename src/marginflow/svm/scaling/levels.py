@@ -22,7 +22,7 @@ class AbstractLevels(ABC):
     @cached_property
     def floor(self) -> Floats:
         """(C,) what the multipliers are at least: 0, or nothing for equalities."""
-        return np.where(self.equal, -np.inf, 0.0)
+        return np.where(self.equal, -np.inf, 0.0).astype(self.level.dtype)
 
     @cached_property
     def plain(self) -> bool:

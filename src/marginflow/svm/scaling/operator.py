@@ -1,8 +1,9 @@
 """The constraints as one linear map in batched layout: what the solvers of matrix norms multiply with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.linalg.lapack import dpstrf
@@ -74,7 +75,10 @@ class Operator(AbstractLevels):
 
     def margins(self, W: Floats) -> Floats:
         """(C,) a_c' W z_c of `W` (d, d_z)."""
-        P = self.queries @ W.T
+        return self.along(self.queries @ W.T)
+
+    def along(self, P: Floats) -> Floats:
+        """(C,) a_c' P_i of one vector a query, `P` (n, d): the margins of W where P = queries W'."""
         if self.layers:
             P = P[self.owner]
         # vecdot and einsum stream the batch at memory speed; batched BLAS calls take twice as long.
@@ -83,16 +87,19 @@ class Operator(AbstractLevels):
 
     def adjoint(self, dual: Floats) -> Floats:
         """(d, d_z) sum_c dual_c a_c z_c' of `dual` (C,)."""
+        return np.asarray(self.pulled(dual).T @ self.queries)
+
+    def pulled(self, dual: Floats) -> Floats:
+        """(n, d) the sums of dual_c a_c over the constraints of each query, `dual` (C,)."""
         B, t, _ = self.batch.shape
         if self.slot is not None:
-            grid = np.zeros(B * t)
+            grid = np.zeros(B * t, dtype=dual.dtype)
             grid[self.slot] = dual
             dual = grid
         pulled: Floats = np.einsum("btd,bt->bd", self.batch, dual.reshape(B, t))
         for rows in self.layers:
             pulled[self.owner[rows]] += pulled[rows]
-        out: Floats = pulled[: len(self.queries)].T @ self.queries
-        return out
+        return pulled[: len(self.queries)]
 
     def written_out(self, keep: Ints | slice = slice(None)) -> Floats:
         """(C, d d_z) the matrices a_c z_c' of the constraints `keep`."""
@@ -105,6 +112,13 @@ class Operator(AbstractLevels):
         return batched(
             self.a[keep], self.sample[keep], self.queries, self.unit[keep], self.level[keep], self.equal[keep]
         )
+
+    def single(self) -> "Operator":
+        """The same in single precision: half the memory to read, and products to some 1e-6."""
+        a = single(self.a)
+        batch = a.reshape(self.batch.shape) if self.slot is None else single(self.batch)
+        queries, unit, level = single(self.queries), single(self.unit), single(self.level)
+        return replace(self, a=a, batch=batch, queries=queries, unit=unit, level=level)
 
     def bound(self) -> float:
         """||A||: from the Gram matrix when that is small, else to about a percent by power iteration."""
@@ -154,6 +168,11 @@ class Projection:
 _DEPENDENT = 1e-12  # of a row's square, beyond the others
 
 
+def single(x: Any) -> Any:
+    """`x` in single precision; arrays of either precision go by the name Floats in the search, which proves nothing."""
+    return np.asarray(x, dtype=np.float32)
+
+
 def batched(
     a: Floats, sample: Ints, queries: Floats, unit: Floats, level: Floats | None = None, equal: Bools | None = None
 ) -> Operator:
@@ -180,7 +199,7 @@ def batched(
         row[k, samples] = np.arange(ends[k] - len(samples), ends[k])
     within = np.arange(len(a)) - np.repeat(np.cumsum(counts) - counts, counts)
     slot = row[within // t, sample] * t + within % t
-    batch: Floats = np.zeros((int(ends[-1]) * t, a.shape[1]))
+    batch: Floats = np.zeros((int(ends[-1]) * t, a.shape[1]), dtype=a.dtype)
     batch[slot] = a
     further = tuple(slice(int(i), int(j)) for i, j in pairwise(ends))
     batch = batch.reshape(-1, t, a.shape[1])

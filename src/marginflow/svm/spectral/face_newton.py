@@ -9,123 +9,30 @@ where dB vanishes on the directions in which W is free. A norm says what alpha, 
 are (its `Face`); this file does the rest. Derived in docs/svm-nuclear.md, section 3.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
-
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.linalg.blas import dsymv, dsyrk
 
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.scaling.operator import Operator
-from marginflow.svm.spectral.first_order import Norm, Point, feasible, lower_bound
+from marginflow.svm.spectral.face import CurvedNorm, Face
+from marginflow.svm.spectral.first_order import Point, feasible, lower_bound
 
 
-STEPS = 8
-ROWS = 64  # of H at a time: so many times some thousand columns stay in the cache
+STEPS = 12
+DIRECT = 1000  # rows up to which factors of the system are cheaper than products with it
+FACTORED = 4000  # rows above which nothing is factored: first-order steps reach 1e-9 sooner (measured)
 RIDGE = 1e-13  # relative; duplicated constraints leave only the sum of their duals determined
 
 
-class Face(Protocol):
-    """The curvature of a norm at one point, in the basis of its singular vectors; p = min(d, d_z)."""
-
-    @property
-    def w(self) -> Floats:
-        """(p,) the singular values of W = prox(Y)."""
-
-    @property
-    def value(self) -> float:
-        """N(W)."""
-
-    def psi(self, M: Floats) -> Floats:
-        """alpha_ij M_ij + beta_ij M_ji of M (d, d_z)."""
-
-    def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """(J, J) the lower triangle of <A_k, Psi(A_l)>; A_c = a_c z_sample(c)', a (J, d), z (n, d_z) in this basis."""
-
-    def equations(self, a: Floats, z: Floats) -> tuple[Floats, Floats]:
-        """E (J, q), e (q,): E' lambda = e keeps B where W is free; a (J, d), z (J, d_z)."""
-
-    def free(self, multipliers: Floats) -> Floats:
-        """(d, d_z) the free part of dW for the multipliers (q,) of those equations."""
-
-
-class CurvedNorm(Norm, Protocol):
-    """A norm whose faces are known.
-
-    Attributes:
-        balance: |omega W|_F / |B|_F in Y; measured, any value from a third to three times it does as well.
-    """
-
-    @property
-    def balance(self) -> float: ...
-
-    def face(self, s: Floats, omega: float, shape: tuple[int, int]) -> Face:
-        """The face at the singular values s (p,), descending, of Y = omega W + B with N_d(B) near 1."""
-
-
-@dataclass(frozen=True, eq=False)
-class Pairing:
-    """The Psi with alpha = f g' + g f' and beta = f k' + k f': all that is separable in a face's curvature.
-
-    Attributes:
-        f, g: pairs of weights for the d left and the d_z right singular vectors.
-        k: (p,) weights of the transposed part.
-    """
-
-    f: tuple[Floats, Floats]
-    g: tuple[Floats, Floats]
-    k: Floats
-
-    def psi(self, M: Floats) -> Floats:
-        """alpha_ij M_ij + beta_ij M_ji."""
-        p, f = len(self.k), self.f[0][: len(self.k)]
-        out = (np.outer(self.f[0], self.g[1]) + np.outer(self.g[0], self.f[1])) * M
-        out[:p, :p] += (np.outer(f, self.k) + np.outer(self.k, f)) * M[:p, :p].T
-        return out
-
-    def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
-        """<A_k, Psi(A_l)> by products of vectors; no d x d_z matrix is formed. The lower triangle alone is filled.
-
-        (a_k f a_l)(z_k g z_l) + (a_k g a_l)(z_k f z_l) + (a_k f z_l)(z_k k a_l) + (a_k k z_l)(z_k f a_l), some rows at
-        a time, which stay in the cache; what involves queries only is computed once per pair of samples.
-        """
-        p = len(self.k)
-        # zero weights are left out: f or g lives on the face alone
-        fa, fz = np.flatnonzero(self.f[0]), np.flatnonzero(self.f[1])
-        ga, gz = np.flatnonzero(self.g[0]), np.flatnonzero(self.g[1])
-        both = fa[fa < p]
-        af, ag, zf, zg = a[:, fa] * self.f[0][fa], a[:, ga] * self.g[0][ga], z[:, fz], z[:, gz]
-        a_f, a_g, a_p, z_p = a[:, fa], a[:, ga], a[:, :p] * self.k, z[:, :p]
-        qf, qg = (zf * self.f[1][fz]) @ zf.T, (zg * self.g[1][gz]) @ zg.T
-        right = (a[:, both] * self.f[0][both]) @ z[:, both].T  # (J, n) a_k f z_i
-        below = a_p @ z_p.T  # (J, n) a_k k z_i
-        counts = np.bincount(sample, minlength=len(z))
-        H = np.zeros((len(a), len(a)))
-        for start in range(0, len(a), ROWS):
-            rows = slice(start, min(start + ROWS, len(a)))
-            end = rows.stop
-            own, first = sample[rows], sample[end - 1] + 1
-            each = counts[:first].copy()
-            each[-1] -= each.sum() - end
-            block = (af[rows] @ a_f[:end].T) * np.repeat(qg[own, :first], each, axis=1)
-            block += (ag[rows] @ a_g[:end].T) * np.repeat(qf[own, :first], each, axis=1)
-            block += np.repeat(right[rows, :first], each, axis=1) * below[:end].T[own]
-            block += np.repeat(below[rows, :first], each, axis=1) * right[:end].T[own]
-            H[rows, :end] = block
-        return H
-
-
-def pad(weights: Floats, length: int, value: float) -> Floats:
-    """Weights for the singular vectors beyond min(d, d_z)."""
-    return np.concatenate((weights, np.full(length - len(weights), value)))
-
-
-def face_newton(A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most: int) -> tuple[Point, int]:
+def face_newton(
+    A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most: int | None = None, direct: int = DIRECT
+) -> tuple[Point, int]:
     """Polish `start`; return the best point met and the number of steps.
 
-    Gives up after three steps that do not halve the gap, or when more than `most` constraints carry dual: the
-    linear system would then cost more than the first-order steps it saves.
+    Gives up after three steps that do not halve the gap, or when more than `most` constraints carry dual.
+    Up to `direct` of them the system is factored; beyond it is solved by products where the norm has these, else
+    factored up to FACTORED.
     """
     best, misses = start, 0
     B = A.adjoint(start.dual)
@@ -149,10 +56,16 @@ def face_newton(A: Operator, norm: CurvedNorm, start: Point, tol: float, *, most
             break
         lam, slack = dual * A.unit, margins / A.unit - A.level
         J = np.flatnonzero((lam > float(lam[A.leads].mean()) * slack) | A.equal)
-        if not 0 < len(J) <= most:
+        if not 0 < len(J) <= (len(A) if most is None else most):
             break
         try:
-            on_J, free = _solve(A, face, U, Vt, J, dual[J], margins[J])
+            system = face.without_matrix(A.restrict(J), U, Vt) if len(J) > direct else None
+            if system is not None:
+                on_J, free = system.solve(dual[J], margins[J])
+            elif len(J) <= FACTORED:
+                on_J, free = _solve(A, face, U, Vt, J, dual[J], margins[J])
+            else:
+                break
         except LinAlgError:
             break
         dual = np.zeros(len(A))

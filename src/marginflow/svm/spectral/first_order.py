@@ -87,7 +87,9 @@ def lower_bound(operator: Operator, dual: Floats, dual_value: float) -> float:
 CHECK = 5  # iterations between residuals
 BOUND = 10  # iterations between bounds
 FOCUS = 100  # iterations between choices of the constraints worked on
-FOCUS_SIZE = 1_000_000  # entries of the operator below which choosing does not pay
+FOCUS_SIZE = 1_000_000  # entries of the operator below which choosing does not pay, nor single precision
+SINGLE = 1e-4  # gap down to which products are in single precision
+UNSEPARATED = 100  # iterations without a W that separates after which they are not: a ray is a matter of digits
 
 
 @dataclass
@@ -125,9 +127,9 @@ class _State:
         self.k, self.first, self.last = 0, np.inf, np.inf
 
     def work_on(self, operator: Operator, W: Floats, dual: Floats) -> None:
-        """Go on from (W, dual) with other constraints."""
+        """Go on from (W, dual) with other constraints, or with another precision."""
         self.operator = operator
-        self.u = self.anchor = self.pack(W, dual)
+        self.u = self.anchor = self.pack(W.astype(operator.a.dtype), dual.astype(operator.a.dtype))
         self.k, self.first, self.last = 0, np.inf, np.inf
 
 
@@ -136,7 +138,9 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
 
     The growth is a candidate ray of infeasibility. The caller stops by its own test of the points.
     """
-    state = _begin(operator, norm, start)
+    single = operator.a.size > FOCUS_SIZE
+    working = operator.single() if single else operator
+    state = _begin(working, norm, start)
     kept: Ints | None = None  # None: all of them
     total = 0
     while True:
@@ -147,21 +151,34 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
         _restart_if_due(state, hat, before, total)
         if total % BOUND:
             continue
-        W, dual, margins, B = state.split(hat)
-        dual_value = norm.dual_value(B)
-        if kept is not None:
+        W, dual, margins, B = (part.astype(np.float64) for part in state.split(hat))
+        if single or kept is not None:
             margins = operator.margins(W)
+        if kept is not None:
             dual, grown = _scatter(dual, kept, operator), _scatter(grown, kept, operator)
+        if single:  # what cancels in single precision may not cancel
+            B = operator.adjoint(dual)
+        dual_value = norm.dual_value(B)
         lower = lower_bound(operator, dual, dual_value)
         moved, upper = feasible(operator, norm, W, value, margins)
-        point = Point(moved.copy(), dual.copy(), upper, lower)
-        yield total, point, grown
+        point = Point(moved, dual, upper, lower)
+        yield total, point, grown.astype(np.float64)
+        turned = single and (point.gap < SINGLE or (upper == np.inf and total >= UNSEPARATED))
+        if turned:
+            single, working = False, operator
+        wanted = kept
         if total % FOCUS == 0 and point.gap < 0.3 and operator.a.size > FOCUS_SIZE:
-            wanted = _active(operator, dual, margins, point.gap)
-            inside = np.ones(len(operator), dtype=bool) if kept is None else _mask(kept, len(operator))
-            if not inside[wanted].all() or len(wanted) < 0.8 * inside.sum():
-                kept = wanted
-                state.work_on(operator.restrict(kept), W, dual[kept])
+            wanted = _chosen(operator, kept, _active(operator, dual, margins, point.gap))
+        if turned or wanted is not kept:
+            kept = wanted
+            some, of_them = (working, dual) if kept is None else (working.restrict(kept), dual[kept])
+            state.work_on(some, W, of_them)
+
+
+def _chosen(operator: Operator, kept: Ints | None, wanted: Ints) -> Ints | None:
+    """`wanted` where it has others than `kept` or is much smaller; None stands for all."""
+    inside = np.ones(len(operator), dtype=bool) if kept is None else _mask(kept, len(operator))
+    return wanted if not inside[wanted].all() or len(wanted) < 0.8 * inside.sum() else kept
 
 
 def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
@@ -187,7 +204,8 @@ def _step(state: _State, norm: Norm) -> tuple[Floats, float, Floats]:
     A = state.operator
     tau, sigma = 1.0 / (state.L * state.weight), state.weight / state.L
     W, dual, margins, B = state.split(state.u)
-    hat_W, value = norm.prox(W + tau * B, tau)
+    hat_W, value = norm.prox((W + tau * B).astype(np.float64), tau)
+    hat_W = hat_W.astype(W.dtype)
     hat_margins = A.margins(hat_W)
     hat_dual = np.maximum(dual + sigma * (A.h - 2.0 * hat_margins + margins), A.floor)
     hat = np.concatenate((hat_W.ravel(), hat_dual, hat_margins, A.adjoint(hat_dual).ravel()))

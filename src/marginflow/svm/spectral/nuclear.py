@@ -9,9 +9,10 @@ from marginflow.arrays import Floats, Ints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.operator import Operator
-from marginflow.svm.spectral.face_newton import Pairing, pad
+from marginflow.svm.spectral.face import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
 from marginflow.svm.spectral.interior_point import NEVER, Pair
+from marginflow.svm.spectral.nuclear_conjugate import NuclearSystem
 from marginflow.svm.spectral.nuclear_interior import nuclear_interior
 from marginflow.svm.spectral.solve_spectral import Progress, solve_spectral
 
@@ -104,6 +105,10 @@ class NuclearFace:
         i, j = np.triu_indices(self.rank)
         M[i, j] = M[j, i] = np.where(i == j, multipliers, np.sqrt(0.5) * multipliers)
         return M
+
+    def without_matrix(self, A: Operator, U: Floats, Vt: Floats) -> NuclearSystem:
+        """By conjugate gradients."""
+        return NuclearSystem(A, U, Vt, self.rank, self.pairing)
 
 
 def solve_nuclear(

@@ -9,7 +9,7 @@ from marginflow.arrays import Floats, Ints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.operator import Operator
-from marginflow.svm.spectral.face_newton import Pairing, pad
+from marginflow.svm.spectral.face import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
 from marginflow.svm.spectral.interior_point import NEVER, Pair
 from marginflow.svm.spectral.nuclear import solve_nuclear
@@ -146,6 +146,9 @@ class OperatorFace:
         M[r:, r:] = multipliers[:-1].reshape(M[r:, r:].shape)
         M[np.arange(r), np.arange(r)] = multipliers[-1]
         return M
+
+    def without_matrix(self, A: Operator, U: Floats, Vt: Floats) -> None:
+        """Not tried: what is locked here is a block of nearly full rank."""
 
 
 BLOCK = 16  # face directions per block of the skew part

@@ -18,7 +18,8 @@ from marginflow.svm.program import Svm
 from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.scaling.presolve import Presolved, presolve
-from marginflow.svm.spectral.face_newton import CurvedNorm, face_newton
+from marginflow.svm.spectral.face import CurvedNorm
+from marginflow.svm.spectral.face_newton import DIRECT, FACTORED, face_newton
 from marginflow.svm.spectral.first_order import Point, feasible, iterate, lower_bound
 from marginflow.svm.spectral.fixed_rank import on_fixed_rank
 from marginflow.svm.spectral.interior_point import NEVER, SemidefiniteNorm, interior_point
@@ -35,8 +36,7 @@ class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
 
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
 POLISH = 0.03  # gap below which Newton's method has a chance
-NEWTON = 4000  # constraints carrying dual above which first-order steps reach 1e-9 sooner (measured)
-NEWTON_HELD = 1500  # the same with equalities, which always carry dual: 0.7 s instead of 11 with 4,900 rows
+NEWTON_HELD = 1500  # rows with equalities above which first-order steps win: 0.7 s instead of 11 with 4,900
 DENSE = 1_000_000  # entries of a dense system of binding rows
 STEPS = 20_000  # first-order steps
 NEARLY_SOLVED = 1e-6  # gap after interior points below which first-order steps gain little
@@ -128,6 +128,7 @@ class _Search:
     target: float
     best: Point = field(init=False)
     ray: Floats | None = None
+    direct: int = DIRECT
     counts: dict[str, int] = field(default_factory=lambda: {"first_order": 0})
 
     def __post_init__(self) -> None:
@@ -145,9 +146,10 @@ class _Search:
         return out or self.best.gap < NEARLY_SOLVED
 
     def polish(self) -> None:
-        most = NEWTON_HELD if self.A.equal.any() else NEWTON
-        self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=most)
+        most = NEWTON_HELD if self.A.equal.any() else None
+        self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=most, direct=self.direct)
         self.counts["newton"] = self.counts.get("newton", 0) + steps
+        self.direct = FACTORED  # products that did not get there are not tried again where factors are possible
 
     def interior(self) -> None:
         self.best, steps = interior_point(self.A, self.norm, self.best, self.target, self.hopeless)

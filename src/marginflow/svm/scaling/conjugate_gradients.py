@@ -1,0 +1,38 @@
+"""Systems with a symmetric positive matrix that is never formed."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from marginflow.arrays import Floats
+
+
+Product = Callable[[Floats], Floats]
+
+
+def conjugate_gradients(
+    product: Product, b: Floats, target: float, *, precondition: Product | None = None, most: int = 2000
+) -> tuple[Floats, int]:
+    """(y, steps): `product`(y) = b for `b` (J,) to a residual of length `target`, or as near as `most` steps bring it.
+
+    `precondition` is a symmetric positive map near the inverse of `product`. Everything is in the precision of `b`.
+    """
+    number = b.dtype.type
+    y, r = np.zeros_like(b), b.copy()
+    z = r if precondition is None else precondition(r)
+    p, rz = z.copy(), float(r @ z)
+    for steps in range(most):
+        if float(r @ r) <= target * target:
+            return y, steps
+        q = product(p)
+        curvature = float(p @ q)
+        if not curvature > 0.0:
+            return y, steps
+        alpha = number(rz / curvature)
+        y += alpha * p
+        r -= alpha * q
+        z = r if precondition is None else precondition(r)
+        new = float(r @ z)
+        p = z + number(new / rz) * p
+        rz = new
+    return y, most
