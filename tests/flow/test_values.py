@@ -214,13 +214,14 @@ def test_effective_scores_say_which_token_is_better(runs):
 def test_a_limit_that_is_left_goes_back_to_the_loss(runs, monkeypatch):
     """With a limit that is left below 20.3 and taken up at 20 the run goes to and fro, and where it went before."""
     told = []
-    follow = onto_face._follow
+    follow = onto_face.follow
 
-    def noted(limit, records, *rest):
-        follow(limit, records, *rest)
+    def noted(objective, state, settings, records, *rest):
+        back = follow(objective, state, settings, records, *rest)
         told.append(records[0].ended)
+        return back
 
-    monkeypatch.setattr(onto_face, "_follow", noted)
+    monkeypatch.setattr(onto_face, "follow", noted)
     monkeypatch.setattr(onto_face, "LEFT", 20.3)
     path = mf.integrate("classes:seed=3", "kq", loss="cross-entropy", until_margin=100.0)
     assert told.count(Ended.left) >= 1 and told[-1] is Ended.margin
