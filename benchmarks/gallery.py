@@ -24,6 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import cvxpy as cp
 import numpy as np
+from scipy.special import softmax
 
 import marginflow as mf
 from marginflow.diagnostics.ratio import over_margin
@@ -31,7 +32,7 @@ from marginflow.gallery import multi_token as multi_token_row, registry
 from marginflow.gallery.bundled import random_heads, stored
 from marginflow.gallery.ending import cosine
 from marginflow.gallery.peers import FILE
-from marginflow.gallery.relu_flow import Runs, softmax
+from marginflow.gallery.relu_flow import Runs
 from marginflow.gallery.relu_head import ReluHeads, Sets
 from marginflow.gallery.svm_rank import SEEDS, SIZES
 from marginflow.norms import parse_norm
@@ -224,7 +225,7 @@ def next_token() -> dict[str, Any]:
 def descend_relu(heads: ReluHeads, W: np.ndarray, iterations: int) -> Runs:
     """W of many problems before a ReLU head, by steps of length .1; the shares are those before the last step."""
     for _ in range(iterations):
-        p = softmax((heads.X @ (W @ heads.z.swapaxes(1, 2)).swapaxes(1, 2)[..., None])[..., 0])
+        p = softmax((heads.X @ (W @ heads.z.swapaxes(1, 2)).swapaxes(1, 2)[..., None])[..., 0], axis=-1)
         u = (p[..., None, :] @ heads.values)[..., 0, :]
         pull = -heads.labels * LOSSES["logistic"](heads.labels * np.maximum(u, 0.0).sum(axis=2)) / heads.X.shape[1]
         gain = (heads.values @ (u > 0.0).astype(float)[..., None])[..., 0]

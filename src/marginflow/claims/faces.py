@@ -7,7 +7,7 @@ import numpy as np
 from marginflow.arrays import Floats
 from marginflow.claims import runs
 from marginflow.claims.claim import Check, Claim, Evidence
-from marginflow.diagnostics.on_faces import attention
+from marginflow.diagnostics.spectrum import attention
 from marginflow.losses import parse_output_loss
 from marginflow.optimal_attention.find import faces
 from marginflow.optimal_attention.finite_part import part_in_span
@@ -104,7 +104,7 @@ def before_training() -> Evidence:
             path = runs.run(name, "w", margin=FELT[1], loss=word)
             assert path.held is not None
             lead = float(path.held.lead(path.snapshots.high[-1:], path.snapshots.low[-1:])[0])
-            p, left = attention(path, path.W(-1)), math.exp(-lead)
+            p, left = attention(path.problem, path.W(-1)), math.exp(-lead)
             differ = int((path.held.members != said.members).sum())
             off = float(np.abs(p - np.where(said.members, said.shares, 0.0)).max())
             checks += [

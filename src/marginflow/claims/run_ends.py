@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.diagnostics.spectrum import attention
 from marginflow.flow.integrate import integrate_many
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.problem import Problem
@@ -143,12 +144,8 @@ def leave_rejected(problem: Problem, word: str, count: int, until_margin: float 
 
 
 def _impurity(problem: Problem, W: Floats, selected: Ints) -> float:
-    logits = np.einsum("nld,de,ne->nl", problem.X, W, problem.z)
-    logits = np.where(problem.mask, logits, -np.inf)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
     own = problem.scores[np.arange(problem.n), selected][:, None]
-    return float(np.where(problem.scores == own, 0.0, weights).max())
+    return float(np.where(problem.scores == own, 0.0, attention(problem, W)).max())
 
 
 def _ratio(

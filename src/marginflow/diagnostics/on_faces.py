@@ -7,6 +7,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats
+from marginflow.diagnostics.spectrum import attention
 from marginflow.model.face_limit import FACE_LEAD, FaceLimit
 from marginflow.wording import number, plural
 
@@ -53,7 +54,7 @@ def on_faces(path: "Trajectory") -> OnFaces | None:
     if held is None or (lead := float(held.lead(seen.s.high, seen.s.low)[0])) < FACE_LEAD:
         return None
     predicted = bool((held.members == path.goal.members).all())
-    off = np.abs(attention(path, seen.W) - held.shares).max()
+    off = np.abs(attention(path.problem, seen.W) - held.shares).max()
     finite, apart = held.finite(diagonal), _inside(held, seen.weights)
     return OnFaces(held, predicted, lead, float(off), float(np.linalg.norm(finite)), apart)
 
@@ -61,14 +62,6 @@ def on_faces(path: "Trajectory") -> OnFaces | None:
 def up(value: float) -> str:
     """A measured distance in two digits, rounded up."""
     return number(float(rounding.text_up(value, 2)), 2)
-
-
-def attention(path: "Trajectory", W: Floats) -> Floats:
-    """(n, T) the softmax of the logits that the weights W (d, d_z) themselves have; 0 of absent tokens."""
-    problem = path.problem
-    s = np.where(problem.mask, np.einsum("ntd,nd->nt", problem.X, problem.z @ W.T), -np.inf)
-    p = np.exp(s - s.max(axis=1, keepdims=True))
-    return np.asarray(p / p.sum(axis=1, keepdims=True))
 
 
 def _inside(held: FaceLimit, weights: Floats) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import softmax
 
 from marginflow.arrays import Floats
 from marginflow.gallery.relu_head import SAMPLES, TOKENS, ReluHeads
@@ -61,7 +62,7 @@ class _Pull:
     @classmethod
     def at(cls, heads: ReluHeads, logits: Floats, width: Floats) -> "_Pull":
         """Logistic loss, mean over samples; `width` (B,) of the kinks."""
-        p = softmax(logits)
+        p = softmax(logits, axis=-1)
         u = (p[..., None, :] @ heads.values)[..., 0, :]
         w = width[:, None, None]
         slope = np.clip(u / w + 0.5, 0.0, 1.0)
@@ -85,12 +86,6 @@ class _Pull:
         across = (self.before * (self.before + du) < 0.0) & (np.abs(du) > half)
         allowed = np.maximum(np.abs(self.before), half) / np.maximum(np.abs(du), half)
         return np.minimum(straight, np.where(across, allowed, 1.0).min(axis=(1, 2)))
-
-
-def softmax(logits: Floats) -> Floats:
-    """Over the last axis."""
-    p = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(p / p.sum(axis=-1, keepdims=True))
 
 
 def _diagonal(blocks: Floats) -> Floats:
@@ -121,4 +116,5 @@ def flow(heads: ReluHeads, W: Floats) -> Runs:
         moved = (G @ change[..., None])[..., 0]
         part = pull.fraction(moved, width)[:, None]
         alpha, logits, time = alpha + part * change, logits + part * moved, time + (part * step)[:, 0]
-    return Runs(W + np.einsum("bc,bcd,bce->bde", alpha, x, z), softmax(logits.reshape(B, SAMPLES, TOKENS)), time)
+    shares = softmax(logits.reshape(B, SAMPLES, TOKENS), axis=-1)
+    return Runs(W + np.einsum("bc,bcd,bce->bde", alpha, x, z), shares, time)
