@@ -125,11 +125,16 @@ class StoredTokens:
 
     def digest(self) -> str:
         """SHA-256 of the tokens as float64, so that float32 and float64 files of the same numbers agree; one pass."""
-        seal = hashlib.sha256(f"X{self.shape}".encode())
+        seal = hashlib.sha256()
+        self.feed(seal)
+        return seal.hexdigest()
+
+    def feed(self, seal: "hashlib._Hash") -> None:
+        """Their shape and numbers to a digest; one pass."""
+        seal.update(f"X{self.shape}".encode())
         for _, X in self.blocks():
             X += 0.0  # -0.0 and 0.0 are the same number
-            seal.update(X.astype("<f8").tobytes())
-        return seal.hexdigest()
+            seal.update(X.astype("<f8", copy=False).tobytes())
 
     def _check(self, raw: Any, start: int) -> None:
         if raw.dtype.kind == "f" and not np.isfinite(raw).all():
