@@ -26,6 +26,16 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What is known of one head: its bounds, what shows that nothing separates, what the bounds lose to rounding."""
+
+    lower: float
+    upper: float
+    shown: str | None
+    loss: float = 0.0
+
+
+@dataclass(frozen=True)
 class Claims:
     """The words and numbers of the file."""
 

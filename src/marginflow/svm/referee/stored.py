@@ -19,7 +19,7 @@ import numpy.typing as npt
 from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
 from marginflow.svm.referee import bounds
-from marginflow.svm.referee.claims import Check
+from marginflow.svm.referee.claims import Check, Part
 from marginflow.svm.referee.contradiction import contradiction
 from marginflow.svm.referee.exact import Exact
 from marginflow.svm.referee.rows import Arrays, Row
@@ -116,7 +116,7 @@ def _blocks(X: npt.NDArray[Any], mask: npt.NDArray[np.bool_]) -> Iterator[tuple[
         yield start, np.where(there, X[start : start + step], 0).astype(np.float64)
 
 
-def bounds_of(arrays: Arrays, seen: Pass, W: Floats, head: Ints, kind: bounds.Kind, diagonal: bool) -> list["Part"]:
+def bounds_of(arrays: Arrays, seen: Pass, W: Floats, head: Ints, kind: bounds.Kind, diagonal: bool) -> list[Part]:
     """The bounds of every head; `head` (k,) is that of each multiplier."""
     out = []
     for h, weights in enumerate(W):
@@ -134,18 +134,8 @@ def bounds_of(arrays: Arrays, seen: Pass, W: Floats, head: Ints, kind: bounds.Ki
             pairs = zip(names, seen.own[inside], seen.other[inside], strict=True)
             rows = [Row(i, t, Exact.of(x) - Exact.of(y), head=h) for (i, t), x, y in pairs]
             shown = contradiction(rows, arrays["z"], arrays["dual"][inside], diagonal) if rows else None
-        out.append(Part(lower if upper > 0.0 else 0.0, upper, float(seen.doubt[h] / seen.least[h]) + loss, shown))
+        out.append(Part(lower if upper > 0.0 else 0.0, upper, shown, float(seen.doubt[h] / seen.least[h]) + loss))
     return out
-
-
-@dataclass(frozen=True)
-class Part:
-    """What is known of one head: its bounds, what they lose to rounding, and what shows that nothing separates."""
-
-    lower: float
-    upper: float
-    loss: float
-    shown: str | None
 
 
 def _lower(arrays: Arrays, seen: Pass, inside: Ints, kind: bounds.Kind, diagonal: bool) -> tuple[float, float]:

@@ -8,18 +8,19 @@ definite (docs/svm.md, Verifying).
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
 
+from marginflow.arrays import Floats
 from marginflow.errors import InputError
 from marginflow.norms import AbstractPowers, parse_norm
 from marginflow.npz import read_npz, require
 from marginflow.svm.referee import bounds, stored
-from marginflow.svm.referee.claims import Check, Claims
+from marginflow.svm.referee.claims import Check, Claims, Part
 from marginflow.svm.referee.contradiction import contradiction
 from marginflow.svm.referee.cut import LARGEST_SIDE
 from marginflow.svm.referee.exact import text_down, text_up
@@ -85,7 +86,7 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         off = W * (1.0 - np.eye(*W.shape[1:]))
         checks.append(Check("diagonal", not off.any(), "W has no entry off its diagonal"))
     dual = in_order(arrays, rows)
-    own, shown = [], None
+    parts = []
     for h, weights in enumerate(W):
         inside = [c for c, row in enumerate(rows) if row.head == h]
         part, multipliers = [rows[c] for c in inside], dual[inside]
@@ -95,20 +96,9 @@ def verify_saved(path: str | os.PathLike[str]) -> Verification:
         M = bounds.dual_matrix(part, arrays["z"], multipliers, diagonal)
         above = bounds.upper(part, arrays["z"], weights, diagonal, kind, M)
         below = bounds.lower(part, multipliers, kind, M) if above > 0.0 else 0.0
-        own.append((below, above))
-        if above == math.inf and shown is None:
-            shown = contradiction(part, arrays["z"], multipliers, diagonal)
-            shown = f"head {h}: {shown}" if shown and len(W) > 1 else shown
-    lower = bounds.together([below for below, _ in own], kind, down=True)
-    upper = bounds.together([above for _, above in own], kind, down=False)
-    gap = _gap(lower, upper)
-    slack = bounds.resolution(W.shape[1:], kind)
-    checks += claims.checks(
-        lower, upper, gap, slack, shown, dual, [(below, _gap(below, above)) for below, above in own]
-    )
-    if shown is not None:
-        lower = math.inf  # nothing separates: every number is a lower bound
-    return Verification(str(path), norm, claims.status, lower, upper, gap, tuple(checks))
+        shown = contradiction(part, arrays["z"], multipliers, diagonal) if above == math.inf else None
+        parts.append(Part(below, above, shown))
+    return _concluded(path, arrays, claims, kind, parts, dual, checks)
 
 
 def _verify_stored(path: str | os.PathLike[str], arrays: dict[str, Any]) -> Verification:
@@ -132,15 +122,29 @@ def _verify_stored(path: str | os.PathLike[str], arrays: dict[str, Any]) -> Veri
     for part, weights in zip(parts, W, strict=True):
         if part.upper == 0.0:
             checks.append(Check("no constraint", not weights.any(), "nothing keeps W from 0, which is optimal"))
+    return _concluded(path, arrays, claims, kind, parts, arrays["dual"], checks)
+
+
+def _concluded(
+    path: str | os.PathLike[str],
+    arrays: Arrays,
+    claims: Claims,
+    kind: bounds.Kind,
+    parts: Sequence[Part],
+    dual: Floats,
+    checks: Sequence[Check],
+) -> Verification:
+    """The `checks` made so far with those of the bounds that the heads have together."""
     lower = bounds.together([part.lower for part in parts], kind, down=True)
     upper = bounds.together([part.upper for part in parts], kind, down=False)
     gap, own = _gap(lower, upper), [(part.lower, _gap(part.lower, part.upper)) for part in parts]
-    shown = next((f"head {h}: {p.shown}" if len(W) > 1 else p.shown for h, p in enumerate(parts) if p.shown), None)
-    slack = bounds.resolution(W.shape[1:], kind) + max(part.loss for part in parts)
+    many = len(parts) > 1
+    shown = next((f"head {h}: {p.shown}" if many else p.shown for h, p in enumerate(parts) if p.shown), None)
+    slack = bounds.resolution(arrays["W"].shape[-2:], kind) + max(part.loss for part in parts)
+    found = (*checks, *claims.checks(lower, upper, gap, slack, shown, dual, own))
     if shown is not None:
         lower = math.inf  # nothing separates: every number is a lower bound
-    checks += claims.checks(lower, upper, gap, slack, shown, arrays["dual"], own)
-    return Verification(str(path), norm, claims.status, lower, upper, gap, tuple(checks))
+    return Verification(str(path), str(arrays["norm"]), claims.status, lower, upper, gap, found)
 
 
 def _check_stored(path: Any, arrays: Arrays, shape: tuple[int, ...]) -> None:
