@@ -88,7 +88,7 @@ def test_multipliers_below_zero_bound_nothing(monkeypatch):
     cp.Problem(cp.Maximize(bound), [x[~active] >= 0]).solve(solver="CLARABEL")
     least, margins = referee(solution, better, 0, reach), OptimalMargins(solution, better, reach)
     assert x.value.min() < 0.0
-    assert margins._certified(x.value, *margins._matrix(better.a[0], int(better.sample[0]))) > least + 1e-2
+    assert margins._certified(x.value, margins._pull(0, 1.0)) > least + 1e-2
     monkeypatch.setattr(optimal_margins, "multipliers", lambda *_, **__: x.value)
     assert margins.least_above(0, np.inf) <= least + 1e-6
 
@@ -104,7 +104,7 @@ def test_a_bound_is_below_the_exact_value_of_its_multipliers():
         dual[rows] = np.abs(draw.standard_normal(len(rows)))
         a = dual[rows] @ own.a[rows]
         margins = OptimalMargins(solution, Constraints(a[None], own.sample[:1], own.z, own.token[:1]), reach)
-        bound = margins._certified(dual, *margins._matrix(a, int(own.sample[0])))
+        bound = margins._certified(dual, margins._pull(0, 1.0))
         M = [
             sum((Fraction(float(dual[c])) * Fraction(float(own.a[c, j])) for c in rows), -Fraction(float(a[j])))
             * Fraction(float(own.z[own.sample[0], j]))

@@ -12,7 +12,7 @@ from marginflow.arrays import Bools, Floats
 from marginflow.model.combined import Identity
 from marginflow.model.parameterization import AbstractParameterization
 from marginflow.problem.constraints import Constraints
-from marginflow.selection.optimal_margins import OptimalMargins
+from marginflow.selection.optimal_margins import OptimalMargins, Pull
 from marginflow.selection.stability import tied_constraints
 from marginflow.selection.trap import BEHIND, SPARE, Confinement, Hold, Part, at_least, pulls
 from marginflow.svm.proof.certificate import margins_down
@@ -124,7 +124,7 @@ class Course:
         rounded = 8.0 * rounding.U * (np.abs(pull) + np.abs(across)) + rounding.TINY
         shape = run.solution.svm.shape
         inside = self._margins.least_of(
-            (pull - across).reshape(shape), rounded.reshape(shape), shares, needed + pushed - kept
+            Pull((pull - across).reshape(shape), rounded.reshape(shape)), shares, needed + pushed - kept
         )
         return inside + kept - pushed - 8.0 * rounding.U * (abs(inside) - kept + pushed)
 

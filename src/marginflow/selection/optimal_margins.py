@@ -23,6 +23,14 @@ from marginflow.svm.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)
+class Pull:
+    """A matrix A whose <A, W> is bounded, in the shape of the weights, and a bound of its rounding error by entry."""
+
+    matrix: Floats
+    error: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class OptimalMargins:
     """Margins of further constraints over {W: margins >= 1, N(W) <= reach}, which holds every optimum of an SVM.
 
@@ -44,11 +52,11 @@ class OptimalMargins:
 
     def least(self, b: int) -> float:
         """A number that the margin of constraint `b` is not below at any W of the set."""
-        return self._bound(b, 1.0)
+        return self._bound(b, 1.0, self._pull(b, 1.0))
 
     def most(self, b: int) -> float:
         """A number that the margin of constraint `b` is not above at any W of the set."""
-        return -self._bound(b, -1.0)
+        return -self._bound(b, -1.0, self._pull(b, -1.0))
 
     def least_above(self, b: int, needed: float) -> float:
         """`least`, with multipliers sought until it exceeds `needed` or weights of the set show that none do so."""
@@ -59,10 +67,10 @@ class OptimalMargins:
         return -self._sought(b, -1.0, -needed)
 
     def _sought(self, b: int, sign: float, needed: float) -> float:
-        pull, rounded = self._matrix(sign * self.others.a[b], int(self.others.sample[b]))
-        return self._improved(self._bound(b, sign, needed), pull, rounded, needed)
+        pull = self._pull(b, sign)
+        return self._improved(self._bound(b, sign, pull, needed), pull, needed)
 
-    def _improved(self, bound: float, pull: Floats, rounded: Floats, needed: float) -> float:
+    def _improved(self, bound: float, pull: Pull, needed: float) -> float:
         """`bound`, or a better one from multipliers of their own where it is not above `needed`."""
         if bound > needed:
             return bound
@@ -72,34 +80,33 @@ class OptimalMargins:
             return bound
         # A set that is flat but for rounding has no inside to follow a path in.
         reach = max(self._upper, solution.certificate.lower * (1.0 + _FLAT_SET))
-        start = self._best_length(np.zeros(len(solution.dual)), pull) * solution.dual
-        dual = multipliers(solution.svm, rows, pull, reach=reach, start=start, needed=needed)
+        start = self._best_length(np.zeros(len(solution.dual)), pull.matrix) * solution.dual
+        dual = multipliers(solution.svm, rows, pull.matrix, reach=reach, start=start, needed=needed)
         if dual is None:
             return bound
         # Only multipliers >= 0 bound anything, and a search may end outside by rounding.
-        return max(bound, self._certified(np.maximum(dual, 0.0), pull, rounded))
+        return max(bound, self._certified(np.maximum(dual, 0.0), pull))
 
-    def _bound(self, b: int, sign: float, needed: float = math.inf) -> float:
+    def _bound(self, b: int, sign: float, pull: Pull, needed: float = math.inf) -> float:
         """The best of a few multipliers; the search ends with the first that show more than `needed`."""
-        a, i = sign * self.others.a[b], int(self.others.sample[b])
-        pull, rounded = self._matrix(a, i)
-        factors = (pull[None],) if self.solution.norm.diagonal else (a[None], self.solution.constraints.z[i][None])
+        factors = (pull.matrix,) if self.solution.norm.diagonal else (sign * self.others.a[b], self._query(b))
+        shifts = [face.shift(*(x[None] for x in factors)) for face in self._faces]
         best = -math.inf
-        for shift in [face.shift(*factors) for face in self._faces] or [np.zeros(len(self.solution.dual))]:
-            for bound in self._with(shift, pull, rounded):
+        for shift in shifts or [np.zeros(len(self.solution.dual))]:
+            for bound in self._with(shift, pull):
                 best = max(best, bound)
                 if best > needed:
                     return best
         return best
 
-    def _with(self, shift: Floats, pull: Floats, rounded: Floats) -> Iterator[float]:
+    def _with(self, shift: Floats, pull: Pull) -> Iterator[float]:
         """Bounds from multipliers of several lengths that are moved by `shift`."""
         if self.reach is not None:
-            yield self._far(pull, rounded, shift)
+            yield self._far(pull, shift)
             return
-        start = self._start(pull, self.solution.certificate.gap)
+        start = self._start(pull.matrix, self.solution.certificate.gap)
         for times in _LENGTHS:
-            yield self._certified(self._moved(start * times, shift), pull, rounded)
+            yield self._certified(self._moved(start * times, shift), pull)
 
     @cached_property
     def _faces(self) -> "list[_Equations]":
@@ -115,20 +122,20 @@ class OptimalMargins:
             out.append(_Equations(solution, face, active))
         return out
 
-    def least_of(self, pull: Floats, rounded: Floats, shift: Floats, needed: float) -> float:
+    def least_of(self, pull: Pull, shift: Floats, needed: float) -> float:
         """A number that <A, W> is not below on the set, sought until it exceeds `needed`.
 
         Args:
-            pull, rounded: A and its rounding error, in the shape of the weights.
+            pull: A.
             shift: (C,) multipliers to begin with, up to the length of those of the SVM.
         """
-        return self._improved(self._far(pull, rounded, shift), pull, rounded, needed)
+        return self._improved(self._far(pull, shift), pull, needed)
 
-    def _far(self, pull: Floats, rounded: Floats, shift: Floats) -> float:
+    def _far(self, pull: Pull, shift: Floats) -> float:
         # Far from the optima the bound hangs on t: it is concave in t, and not every shift pays.
         best = -math.inf
         for moved in (shift, np.zeros_like(shift)) if shift.any() else (shift,):
-            best = max(best, self._certified(self._moved(self._best_length(moved, pull), moved), pull, rounded))
+            best = max(best, self._certified(self._moved(self._best_length(moved, pull.matrix), moved), pull))
         return best
 
     def _start(self, pull: Floats, slack: float) -> float:
@@ -163,20 +170,24 @@ class OptimalMargins:
     def _moved(self, t: float, shift: Floats) -> Floats:
         return np.maximum(t * self.solution.dual + shift, 0.0)
 
-    def _certified(self, dual: Floats, pull: Floats, rounded: Floats) -> float:
+    def _certified(self, dual: Floats, pull: Pull) -> float:
         """sum lambda - reach N_d(sum lambda A - A_b) for lambda = `dual` >= 0, rounded down."""
         norm, terms = self.solution.norm, rounding.gamma(len(self.solution.constraints) + 8)
-        M = self._adjoint(dual) - pull
-        error = terms * (self._adjoint(dual, absolute=True) + np.abs(M)) + rounded
+        M = self._adjoint(dual) - pull.matrix
+        error = terms * (self._adjoint(dual, absolute=True) + np.abs(M)) + pull.error
         cost = rounding.up(self._upper * norm.dual_upper(M, error), 2)
         gained = rounding.sum_down(dual)
         return gained - cost - rounding.U * 4.0 * max(gained, cost)
 
-    def _matrix(self, a: Floats, i: int) -> tuple[Floats, Floats]:
-        """a z_i' (its diagonal for diagonal norms) and a bound of its rounding error."""
-        z = self.solution.constraints.z[i]
-        pull = a * z if self.solution.norm.diagonal else np.outer(a, z)
-        return pull, np.abs(pull) * (4 * rounding.U) + rounding.TINY
+    def _query(self, b: int) -> Floats:
+        """(d_z,) of constraint `b` of the others."""
+        return np.asarray(self.solution.constraints.z[int(self.others.sample[b])])
+
+    def _pull(self, b: int, sign: float) -> Pull:
+        """`sign` times A_b of the others, its diagonal for diagonal norms."""
+        a, z = sign * self.others.a[b], self._query(b)
+        matrix = a * z if self.solution.norm.diagonal else np.outer(a, z)
+        return Pull(matrix, np.abs(matrix) * (4 * rounding.U) + rounding.TINY)
 
     def _adjoint(self, dual: Floats, *, absolute: bool = False) -> Floats:
         """sum_c dual_c A_c, or the same of absolute values; its diagonal for diagonal norms."""
