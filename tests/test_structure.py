@@ -15,6 +15,7 @@ SRC = Path(__file__).parents[1] / "src" / "marginflow"
 FLOORS = {
     "errors": 0,
     "citation": 0,
+    "code_version": 0,
     "documents": 0,
     "moved": 0,
     "arrays": 0,

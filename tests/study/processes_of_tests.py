@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plans import FAKE
 
-from marginflow.study.plan.code_version import version
+from marginflow.code_version import version
 
 
 SCRIPT = Path(__file__).with_name("coordinate.py")

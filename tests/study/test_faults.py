@@ -258,7 +258,7 @@ def in_namespace(script: str, *words: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(tmp_path, expected):
-    from marginflow.study.plan.code_version import version
+    from marginflow.code_version import version
 
     (tmp_path / "plan.toml").write_text(FAKE)
     (tmp_path / "disk").mkdir()
@@ -287,7 +287,7 @@ def test_a_full_disk_loses_nothing_and_the_study_goes_on_when_there_is_room(tmp_
 
 
 def test_a_read_only_folder_says_so_and_can_still_be_read(tmp_path, whole, expected):
-    from marginflow.study.plan.code_version import version
+    from marginflow.code_version import version
 
     (tmp_path / "plan.toml").write_text(FAKE)
     (tmp_path / "disk").mkdir()

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from marginflow import __version__
 from marginflow.attractors.candidates import Candidates
 from marginflow.attractors.search import Screened, screen
+from marginflow.code_version import version
 from marginflow.errors import InputError
 from marginflow.npz import read_npz, require, write_npz
 from marginflow.problem.fingerprint import fingerprint
@@ -35,7 +35,7 @@ class Part:
     limit: int
     place: int
     of: int
-    version: str = field(default=__version__)
+    version: str = field(default_factory=version)
 
     @cached_property
     def key(self) -> str:
@@ -56,10 +56,10 @@ def run_part(part: Part) -> FinishedPart:
     """Search one part.
 
     Raises:
-        InputError: the part was cut by another version than that running here.
+        InputError: the part was cut by other code of marginflow than that running here.
     """
-    if part.version != __version__:
-        raise InputError(f"worker: has marginflow {__version__}; expected {part.version}; install the same everywhere")
+    if part.version != version():
+        raise InputError(f"worker: has marginflow {version()}; expected {part.version}; install the same everywhere")
     candidates = Candidates.of(part.problem, part.diagonal)
     return FinishedPart(part, screen(candidates, part.euclidean, part.limit, subtree=(part.place, part.of)))
 

@@ -13,6 +13,7 @@ import numpy as np
 import scipy
 
 from marginflow.blas import kernels, one_thread
+from marginflow.code_version import version
 from marginflow.diagnostics.late_law import late_law
 from marginflow.diagnostics.ratio import ratio, weights_in
 from marginflow.diagnostics.spectrum import dual_spectrum
@@ -21,7 +22,6 @@ from marginflow.flow.integrate import integrate_many
 from marginflow.norms import AbstractNorm, parse_norm
 from marginflow.optim.descend import descend_many
 from marginflow.study.plan.cell import Cell, Unit
-from marginflow.study.plan.code_version import version
 from marginflow.study.results.record import MarkRow, RunRow, SvmRow, to_arrays
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.solution import Solution

@@ -3,8 +3,8 @@
 import pytest
 from plans import FAKE, plan
 
+from marginflow import code_version
 from marginflow.errors import InputError
-from marginflow.study.plan import code_version
 from marginflow.study.plan.plan import check_plan, read_plan
 
 

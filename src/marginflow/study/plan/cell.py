@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from marginflow.study.plan.code_version import version
+from marginflow.code_version import version
 from marginflow.study.plan.steps import Steps
 
 

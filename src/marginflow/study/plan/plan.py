@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final
 
+from marginflow.code_version import version
 from marginflow.errors import InputError, UndefinedError
 from marginflow.losses import EXPONENTIAL, scalar_words
 from marginflow.model.registry import PARAMETERIZATIONS, parse_parameterization
@@ -15,7 +16,6 @@ from marginflow.norms import parse_norm
 from marginflow.problem.named import FAMILIES, parameters
 from marginflow.problem.problem import Problem
 from marginflow.study.plan.cell import FILE, Cell, Settings, Unit
-from marginflow.study.plan.code_version import version
 from marginflow.study.plan.own_file import OwnFile, own_file
 from marginflow.study.plan.schema import Section, is_number, is_whole, parse, whole_numbers
 from marginflow.study.plan.steps import LARGEST_STEPS, STEP_KEYS, read_steps

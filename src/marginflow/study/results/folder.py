@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from marginflow.code_version import version
 from marginflow.errors import InputError
 from marginflow.problem.files import write_problem
 from marginflow.study.plan.cell import Unit
-from marginflow.study.plan.code_version import version
 from marginflow.study.plan.plan import Plan, read_plan
 from marginflow.study.results.ledger import Batch, DamagedLedger, Ledger
 from marginflow.study.results.record import RunRow, read_batch, write_batch
