@@ -19,7 +19,7 @@ from marginflow.flow.onto_face import (
     run_onto_face,
 )
 from marginflow.flow.record import Record
-from marginflow.flow.runner import Until, check, verdict_of
+from marginflow.flow.runner import Until, check, kept_if_stopped, verdict_of
 from marginflow.flow.state import Progress, Settings, restored_state
 from marginflow.model.face_limit import FaceLimit
 from marginflow.model.held_faces import held_faces, objective_of
@@ -68,20 +68,15 @@ def resume(
         keep -= 1
     record = Record(Judge(problem, path.parameterization, path.loss))
     settings = Settings(until_margin, path.rtol, max_steps)
-    stopped = False
-    try:
+    with kept_if_stopped(keep_partial) as stop:
         _go_on(path, keep - 1, settings, record, progress, until == "verdict")
-    except KeyboardInterrupt:
-        if not keep_partial:
-            raise
-        stopped = True
     record.ended = record.ended or Ended.interrupted
     snapshots = path.snapshots.first(keep).then(record.snapshots())
     if path.status is FlowStatus.minimal_loss and path.log_excess[keep - 1] < record.log_barrier:
         record.growth = 0.0
     if path.status is FlowStatus.trapped and path.margin[keep - 1] >= CLEAR:
         record.early_growth = 0.0
-    verdict = verdict_of(problem, record, snapshots, settings, not stopped, keep_partial)
+    verdict = verdict_of(problem, record, snapshots, settings, not stop.came, keep_partial)
     method = flow_method(
         problem,
         path.parameterization,

@@ -1,6 +1,8 @@
 """What runs from a start and runs that go on share: options, the loop with its interruption, the verdict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -61,16 +63,31 @@ def run_all(
     limit: FaceLimit | None = None,
 ) -> bool:
     """Run the batch, towards `limit` if there is one; whether it was interrupted and what it holds is to be kept."""
-    try:
+    with kept_if_stopped(keep_partial) as stop:
         if limit is None:
             run(objective, state, settings, records, progress, until == "verdict")
         else:
             run_onto_face(limit, objective, state, settings, records, progress, until == "verdict")
+    return stop.came
+
+
+@dataclass
+class Stop:
+    """Whether Ctrl-C came."""
+
+    came: bool = False
+
+
+@contextmanager
+def kept_if_stopped(keep_partial: bool) -> Iterator[Stop]:
+    """Ctrl-C ends the block quietly where what it did so far is to be kept; else it is raised."""
+    stop = Stop()
+    try:
+        yield stop
     except KeyboardInterrupt:
         if not keep_partial:
             raise
-        return True
-    return False
+        stop.came = True
 
 
 def verdict_of(
@@ -81,13 +98,11 @@ def verdict_of(
     Without `runs_beside`, after an interruption, nothing more is integrated to know it.
     """
     judge = record.judge
-    try:
+    with kept_if_stopped(keep_partial) as stop:
         objective = objective_of([problem], judge.parameterization, judge.loss)
         said = judge(snapshots, record.ended)
         known = settled(said, objective, record, settings, runs_beside)
-    except KeyboardInterrupt:
-        if not keep_partial:
-            raise
+    if stop.came:
         record.ended = Ended.interrupted
         return Verdict(FlowStatus.undecided, Ended.interrupted.value)
     if record.ended is Ended.verdict and known.status is FlowStatus.undecided:
