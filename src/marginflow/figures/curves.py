@@ -9,7 +9,7 @@ from marginflow.arrays import Floats
 from marginflow.diagnostics.subject import Subject
 from marginflow.figures.legend import legend
 from marginflow.figures.run import Run
-from marginflow.figures.style import log_plot, log_scales
+from marginflow.figures.style import log_plot, log_scales, room_for_ends
 from marginflow.norms import parse_norm
 
 
@@ -48,10 +48,7 @@ def norms(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         if found is not None:
             axes.axhline(found.certificate.upper, color="0.2", linewidth=0.8, zorder=0)
             ends.append(found.certificate.upper)
-        finite = [value for value in ends if np.isfinite(value)]
-        if finite:
-            room = max(max(finite) - min(finite), 0.15 * max(finite))
-            axes.set_ylim(min(finite) - 0.15 * room, max(finite) + 0.5 * room)
+        room_for_ends(axes, ends)
         log_scales(axes, "x")
         axes.set_ylabel(f"{parse_norm(norm).label} / margin")
     grid[-1].set_xlabel("least margin (solid line: certified SVM value)")

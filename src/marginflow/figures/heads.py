@@ -8,7 +8,7 @@ from marginflow.arrays import Floats
 from marginflow.diagnostics.subject import Subject
 from marginflow.figures.legend import legend
 from marginflow.figures.run import Run
-from marginflow.figures.style import log_plot, log_scales
+from marginflow.figures.style import log_plot, log_scales, room_for_ends
 from marginflow.norms import parse_norm
 from marginflow.report.heads import MOST
 
@@ -37,10 +37,7 @@ def heads(figure: "Figure", subject: Subject, runs: list[Run]) -> None:
         if found is not None:
             ends.append((found.parts or (found,))[h].certificate.upper)
             axes.axhline(ends[-1], color="0.2", linewidth=0.8, zorder=0)
-        finite = [value for value in ends if np.isfinite(value)]
-        if finite:
-            room = max(max(finite) - min(finite), 0.15 * max(finite))
-            axes.set_ylim(min(finite) - 0.15 * room, max(finite) + 0.5 * room)
+        room_for_ends(axes, ends)
         log_scales(axes, "x")
         axes.set_ylabel(f"{parse_norm(norm).label} / margin")
         axes.set_xlabel(f"least margin of head {h} (solid: certified)")

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -219,6 +219,14 @@ def log_plot(axes: "Axes", x: Floats, y: Floats, *, where: Bools | None = None, 
     good = good if where is None else good & where
     if good.any():
         axes.plot(x[good], y[good], **look)
+
+
+def room_for_ends(axes: "Axes", ends: Sequence[float]) -> None:
+    """The ordinates about where curves end, with room above for the legend; as they are where nothing is finite."""
+    finite = [value for value in ends if np.isfinite(value)]
+    if finite:
+        room = max(max(finite) - min(finite), 0.15 * max(finite))
+        axes.set_ylim(min(finite) - 0.15 * room, max(finite) + 0.5 * room)
 
 
 def log_scales(axes: "Axes", *which: str) -> bool:
