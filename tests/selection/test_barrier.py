@@ -38,6 +38,14 @@ def test_the_least_rise_of_any_sample(loss, gaps, copies):
     assert log_barrier(problem, mf_loss(loss)) == pytest.approx(in_fifty_digits(problem, loss), abs=1e-9)
 
 
+def test_a_loss_that_is_not_convex_has_none():
+    class Bent(mf.losses.Exponential):
+        convex = False
+
+    problem = two_samples(1.0, 0.01)
+    assert np.isfinite(log_barrier(problem, mf.losses.Exponential())) and log_barrier(problem, Bent()) == -np.inf
+
+
 def mf_loss(word):
     try:
         from marginflow.losses import parse_loss
