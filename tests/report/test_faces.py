@@ -10,8 +10,9 @@ import pytest
 
 import marginflow as mf
 from marginflow.cli.main import main
-from marginflow.diagnostics.on_faces import attention, on_faces
+from marginflow.diagnostics.on_faces import on_faces
 from marginflow.diagnostics.ratio import comparison
+from marginflow.diagnostics.spectrum import attention
 from marginflow.diagnostics.subject import gather
 from marginflow.figures.runs import pick
 from marginflow.report.answer import answer
@@ -51,7 +52,7 @@ def test_how_a_run_stands_on_its_faces(runs):
         s = np.array([[x @ W @ z for x in row] for row, z in zip(problem.X, problem.z, strict=True)])
         p = np.exp(s - s.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        assert np.abs(p - attention(path, W)).max() < 1e-12
+        assert np.abs(p - attention(problem, W)).max() < 1e-12
         assert end.shares_off == pytest.approx(np.abs(p - end.faces.shares).max()) and end.shares_off < 1e-9
         assert end.finite_off < 1e-8 < 0.1 < end.finite
         # Weights with another part along the equalities are told apart.
