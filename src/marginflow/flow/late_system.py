@@ -94,7 +94,7 @@ class StageSystem:
         single = len(places) >= SINGLE_FROM and push <= SINGLE_TO
         return cholesky_in_place(self._scaled(places, root, np.float32 if single else np.float64))
 
-    def _scaled(self, places: Ints, root: Floats, precision: type[np.float32 | np.float64]) -> Singles:
+    def _scaled(self, places: Ints, root: Floats, precision: type[np.floating]) -> Singles:
         """1 + C M C on and below its diagonal, in memory that the next call uses again."""
         A = len(places)
         if self.work.size < A * A:
