@@ -99,8 +99,7 @@ class Torch(AbstractNamespace):
         for kind in products:
             kind.fp32_precision = "ieee"
         try:
-            with torch.no_grad():
-                yield
+            yield
         except RuntimeError as error:
             if not isinstance(error, torch.cuda.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise

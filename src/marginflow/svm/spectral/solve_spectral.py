@@ -131,7 +131,7 @@ class _Search:
     target: float
     best: Point = field(init=False)
     ray: Floats | None = None
-    direct: int = DIRECT
+    direct: int = field(default=DIRECT, init=False)
     counts: dict[str, int] = field(default_factory=lambda: {"first_order": 0})
 
     def __post_init__(self) -> None:
