@@ -35,7 +35,7 @@ class AbstractNamespace(ABC):
 
     @abstractmethod
     def get(self, x: Any) -> Floats:
-        """The float64 NumPy array of `x`."""
+        """The NumPy array of `x`, of the same type."""
 
     @abstractmethod
     def cast(self, x: Any, dtype: Any) -> Any:
@@ -116,8 +116,9 @@ class NumPy(AbstractNamespace):
         return x if dtype is None else x.astype(dtype)
 
     def get(self, x: Any) -> Floats:
-        """In double precision; itself where it is."""
-        return np.asarray(x, dtype=np.float64)
+        """Itself."""
+        out: Floats = x
+        return out
 
     def cast(self, x: Any, dtype: Any) -> Any:
         """A copy."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from marginflow.arrays import Floats, Ints
+from marginflow.documents import page
 from marginflow.errors import InputError
 from marginflow.svm.scaling.namespace import AbstractNamespace
 
@@ -29,7 +30,7 @@ class Torch(AbstractNamespace):
 
     def get(self, x: Any) -> Floats:
         """A copy."""
-        out: Floats = x.cpu().numpy().astype(np.float64)
+        out: Floats = x.cpu().numpy().copy()
         return out
 
     def cast(self, x: Any, dtype: Any) -> Any:
@@ -123,7 +124,7 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.3g} GB"
 
 
-_ADVICE = (
-    "map the tokens from a file, of which only those constraints come to the device that matter (docs/scale.md), or "
+_ADVICE: Final = (
+    f"map the tokens from a file, of which only those constraints come to the device that matter ({page('scale')}), or "
     "leave device out"
 )

@@ -167,7 +167,7 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
         lower = lower_bound(operator, dual, dual_value)
         moved, upper = feasible(operator, norm, W, value, margins)
         point = Point(xp.get(moved), xp.get(dual), upper, lower)
-        yield total, point, xp.get(grown)
+        yield total, point, xp.get(xp.cast(grown, xp.double))
         turned = single and (point.gap < SINGLE or (upper == np.inf and total >= UNSEPARATED))
         if turned:
             single, working = False, operator
