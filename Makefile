@@ -35,7 +35,7 @@ browsers:
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium firefox-esr; }
 
 test: lint browsers
-	.venv/bin/pytest -n 2 -m "not long"
+	.venv/bin/pytest -n 3 -m "not long"
 
 # Torch is 900 MB: it has its own .venv-torch, and `make test` never needs it.
 .venv-torch/.done: pyproject.toml

@@ -24,6 +24,7 @@ FLOORS = {
     "atomic_file": 0,
     "file_format": 0,
     "rounding": 0,
+    "twofold": 0,
     "notebook": 0,
     "frames": 0,
     "views": 0,

@@ -31,13 +31,13 @@ def check(problems, word, seeds, scale):
 
 
 @pytest.mark.parametrize("word", ["w", "kq", "diag", "diag-kq"])
-def test_a_hundred_runs_end_in_attractors(word):
+def test_a_dozen_runs_end_in_attractors(word):
     problems = sphere((4, 4, 8), 3)
     late = runs = 0
     for scale in (0.1, 1.0):
-        missed, total = check(problems, word, range(4), scale)
+        missed, total = check(problems, word, range(2), scale)
         late, runs = late + missed, runs + total
-    assert runs == 24 and late <= 3
+    assert runs == 12 and late <= 2
 
 
 @pytest.mark.long

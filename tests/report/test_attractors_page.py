@@ -30,7 +30,8 @@ def test_the_first_line_is_the_lists_own_sentence(found):
 def test_what_the_list_leaves_open_is_said(found):
     open_ended = dataclasses.replace(found, complete=False, incomplete_because=("the limit was met",), infinite=False)
     text = render(open_ended, "")
-    assert "the list may be incomplete" in text and "The list may be incomplete: the limit was met." in text
+    assert "looked at; the list may be incomplete." in text and "the list is complete" not in text
+    assert "The list may be incomplete: the limit was met." in text
     assert "Ends at finite weights, or with attention shared among tokens, are not excluded" in text
     assert "Ends at finite weights" not in render(found, "")
     many = dataclasses.replace(found, attractors=found.attractors * MOST)

@@ -6,6 +6,7 @@ import pytest
 import marginflow as mf
 from marginflow.attractors import attractors
 from marginflow.problem import named
+from marginflow.selection import factored_kkt
 from marginflow.selection.factored_kkt import kkt_point, kkt_points
 
 
@@ -28,6 +29,16 @@ def test_with_enough_width_it_is_the_svm_solution():
     assert point is not None and point.found
     assert point.value == pytest.approx(solution.value, rel=1e-9)
     assert point.spectral == pytest.approx(1.0, abs=1e-8)
+
+
+def test_a_damped_step_keeps_the_least_margin_at_one():
+    problem = named.load("sphere:n=6,T=8,d=10,seed=0")
+    path = run(problem, 2, 0, 100.0)
+    at, worse = path.parameters(-1), problem.constraints(path.selected(-1), against="worse")
+    point = factored_kkt._Point(worse, at["K"] / 10.0, at["Q"] / 10.0)
+    for _ in range(3):
+        point = point.improved()
+        assert point.margins().min() == pytest.approx(1.0, abs=1e-12)
 
 
 def test_a_narrow_kkt_point_is_one_by_its_own_residuals():

@@ -5,11 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from marginflow.arrays import Floats
 from marginflow.flow.integrate import integrate
+from marginflow.flow.loop import run as follow
+from marginflow.flow.record import Record
+from marginflow.flow.state import Settings, first_state
+from marginflow.losses import Log
+from marginflow.model.combined import Combined
+from marginflow.model.face_limits import face_limit
+from marginflow.model.held_faces import objective_of
 from marginflow.model.registry import AbstractParameterization, parse_parameterization
 from marginflow.problem.named import family, load
 from marginflow.problem.planted import Planted
 from marginflow.problem.problem import Problem
+from marginflow.selection.judge import Judge
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
 from marginflow.trajectory.trajectory import Trajectory
@@ -66,6 +75,23 @@ def run(
     )
 
 
+@cache
+def along_the_loss(name: str, margin: float) -> tuple[Floats, Floats]:
+    """W (S, d, d_z) on next tokens and its margins (S,), the log loss itself followed up to `margin`.
+
+    `run` goes over to the limit of faces at 20.
+    """
+    data, kind, loss = problem(name), Combined(), Log()
+    objective = objective_of([data], kind, loss)
+    theta = kind.draw(data.d, data.d_z, np.random.default_rng(0), 0.1)["W"]
+    state, record = first_state(objective, theta[None]), Record(Judge(data, kind, loss))
+    record.add(state, 0)
+    follow(objective, state, Settings(margin, 1e-6, 20_000), [record])
+    seen, limit = record.snapshots(), face_limit(data, loss)
+    assert limit is not None
+    return seen.theta, limit.lead(seen.high, seen.low)
+
+
 def run_from(
     data: Problem, model: AbstractParameterization, init: dict[str, Any], *, margin: float, rtol: float = 1e-6
 ) -> Trajectory:
@@ -76,5 +102,5 @@ def run_from(
 
 def forget() -> None:
     """Drop every run, so that the next claim makes its own (for tests that change the code under it)."""
-    for cached in (problem, solution, run):
+    for cached in (problem, solution, run, along_the_loss):
         cached.cache_clear()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marginflow import rounding
+from marginflow import rounding, twofold
 from marginflow.arrays import Floats
 from marginflow.diagnostics.spectrum import attention
 from marginflow.model.face_limit import FACE_LEAD, FaceLimit
@@ -70,6 +70,5 @@ def _inside(held: FaceLimit, weights: Floats) -> float:
     rows = held.equal(diagonal)
     if not len(rows):
         return 0.0
-    A = rows.vectors(diagonal)
-    off = A @ weights.ravel() - held.inside(diagonal)
-    return float(np.linalg.norm(np.linalg.lstsq(A, off, rcond=None)[0]))
+    off = twofold.margins(rows.a, weights, rows.queries) - held.inside(diagonal)
+    return float(np.linalg.norm(np.linalg.lstsq(rows.vectors(diagonal), off, rcond=None)[0]))

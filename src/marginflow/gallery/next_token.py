@@ -12,6 +12,7 @@ from marginflow.gallery.excess_figure import Group, draw_excess
 from marginflow.gallery.peers import peer_numbers
 from marginflow.gallery.row import Found, Numbers, Row
 from marginflow.optimal_attention.find import faces
+from marginflow.optimal_attention.finite_part import part_in_span
 from marginflow.problem.next_token_sets import SETS, next_token_set
 from marginflow.svm.solution import Solution
 from marginflow.svm.solve import solve
@@ -65,7 +66,13 @@ def make() -> Found:
             10.0 / UNTIL["w"],
             "a constant over the margin, theory 5; below 10, a choice",
         ),
-        Check("largest distance of the finite part", 0.0, max(distances), 1e-7, "logits of 1e6 have errors of 1e-10"),
+        Check(
+            "largest distance of the finite part",
+            0.0,
+            max(distances),
+            1e-10,
+            "one unit of the last place of W; where it is rounded so that margins inside keep their digits, less",
+        ),
         Check(
             "largest decrement",
             0.0,
@@ -82,11 +89,8 @@ def make() -> Found:
 
 def _from_finite(ending: Ending, svm: Solution) -> float:
     """How far W is from the finite part, inside the span of the equalities: the papers' |projection of W - W_fin|."""
-    rows = svm.constraints.restrict(svm.constraints.equal)
-    A = rows.vectors(diagonal=False)
     assert svm.finite is not None
-    off = np.subtract(rows.margins(ending.path.W(-1)), rows.margins(svm.finite))
-    return float(np.linalg.norm(np.linalg.lstsq(A, off, rcond=None)[0]))
+    return float(np.linalg.norm(part_in_span(ending.path.W(-1), svm.constraints) - svm.finite))
 
 
 def _come_nearer(kq: list[Ending]) -> Check:

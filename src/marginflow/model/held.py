@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
+from marginflow import twofold
 from marginflow.arrays import Floats
 from marginflow.model.parameterization import AbstractParameterMap
+
+
+SMALL: Final = 1e-3
+"""Weights below this part of the largest take no more of a correction than one of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +63,27 @@ class Held:
         for _ in range(3):
             off = level - self.along(map.weights(theta))
             theta = theta + map.vjp(theta, self.pull(_solved(self.gram(map, theta), off)))
-        return theta
+        # Elsewhere a parameter is not a weight, and the product of two rounds anew.
+        return self.rounded(theta, level) if map.weights(theta) is theta else theta
+
+    def rounded(self, weights: Floats, level: Floats) -> Floats:
+        """`weights` (B, ...) moved in their last places so that the margins, in exact arithmetic, come near `level`.
+
+        One unit of the last place of the largest weight moves a margin by more than it may be off, one of a small
+        weight by less: corrections are shared out by 1/weight^2, and what the large ones round away the small ones make
+        up for in the next round, until that no longer halves what is left.
+        """
+        out = weights.copy()
+        A = self.rows.reshape(len(self), -1)
+        for b, W in enumerate(weights):
+            best, least = W, np.inf
+            while (left := float(np.abs(off := level - twofold.margins(self.a, W, self.z)).max())) < 0.5 * least:
+                best, least = W, left
+                size = np.abs(W).ravel()
+                B = A / np.maximum(size, SMALL * size.max()) ** 2
+                W = W + (B.T @ _solved((B @ A.T)[None], off[None])[0]).reshape(W.shape)
+            out[b] = best
+        return out
 
 
 def _solved(gram: Floats, right: Floats) -> Floats:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Bools, Floats, Ints
+from marginflow.twofold import two_sum
 
 
 ABSENT: Final = -1e300
@@ -30,11 +31,11 @@ class Logits:
 
     def rebased(self) -> "Logits":
         """The same logits counted from the top token of each sample, with `low` small again."""
-        high, low = _two_sum(self.high, self.low)
+        high, low = two_sum(self.high, self.low)
         index = flat_index(high.argmax(axis=2), high.shape)
         top, bottom = high.take(index)[..., None], low.take(index)[..., None]
-        difference, error = _two_sum(high, -top)
-        return Logits(*_two_sum(difference, error + (low - bottom)))
+        difference, error = two_sum(high, -top)
+        return Logits(*two_sum(difference, error + (low - bottom)))
 
     def moved(self, ds: Floats) -> "Logits":
         """The logits plus `ds` (B, n, T), not rebased."""
@@ -52,10 +53,3 @@ def sample_starts(shape: tuple[int, ...]) -> Ints:
     starts = np.arange(0, shape[0] * shape[1] * shape[2], shape[2]).reshape(shape[:2])
     starts.setflags(write=False)
     return starts
-
-
-def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """a + b as a float64 and its exact error (Knuth)."""
-    total = a + b
-    part = total - a
-    return total, (a - (total - part)) + (b - part)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from marginflow import twofold
 from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
 
@@ -46,10 +47,12 @@ class Span:
 def part_in_span(W: Floats, rows: Constraints) -> Floats:
     """The part of W (d, d_z), or (H, d, d_z), along the equalities among `rows`: what stays finite in training.
 
-    W less this part keeps every equality, and is what the SVM of the faces speaks of.
+    W less this part keeps every equality, and is what the SVM of the faces speaks of. Margins are taken to twice
+    float64's precision: at 1e6 their rounding would be larger than what this part is off by.
     """
     equal = rows.restrict(rows.equal)
     if not len(equal):
         return np.zeros_like(W)
     span = Span.of(equal)
-    return span.weights(equal, span.coordinates(equal.margins(W))[0])
+    margins = twofold.margins(equal.a, W if equal.heads == 1 else W[equal.head], equal.queries)
+    return span.weights(equal, span.coordinates(margins)[0])

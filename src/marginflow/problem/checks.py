@@ -57,6 +57,46 @@ def as_tokens(X: Any, mask: Any) -> tuple[Floats | StoredTokens, Bools]:
     return padded, mask
 
 
+def as_signed_scores(X: Floats | StoredTokens, mask: Bools, y: Any, v: Any) -> tuple[Floats, Floats, Floats, Floats]:
+    """Labels (n,) and head (d,) checked, the scores y_i v'x_il (n, T), and (n,) what rounding can change in a row's."""
+    y = as_floats("y", y, 1)
+    v = as_floats("v", v, 1)
+    if y.shape != (len(mask),):
+        raise InputError(f"y: got {len(y)} labels for {len(mask)} samples; expected one per sample")
+    if not np.isin(y, (-1.0, 1.0)).all():
+        bad = int(np.flatnonzero(~np.isin(y, (-1.0, 1.0)))[0])
+        raise InputError(f"y: got {y[bad]:g} for sample {bad}; expected labels -1 or +1")
+    if v.shape != (X.shape[2],):
+        raise InputError(f"v: got shape {v.shape}; expected ({X.shape[2]},), one weight per feature")
+    # A label -1 makes the padding -0.0, which is not what a file of the scores gives back.
+    scores, rounding = np.zeros(mask.shape), np.zeros(len(mask))
+    for rows, block in sample_blocks(X, check=True):
+        scores[rows] = np.where(mask[rows], y[rows, None] * (block * v).sum(axis=2), 0.0)
+        rounding[rows] = X.shape[2] * np.finfo(float).eps * (np.abs(block) * np.abs(v)).sum(axis=2).max(axis=1)
+    return y, v, scores, rounding
+
+
+def as_queries(z: Any, n: int) -> Floats:
+    """Queries (n, d_z), none of them 0, or so small that squares underflow."""
+    z = as_floats("z", z, 2)
+    if len(z) != n:
+        raise InputError(f"z: got {len(z)} queries for {n} samples; expected one per sample")
+    if z.shape[1] == 0:
+        raise InputError("z: got queries of dimension 0; expected at least 1")
+    size = np.abs(z).max(axis=1)
+    if (size == 0.0).any():
+        raise InputError(
+            f"z: got a zero query for sample {int(size.argmin())}; every logit of that sample "
+            "is 0 whatever the weights; drop the sample or add a constant coordinate"
+        )
+    if (size < 1e-100).any():
+        raise InputError(
+            f"z: got a query of size {size.min():.3g} for sample {int(size.argmin())}; expected at least 1e-100; "
+            "rescale the queries"
+        )
+    return z
+
+
 def as_scores(scores: Any, mask: Bools) -> Floats:
     """Scores (n, T), zero where no token exists, from an array or from a list of one row per sample."""
     if is_listed(scores):
@@ -115,3 +155,19 @@ def _refuse_rows_without_choice(alone: Bools) -> None:
     if alone.any():
         i = int(np.flatnonzero(alone)[0])
         raise InputError(f"X: every token of sample {i} is the same; attention has nothing to choose; drop the sample")
+
+
+def as_selection(selection: Any, mask: Bools) -> Ints:
+    """Token indices (n,) of tokens that exist in `mask` (n, T)."""
+    n, T = mask.shape
+    selected = np.asarray(selection)
+    if selected.shape != (n,) or selected.dtype.kind not in "iu":
+        raise InputError(
+            f"selection: got {selected.dtype} of shape {selected.shape}; expected {n} token indices, one per sample"
+        )
+    selected = selected.astype(np.intp)
+    inside = (0 <= selected) & (selected < T)
+    if not inside.all() or not mask[np.arange(n), selected].all():
+        bad = np.flatnonzero(~inside | ~mask[np.arange(n), np.clip(selected, 0, T - 1)])[0]
+        raise InputError(f"selection: sample {bad} has no token {selected[bad]}")
+    return selected

@@ -6,17 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
+from marginflow.arrays import Bools, Floats, Ints, frozen
 from marginflow.errors import InputError
-from marginflow.notebook import card, number, sentence
-from marginflow.problem.checks import as_scores, as_tokens, refuse_equal_tokens, refuse_ties
+from marginflow.problem.checks import (
+    as_queries,
+    as_scores,
+    as_selection,
+    as_signed_scores,
+    as_tokens,
+    refuse_equal_tokens,
+    refuse_ties,
+)
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.faces import Faces
 from marginflow.problem.masks import hidden_as_mask
 from marginflow.problem.names import Strings, as_sample_names, as_token_names
 from marginflow.problem.outputs import as_index, as_labels, as_values
 from marginflow.problem.rows import Against as Against, rows_of_faces, rows_of_selection
-from marginflow.problem.stored import StoredTokens, sample_blocks
+from marginflow.problem.stored import StoredTokens
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -139,20 +146,7 @@ class Problem:
         """
         X, _, mask = hidden_as_mask(X, None, mask)
         X, mask = as_tokens(X, mask)
-        y = as_floats("y", y, 1)
-        v = as_floats("v", v, 1)
-        if y.shape != (len(mask),):
-            raise InputError(f"y: got {len(y)} labels for {len(mask)} samples; expected one per sample")
-        if not np.isin(y, (-1.0, 1.0)).all():
-            bad = int(np.flatnonzero(~np.isin(y, (-1.0, 1.0)))[0])
-            raise InputError(f"y: got {y[bad]:g} for sample {bad}; expected labels -1 or +1")
-        if v.shape != (X.shape[2],):
-            raise InputError(f"v: got shape {v.shape}; expected ({X.shape[2]},), one weight per feature")
-        # A label -1 makes the padding -0.0, which is not what a file of the scores gives back.
-        scores, rounding = np.zeros(mask.shape), np.zeros(len(mask))
-        for rows, block in sample_blocks(X, check=True):
-            scores[rows] = np.where(mask[rows], y[rows, None] * (block * v).sum(axis=2), 0.0)
-            rounding[rows] = X.shape[2] * np.finfo(float).eps * (np.abs(block) * np.abs(v)).sum(axis=2).max(axis=1)
+        y, v, scores, rounding = as_signed_scores(X, mask, y, v)
         problem = cls.__new__(cls)
         problem._fill(X, z, scores, mask, name=name, rounding=rounding)
         problem._group(None, None)
@@ -186,39 +180,21 @@ class Problem:
         low, high = int(self.lengths.min()), int(self.lengths.max())
         tokens = f"{low}" if low == high else f"{low}..{high}"
         name = f"{self.name}: " if self.name else ""
-        return f"Problem({name}{self.n} samples of {tokens} tokens, d = {self.d}, d_z = {self.d_z}{self._shape_words})"
+        words = "".join(f", {word}" for word in self.shape_words)
+        return f"Problem({name}{self.n} samples of {tokens} tokens, d = {self.d}, d_z = {self.d_z}{words})"
 
     @property
-    def _shape_words(self) -> str:
-        """What is not the plain case of one head and an output a row."""
+    def shape_words(self) -> list[str]:
+        """What is not the plain case of one head, an output a row and a score a token."""
         outputs, heads = self.counts
         words = [f"{outputs} outputs"] if outputs != self.n else []
         words += [f"{heads} heads"] if heads > 1 else []
-        words += [f"values in R^{self.k}"] if self.values is not None else []
-        return "".join(f", {word}" for word in words)
+        return words + ([f"values in R^{self.k}"] if self.values is not None else [])
 
     def _repr_html_(self) -> str:
-        low, high = int(self.lengths.min()), int(self.lengths.max())
-        rows = [
-            ("samples n", f"{self.n}"),
-            ("tokens per sample", f"{low}" if low == high else f"{low} to {high}"),
-            ("dimensions", f"tokens d = {self.d}, queries d_z = {self.d_z}"),
-        ]
-        if self._shape_words:
-            rows.append(("model", self._shape_words.removeprefix(", ")))
-        if self.values is None:
-            rows.append(("constraints", f"{len(self.constraints())} of rank one"))
-            rows.append(("log L*", number(self.log_minimal_loss)))
-        if self.token_names is None:
-            return card(f"Problem {self.name}".strip(), rows)
-        shown = min(self.n, 3)
-        rows.append(("tokens named", f"the first {shown} samples, optimal token framed"))
-        lines = [sentence(self.token_names[i][self.mask[i]].tolist(), self._shown_optimal(i)) for i in range(shown)]
-        return card(f"Problem {self.name}".strip(), rows, body="".join(lines))
+        from marginflow.problem.card import card_of_problem
 
-    def _shown_optimal(self, i: int) -> int:
-        """Which of the existing tokens of row i is its optimal one; -1 where there is none."""
-        return -1 if self.optimal[i] < 0 else int(self.mask[i][: self.optimal[i]].sum())
+        return card_of_problem(self)
 
     def _fill(
         self,
@@ -231,22 +207,7 @@ class Problem:
         rounding: Floats | None = None,
         scored: bool = True,
     ) -> None:
-        z = as_floats("z", z, 2)
-        if len(z) != len(mask):
-            raise InputError(f"z: got {len(z)} queries for {len(mask)} samples; expected one per sample")
-        if z.shape[1] == 0:
-            raise InputError("z: got queries of dimension 0; expected at least 1")
-        size = np.abs(z).max(axis=1)
-        if (size == 0.0).any():
-            raise InputError(
-                f"z: got a zero query for sample {int(size.argmin())}; every logit of that sample "
-                "is 0 whatever the weights; drop the sample or add a constant coordinate"
-            )
-        if (size < 1e-100).any():
-            raise InputError(
-                f"z: got a query of size {size.min():.3g} for sample {int(size.argmin())}; expected at least 1e-100; "
-                "rescale the queries"
-            )
+        z = as_queries(z, len(mask))
         if scored:
             optimal = np.where(mask, scores, -np.inf).argmax(axis=1)
             refuse_ties(X, scores, mask, optimal, rounding)
@@ -403,15 +364,4 @@ class Problem:
         if selection is None:
             self._need_scores("selection")
             return self.optimal
-        selected = np.asarray(selection)
-        if selected.shape != (self.n,) or selected.dtype.kind not in "iu":
-            raise InputError(
-                f"selection: got {selected.dtype} of shape {selected.shape}; "
-                f"expected {self.n} token indices, one per sample"
-            )
-        selected = selected.astype(np.intp)
-        inside = (0 <= selected) & (selected < self.T)
-        if not inside.all() or not self.mask[np.arange(self.n), selected].all():
-            bad = np.flatnonzero(~inside | ~self.mask[np.arange(self.n), np.clip(selected, 0, self.T - 1)])[0]
-            raise InputError(f"selection: sample {bad} has no token {selected[bad]}")
-        return selected
+        return as_selection(selection, self.mask)
