@@ -10,6 +10,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.svm.scaling.cancelling import cancelling
+from marginflow.svm.scaling.namespace import namespace_of
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.first_order import iterate, lower_bound
 from marginflow.svm.spectral.solve_spectral import CANCEL, HOPELESS
@@ -22,7 +23,7 @@ class _Frobenius:
         return Y * (left / size if size > 0.0 else 0.0), left
 
     def value(self, W: Floats) -> float:
-        return float(np.linalg.norm(W))
+        return namespace_of(W).norm(W)
 
     dual_value = value
 

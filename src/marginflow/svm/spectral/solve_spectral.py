@@ -17,6 +17,7 @@ from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.cancelling import cancelling
 from marginflow.svm.scaling.independent import independent, spread
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.scaling.presolve import Presolved, presolve
 from marginflow.svm.spectral.face import CurvedNorm
@@ -52,6 +53,7 @@ def solve_spectral(
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
+    xp: AbstractNamespace = NUMPY,
 ) -> Candidate:
     """Minimise N(W) subject to the constraints to a gap of tol/4, by the search's own bounds.
 
@@ -61,15 +63,16 @@ def solve_spectral(
         tol: the relative gap that the certificate should reach.
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints.
+        xp: where products with the constraints are made, and first-order steps.
     """
     if svm.constraints.equal.any():
         kept = independent(svm)
         if not kept.all():
             near = None if start is None else Candidate(start.W, start.dual[kept])
-            return spread(solve_spectral(svm.restrict(kept), norm, tol, progress=progress, start=near), kept)
+            return spread(solve_spectral(svm.restrict(kept), norm, tol, progress=progress, start=near, xp=xp), kept)
     constraints = svm.constraints
     reduced = presolve(constraints)
-    A = reduced.operator
+    A = reduced.operator.on(xp)
     search = _Search(A, norm, tol / 4.0)
     warm = None
     if start is not None and start.W.shape == constraints.shape and start.dual.shape == A.h.shape:
@@ -133,7 +136,7 @@ class _Search:
     target: float
     best: Point = field(init=False)
     ray: Floats | None = None
-    direct: int = DIRECT
+    direct: int = field(default=DIRECT, init=False)
     counts: dict[str, int] = field(default_factory=lambda: {"first_order": 0})
 
     def __post_init__(self) -> None:
