@@ -332,6 +332,17 @@ def test_a_stage_past_a_better_token_says_where_it_comes_in():
     assert not solved.ok and 0.35 < solved.part < 0.5
 
 
+@pytest.mark.parametrize(("gh", "ok", "part"), [(0.5, True, 1.0), (2.0, False, 0.307)])
+def test_a_better_token_is_held_where_it_comes_in_and_then_let_go(gh, ok, part):
+    """Let in as any other it spoils the iteration, which then knows no part; never let go it is in no force at all."""
+    objective, at = coming(28.5)
+    stage = Stage.of(objective, at, RTOL)
+    solved = solve_stage(stage, 0.0 * at.theta, gh, stage.guess(stage.start(), gh * at.dtheta))
+    assert solved.ok is ok and solved.part == pytest.approx(part, abs=0.01)
+    if ok:
+        assert np.abs(objective.force(at.s.moved(solved.w[None])).f - solved.levels.f).max() < HELD_TO
+
+
 def test_a_step_ends_where_a_better_token_comes_in():
     """At a tolerance that lets one step get there: its entry is a jump of the force."""
     objective, at = coming(26.0)
