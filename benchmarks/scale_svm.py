@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import marginflow as mf
 from svm import instance
@@ -57,6 +58,26 @@ def run(norm: str, size: tuple[int, int, int]) -> dict[str, object]:
     }
 
 
+def table(rows: Sequence[Row], cap: float) -> None:
+    """Print a line for each of `rows`, which are given up after `cap` seconds by the clock."""
+    print("| norm | n, T, d | constraints | multipliers | steps | CPU s | MB | status | gap | load |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for norm, size in rows:
+        command = [sys.executable, __file__, "--one", norm, *map(str, size)]
+        load = f"{os.getloadavg()[0]:.0f}"
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=cap, check=True)
+        except subprocess.TimeoutExpired:
+            print(f"| {norm} | {size} | | | | > {cap:g} by the clock | | | | {load} |", flush=True)
+            continue
+        r = json.loads(done.stdout)
+        print(
+            f"| {norm} | {', '.join(map(str, size))} | {r['rows']:,} | {r['support']:,} | {r['steps']} "
+            f"| {r['seconds']:.3g} | {r['memory']} | {r['status']} | {r['gap']:.1e} | {load} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="sizes of a few seconds")
@@ -66,22 +87,7 @@ def main() -> None:
     if options.one:
         print(json.dumps(run(options.one[0], tuple(map(int, options.one[1:])))))  # type: ignore[arg-type]
         return
-    print("| norm | n, T, d | constraints | multipliers | steps | CPU s | MB | status | gap | load |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for norm, size in QUICK if options.quick else FULL:
-        command = [sys.executable, __file__, "--one", norm, *map(str, size)]
-        load = f"{os.getloadavg()[0]:.0f}"
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=options.cap, check=True)
-        except subprocess.TimeoutExpired:
-            print(f"| {norm} | {size} | | | | > {options.cap:g} by the clock | | | | {load} |", flush=True)
-            continue
-        r = json.loads(done.stdout)
-        print(
-            f"| {norm} | {', '.join(map(str, size))} | {r['rows']:,} | {r['support']:,} | {r['steps']} "
-            f"| {r['seconds']:.3g} | {r['memory']} | {r['status']} | {r['gap']:.1e} | {load} |",
-            flush=True,
-        )
+    table(QUICK if options.quick else FULL, options.cap)
 
 
 if __name__ == "__main__":

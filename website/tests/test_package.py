@@ -49,7 +49,7 @@ def test_the_metadata_says_what_it_is(files):
     found = email.message_from_string(archive.read(name).decode())
     classifiers = found.get_all("Classifier")
     assert all(f"Programming Language :: Python :: {version}" in classifiers for version in VERSIONS)
-    extras = {"paper", "dask", "parquet", "audit", "torch", "notebook", "all"}
+    extras = {"paper", "dask", "parquet", "audit", "torch", "gpu", "notebook", "all"}
     assert extras <= set(found.get_all("Provides-Extra"))
 
 

@@ -31,6 +31,13 @@ def svm(
         typer.Option(help="Tokens to select, one per sample (0,3,1,...); default: the optimal ones."),
     ] = None,
     loss: LossOption = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Search on this device of PyTorch's: cuda, cuda:1, cpu (extra gpu); without it NumPy. Nuclear, "
+            "frobenius and operator; certified on the CPU all the same."
+        ),
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Write the solution to this .npz file.")] = None,
     verify: Annotated[
         Path | None, typer.Option(help="Recheck a saved solution with independent code instead of solving.")
@@ -42,8 +49,8 @@ def svm(
     Example: marginflow svm angle:c=0.5 --norm nuclear
     """
     if verify is not None:
-        if data is not None or save is not None:
-            raise InputError("svm: got --verify with DATA or --save; --verify takes only the saved file")
+        if data is not None or save is not None or device is not None:
+            raise InputError("svm: got --verify with DATA, --save or --device; --verify takes only the saved file")
         return _verify(verify, json)
     from marginflow.problem.named import load
     from marginflow.svm.solve import solve
@@ -59,6 +66,7 @@ def svm(
             tol,
             selection=selection,
             loss=loss,
+            device=device,
             progress=lambda iteration, gap: show(f"iteration {iteration}, gap {gap:.1e}"),
         )
     if save is not None:
@@ -106,6 +114,7 @@ def summary(solution: "Solution", norm: str, loss: str | None) -> dict[str, Any]
         "infeasibility": solution.infeasibility,
         "reason": solution.reason,
         "iterations": solution.iterations,
+        "device": solution.device,
     }
 
 
@@ -127,6 +136,7 @@ def _text(solution: "Solution", norm: str, loss: str | None) -> str:
         *([f"reason       {solution.reason}"] if solution.reason else []),
         f"rank         {'undecided' if solution.rank is None else solution.rank}",
         f"unique       {_word(solution.unique)}",
+        *([f"searched on  {solution.device}, by PyTorch; certified on the CPU"] if solution.device else []),
     ]
     if faces is not None:
         proved = "" if faces.decided.all() else ", members not proved"

@@ -3,9 +3,9 @@
 from typing import Final
 
 import numpy as np
-from scipy.linalg.lapack import dpotrs
+from scipy.linalg.lapack import dpotrs, spotrs
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, Singles
 from marginflow.flow.late_stage import MOST_ENTERING, Stage
 from marginflow.flow.symmetric_system import cholesky_in_place
 from marginflow.model.stage import AbstractStage
@@ -23,6 +23,12 @@ there is, and the iteration cycles."""
 
 FADES: Final = 20.0
 """By how much the log of a force may fall in one iteration."""
+
+SINGLE_FROM: Final = 200
+"""Unknowns from which the factor is of single precision: residuals are not, and Newton's method corrects the rest."""
+
+SINGLE_TO: Final = 1e5
+"""The largest lam M_cc up to which: rounded to 6e-8 of it, the 1 that tokens answer with themselves is good to 1 %."""
 
 ROOM: Final = 1.2
 """How many times more rows than needed M is given, so that tokens that come in do not move it."""
@@ -80,12 +86,20 @@ class StageSystem:
         i, j = rows[:, None], columns[None, :]
         return np.asarray(self.M[np.maximum(i, j), np.minimum(i, j)])
 
-    def _factor(self, places: Ints, root: Floats) -> Floats | None:
+    def _factor(self, places: Ints, root: Floats) -> Singles | None:
         """The Cholesky factor of 1 + C M C, C = `root`, of the tokens at these ascending `places`."""
+        if not len(places):
+            return np.zeros((0, 0))
+        push = float((root * root * self.M[places, places]).max())
+        single = len(places) >= SINGLE_FROM and push <= SINGLE_TO
+        return cholesky_in_place(self._scaled(places, root, np.float32 if single else np.float64))
+
+    def _scaled(self, places: Ints, root: Floats, precision: type[np.floating]) -> Singles:
+        """1 + C M C on and below its diagonal, in memory that the next call uses again."""
         A = len(places)
         if self.work.size < A * A:
             self.work = np.empty(int(ROOM * A * A))
-        E = self.work[: A * A].reshape(A, A)
+        E: Singles = self.work.view(precision)[: A * A].reshape(A, A)
         for i in range(0, A, _BLOCK):
             rows, upto = slice(i, min(i + _BLOCK, A)), slice(min(i + _BLOCK, A))
             part = self.M[places[rows]].take(places[upto], axis=1)
@@ -93,7 +107,7 @@ class StageSystem:
             part *= root[upto]
             E[rows, upto] = part
         E.reshape(-1)[:: A + 1] += 1.0
-        return cholesky_in_place(E) if A else E
+        return E
 
     def step(self, chosen: Ints, f: Floats, r: Floats) -> tuple[Floats, float] | None:
         """By how much the levels of the `chosen` move, and psi; None where the system has no sense.
@@ -135,9 +149,13 @@ class StageSystem:
         return out, dpsi
 
 
-def _solve(factor: Floats, right: Floats) -> Floats:
-    """(A, k) the solution for `right` (A, k)."""
-    return np.asarray(dpotrs(factor, right)[0]) if len(factor) else right
+def _solve(factor: Singles, right: Floats) -> Floats:
+    """(A, k) the solution for `right` (A, k), to the precision of the factor."""
+    if not len(factor):
+        return right
+    if factor.dtype == np.float32:
+        return np.asarray(spotrs(factor, right.astype(np.float32))[0], dtype=np.float64)
+    return np.asarray(dpotrs(factor, right)[0])
 
 
 _BLOCK: Final = 64

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs, spotrf
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats, Ints, Singles
 from marginflow.flow.point import Point
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import flat_index
@@ -34,7 +34,7 @@ class SymmetricSystem:
     tops: Ints
     root: Floats
     sums: Floats
-    factors: list[Floats]
+    factors: list[Singles]
 
     @classmethod
     def of(cls, at: Point, tokens: Tokens, resolvent: AbstractResolvent, active: Ints | None) -> Self | None:
@@ -86,11 +86,11 @@ class SymmetricSystem:
         return u
 
 
-def cholesky_in_place(matrix: Floats) -> Floats | None:
-    """The factor of a symmetric C array, which is overwritten, as `dpotrs` takes it; None where it is not definite.
+def cholesky_in_place(matrix: Singles) -> Singles | None:
+    """The factor of a symmetric C array, which is overwritten, as `potrs` takes it; None where it is not definite.
 
     What is above the diagonal is not read.
     """
     # Its transpose is the same matrix as a Fortran array.
-    factor, failed = dpotrf(matrix.T, overwrite_a=True)
+    factor, failed = (spotrf if matrix.dtype == np.float32 else dpotrf)(matrix.T, overwrite_a=True)
     return None if failed else np.asarray(factor)

@@ -45,7 +45,7 @@ class Asked:
     Attributes:
         constraints, norm: the programme.
         tol: the certified relative gap asked for.
-        source: the fields of `Solution` that say where the constraints come from.
+        source: the fields of `Solution` that say where the constraints and the search for the answer come from.
     """
 
     constraints: Constraints

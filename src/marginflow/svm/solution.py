@@ -51,6 +51,7 @@ class Solution:
         parts: the solution of every head where there are several, from W[h] and the multipliers of its constraints;
             what is said of all of them rests on these. W is then (H, d, d_z), its norm that of block-diagonal weights.
         faces: those of the loss that `solve` was given, whose reference tokens are then the selection; else None.
+        device: where the search was told to make its products, as PyTorch names it; None for NumPy, and of saved files.
     """
 
     constraints: Constraints
@@ -68,6 +69,7 @@ class Solution:
     against: Against = "all"
     parts: tuple["Solution", ...] = ()
     faces: Faces | None = None
+    device: str | None = None
 
     @property
     def finite(self) -> Floats | None:

@@ -1,7 +1,8 @@
 """The door: choose a solver, certify what it hands over, and say what that proves."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
@@ -19,11 +20,13 @@ from marginflow.problem.named import load
 from marginflow.problem.problem import Against, Problem
 from marginflow.svm import opposed
 from marginflow.svm.candidate import Candidate
+from marginflow.svm.device import parse_device
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational
 from marginflow.svm.proof.status import Answer, answer
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.svm.scaling.independent import spread
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace
 from marginflow.svm.scaling.unit_rows import zero_rows
 from marginflow.svm.solution import Solution
 from marginflow.svm.working_set import solve_stored
@@ -48,10 +51,34 @@ SOLVERS: Final[dict[str, Any]] = {
 }
 """One line per norm, (module, function); the l_p norms between share one solver, and `register` adds functions."""
 
+ON_DEVICE: Final = ("nuclear", "frobenius", "operator")
+"""The norms whose solvers also take `xp`, where to make products with the constraints."""
+
 _NONE: Final = np.zeros(0, dtype=np.intp)
 
 _BROKEN: Final = (np.linalg.LinAlgError, ArithmeticError)
 """What a solver that breaks down on hopeless data raises."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How solvers are run, whatever they solve.
+
+    Attributes:
+        progress: whom they tell.
+        xp: where their products are made.
+    """
+
+    progress: Progress | None = None
+    xp: AbstractNamespace = NUMPY
+
+    def run(self, solver: Solver, svm: Svm, tol: float, start: Candidate | None) -> Candidate:
+        """What `solver` finds. What overflows inside it spoils a candidate, which is certified like any other."""
+        if self.xp is not NUMPY:
+            solver = partial(solver, xp=self.xp)
+        with np.errstate(all="ignore"), self.xp.working():
+            return solver(svm, tol, progress=self.progress, start=start)
+
 
 _POWERS: Final = ("marginflow.svm.diagonal.lp", "solve_lp")
 
@@ -66,6 +93,7 @@ def solve(
     against: Against = "all",
     start: Solution | None = None,
     progress: Progress | None = None,
+    device: str | None = None,
 ) -> Solution:
     """Minimise N(W) subject to (x_selected - x_l)' W z_i >= 1 for every other token l (theory 3.4).
 
@@ -81,6 +109,10 @@ def solve(
         start: a solution of a similar problem with as many constraints, under this norm or another, to set out
             from: neighbours on a path of selections or of scaled data.
         progress: called with (iterations, gap) by long solves. Ctrl-C raises KeyboardInterrupt.
+        device: where the search makes its products with the constraints: "cuda", "cuda:1", "cpu" or another device of
+            PyTorch's that has float64; NumPy where None. Only under the nuclear, operator and Frobenius norm, and only
+            worth it for some 1e7 numbers in the constraints (docs/scale.md). What is returned is certified on the
+            CPU, by the same code.
 
     Returns:
         Weights, multipliers and two bounds of the value that hold in exact arithmetic.
@@ -88,7 +120,8 @@ def solve(
     Raises:
         InputError: an unknown norm, a tolerance outside (0, 1), a selection that does not fit, a loss beside a
             selection or whose faces are not one point, or a norm of entries with more than 20 million numbers in
-            constraints times entries (entry-linf: 4472 entries of W).
+            constraints times entries (entry-linf: 4472 entries of W); a device that is not there, whose memory ends, or
+            with another norm.
         UndefinedError: a diagonal norm where tokens and queries differ in dimension.
     """
     chosen = parse_norm(norm)
@@ -100,7 +133,12 @@ def solve(
                 "loss: got it with a selection or with constraints; expected a Problem, of which it has faces"
             )
         selection = faces(problem, loss)
-    return _solved(problem, chosen, tol, selection, against, warm, progress)
+    if device is not None and chosen.name not in ON_DEVICE:
+        raise InputError(
+            f"device: got {str(device)!r} with the norm {chosen.name}, whose solver has no products for a device; "
+            f"expected {', '.join(ON_DEVICE)}; or leave device out"
+        )
+    return _solved(problem, chosen, tol, selection, against, warm, _Search(progress, parse_device(device)))
 
 
 def solve_many(
@@ -121,7 +159,7 @@ def solve_many(
     with one_thread():
         for problem, start in zip(batch, _starts(batch, chosen, tol, against), strict=True):
             own = "all" if isinstance(problem, Constraints) else against
-            solutions.append(_solved(problem, chosen, tol, None, own, start, None))
+            solutions.append(_solved(problem, chosen, tol, None, own, start, _Search()))
             if progress is not None:
                 progress(len(solutions), solutions[-1].certificate.gap)
     return solutions
@@ -134,16 +172,16 @@ def _solved(
     selection: Any,
     against: Against,
     start: Candidate | None,
-    progress: Progress | None,
+    search: _Search,
 ) -> Solution:
     if not _is_tolerance(tol):
         raise InputError(f"tol: got {tol!r}; expected a relative gap between 0 and 1, such as 1e-9")
-    source: dict[str, Any] = {}
+    source: dict[str, Any] = {"device": search.xp.name}
     if isinstance(problem, Problem):
         constraints = problem.constraints(selection, against=against)
         found = selection if isinstance(selection, Faces) else None
         selected = problem.selection(selection if found is None else found.reference)
-        source = {"problem": problem, "selection": selected, "against": against, "faces": found}
+        source |= {"problem": problem, "selection": selected, "against": against, "faces": found}
     elif isinstance(problem, Constraints):
         constraints = problem
         if selection is not None or against != "all":
@@ -153,9 +191,9 @@ def _solved(
             f"problem: got {type(problem).__name__}; expected a Problem, its Constraints, or what marginflow.load takes"
         )
     if constraints.heads > 1:
-        return _heads(constraints, chosen, float(tol), start, progress, source)
+        return _heads(constraints, chosen, float(tol), start, search, source)
     slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
-    return _solve(Svm(constraints, chosen, slip), float(tol), start, progress, source)
+    return _solve(Svm(constraints, chosen, slip), float(tol), start, search, source)
 
 
 def _heads(
@@ -163,7 +201,7 @@ def _heads(
     norm: AbstractNorm,
     tol: float,
     start: Candidate | None,
-    progress: Progress | None,
+    search: _Search,
     source: dict[str, Any],
 ) -> Solution:
     """Every head by itself: they share no constraint (theory 3.4; docs/svm.md, Heads)."""
@@ -179,7 +217,7 @@ def _heads(
     for h, (rows, own) in enumerate(constraints.per_head):
         slip = rational.slip(own, source.get("problem"), source.get("selection"))
         near = None if start is None else Candidate(start.W[h], start.dual[rows])
-        parts.append(_solve(Svm(own, norm, slip), heads.SHARE * tol, near, progress, source))
+        parts.append(_solve(Svm(own, norm, slip), heads.SHARE * tol, near, search, source))
     return heads.combine(heads.Asked(constraints, norm, tol, source), parts)
 
 
@@ -203,16 +241,17 @@ def _solve(
     svm: Svm,
     tol: float,
     start: Candidate | None,
-    progress: Progress | None,
+    search: _Search,
     source: dict[str, Any],
 ) -> Solution:
     if svm.constraints.stored is not None and len(svm):
-        found, iterations = solve_stored(svm, tol, start, _tried, progress or (lambda rounds, gap: None))
+        quiet = partial(_tried, search=replace(search, progress=None))
+        found, iterations = solve_stored(svm, tol, start, quiet, search.progress or (lambda rounds, gap: None))
     else:
-        candidate = _tried(svm, tol, start, progress)
+        candidate = _tried(svm, tol, start, search)
         found, iterations = answer(svm, tol, candidate), candidate.iterations
         if found.status is SvmStatus.inaccurate and len(svm) and not svm.least_margin(candidate.W) > 0.0:
-            found = _again(svm, tol, found, progress)
+            found = _again(svm, tol, found, search)
     certified = found.certified
     return Solution(
         constraints=svm.constraints,
@@ -229,27 +268,27 @@ def _solve(
     )
 
 
-def _tried(svm: Svm, tol: float, start: Candidate | None, progress: Progress | None = None) -> Candidate:
+def _tried(svm: Svm, tol: float, start: Candidate | None, search: _Search) -> Candidate:
     """What the solver finds; nothing where it breaks down, and what is known without it still gets its bounds."""
     try:
-        return _candidate(svm, tol, start, progress)
+        return _candidate(svm, tol, start, search)
     except _BROKEN:
         return Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
 
 
-def _again(svm: Svm, tol: float, found: Answer, progress: Progress | None) -> Answer:
+def _again(svm: Svm, tol: float, found: Answer, search: _Search) -> Answer:
     """Another search from weights that the proof of feasibility found where the solver found none."""
     start = Candidate(found.certified.W, found.certified.dual)
     if not start.W.any():
         return found
     try:
-        second = answer(svm, tol, _candidate(svm, tol, start, progress))
+        second = answer(svm, tol, _candidate(svm, tol, start, search))
     except _BROKEN:
         return found
     return second if second.certified.certificate.gap < found.certified.certificate.gap else found
 
 
-def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress | None) -> Candidate:
+def _candidate(svm: Svm, tol: float, start: Candidate | None, search: _Search) -> Candidate:
     if not svm.leads.any():
         return Candidate(np.zeros(svm.shape), np.zeros(len(svm)))
     if start is not None and (len(start.dual) != len(svm) or start.W.shape != svm.shape):
@@ -267,15 +306,12 @@ def _candidate(svm: Svm, tol: float, start: Candidate | None, progress: Progress
     if not seen.all():
         # 0 >= 0 and 0 = 0 hold whatever the weights.
         near = None if start is None else Candidate(start.W, start.dual[seen])
-        return spread(_candidate(svm.restrict(seen), tol, near, progress), seen)
+        return spread(_candidate(svm.restrict(seen), tol, near, search), seen)
     left, right = (_NONE, _NONE) if svm.plain else opposed.pairs(svm.constraints)
     if len(left):
         one, kept = opposed.merged(svm, left, right)
-        return opposed.split(_candidate(one, tol, None, progress), kept, left, right)
-    solver = _solver(SOLVERS.get(svm.norm.name, _POWERS))
-    # What overflows inside a solver spoils a candidate, which is certified like any other.
-    with np.errstate(all="ignore"):
-        found = solver(svm, tol, progress=progress, start=start)
+        return opposed.split(_candidate(one, tol, None, search), kept, left, right)
+    found = search.run(_solver(SOLVERS.get(svm.norm.name, _POWERS)), svm, tol, start)
     return found if start is None else replace(found, iterations={**found.iterations, **start.iterations})
 
 

@@ -1,5 +1,6 @@
 """Infeasibility of many rows: exact multipliers next to those found, and nothing of the kind where weights separate."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,9 +10,9 @@ import bank
 import marginflow as mf
 from marginflow.norms import Frobenius, parse_norm
 from marginflow.svm.program import Svm
-from marginflow.svm.proof import farkas
+from marginflow.svm.proof import farkas, full_rank, status
 from marginflow.svm.proof.elimination import solve_rational
-from marginflow.svm.proof.full_rank import exact_ones_near
+from marginflow.svm.proof.full_rank import _gram, exact_ones_near
 from marginflow.svm.referee.bounds import dual_matrix
 from marginflow.svm.referee.contradiction import contradiction
 from marginflow.svm.referee.exact import Exact
@@ -68,6 +69,22 @@ def test_nothing_is_shown_where_weights_separate(tilt):
         assert contradiction(_rows(constraints), constraints.z, np.ones(50), False) is None
 
 
+@pytest.mark.parametrize("shape", [(1, 30), (7, 20), (60, 20)])
+def test_the_gram_matrix_of_pairs_is_that_of_the_rows(shape):
+    """Queries of none, one or many constraints, against the rows written out."""
+    n, d = shape
+    rng = np.random.default_rng(n)
+    sample = np.sort((n * rng.random(100) ** 2).astype(int))
+    rows = Svm(mf.Constraints(rng.standard_normal((100, d)), sample, rng.standard_normal((n, 55))), Frobenius()).rows
+    assert rows.dense is None
+    gram, trace = _gram(rows)
+    written = rows.structured.written_out()
+    expected = written.T @ written
+    np.testing.assert_allclose(np.tril(gram), np.tril(expected), atol=1e-13, rtol=0.0)
+    exact = math.fsum((written * written).ravel())
+    assert exact * (1.0 - 1e-12) <= trace <= exact * (1.0 + 1e-12)
+
+
 def test_equalities_alone_show_nothing():
     constraints, _ = _nearly(0, 1e-9)
     equal = mf.Constraints(constraints.a, constraints.sample, constraints.z, equal=np.ones(50, dtype=bool))
@@ -114,3 +131,19 @@ def test_thousands_of_contradicting_rows_are_proved_so(norm, tmp_path):
         solution.save(tmp_path / "s.npz")
         assert verify_saved(tmp_path / "s.npz").holds
         assert mf.Solution.load(tmp_path / "s.npz").reason == solution.reason
+
+
+def test_more_weights_than_a_gram_matrix_takes_get_their_bound_at_once(monkeypatch):
+    """What the sentence says is all there is to find: no other search follows."""
+    monkeypatch.setattr(full_rank, "LARGEST", 60)
+    monkeypatch.setattr(farkas, "_ENTRIES", 0)
+    monkeypatch.setattr(status, "separability_of", _no_search)
+    rng = np.random.default_rng(0)
+    a, z = rng.standard_normal((16_000, 8)), rng.standard_normal((2_000, 8))
+    solution = mf.solve(mf.Constraints(a, np.repeat(np.arange(2_000), 8), z), "frobenius")
+    assert solution.status.name == "inaccurate" and solution.certificate.lower > 1e10
+    assert "none has norm below" in solution.reason
+
+
+def _no_search(svm):
+    raise AssertionError("another search")

@@ -79,10 +79,19 @@ def test_blocks_by_query_save_most_products(monkeypatch):
 
 @pytest.mark.parametrize("size", [(30, 20, 30), (20, 8, 40)])
 def test_values_and_certificates_do_not_depend_on_how_newton_is_solved(size, monkeypatch):
-    constraints = unit_sphere(*size)
+    constraints, systems = unit_sphere(*size), []
+    solve = nuclear_conjugate.NuclearSystem.solve
+
+    def counted(self, dual, margins):
+        systems.append(self)
+        return solve(self, dual, margins)
+
+    monkeypatch.setattr(nuclear_conjugate.NuclearSystem, "solve", counted)
     factored = mf.solve(constraints, "nuclear")
+    assert systems == []
     monkeypatch.setattr("marginflow.svm.spectral.solve_spectral._Search.direct", 0)
     products = mf.solve(constraints, "nuclear")
+    assert len(systems) >= 3
     assert products.status is factored.status is mf.SvmStatus.optimal
     assert products.value == pytest.approx(factored.value, rel=2e-9)
     assert products.rank == factored.rank

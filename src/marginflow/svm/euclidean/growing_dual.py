@@ -9,9 +9,11 @@ from typing import Final
 import numpy as np
 
 from marginflow.arrays import Floats
+from marginflow.svm.scaling.cancelling import cancelling
+from marginflow.svm.scaling.namespace import namespace_of
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.first_order import iterate, lower_bound
-from marginflow.svm.spectral.solve_spectral import HOPELESS
+from marginflow.svm.spectral.solve_spectral import CANCEL, HOPELESS
 
 
 class _Frobenius:
@@ -21,7 +23,7 @@ class _Frobenius:
         return Y * (left / size if size > 0.0 else 0.0), left
 
     def value(self, W: Floats) -> float:
-        return float(np.linalg.norm(W))
+        return namespace_of(W).norm(W)
 
     dual_value = value
 
@@ -31,14 +33,17 @@ def growing_dual(A: Operator) -> Floats | None:
 
     Gives up at the first W that separates, or after some steps.
     """
-    norm, hopeless = _Frobenius(), HOPELESS * float(A.h.max())
+    norm, hopeless, cancel = _Frobenius(), HOPELESS * float(A.h.max()), CANCEL
     for total, point, grown in iterate(A, norm):
         if point.upper < np.inf or total >= _STEPS:
             return None
-        if total % _LOOK == 0:
-            for dual in (point.dual, grown):
-                if lower_bound(A, dual, norm.dual_value(A.adjoint(dual))) > hopeless:
-                    return dual
+        if total % _LOOK:
+            continue
+        near = cancelling(A, point.dual) if total >= cancel else None
+        cancel = 2 * total if total >= cancel else cancel
+        for dual in (near, point.dual, grown):
+            if dual is not None and lower_bound(A, dual, norm.dual_value(A.adjoint(dual))) > hopeless:
+                return dual
     return None
 
 

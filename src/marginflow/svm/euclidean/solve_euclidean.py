@@ -21,6 +21,7 @@ from marginflow.svm.euclidean.span_of_queries import in_span_of_queries
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.conjugate_gradients import conjugate_gradients
 from marginflow.svm.scaling.independent import independent, spread
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace
 from marginflow.svm.scaling.unit_rows import Rows
 
 
@@ -30,21 +31,25 @@ def solve_euclidean(
     *,
     progress: Callable[[int, float], None] | None = None,
     start: Candidate | None = None,
+    xp: AbstractNamespace = NUMPY,
 ) -> Candidate:
-    """Minimise |W|_F, or |beta|_2 for W = diag(beta); none of the rows is zero."""
+    """Minimise |W|_F, or |beta|_2 for W = diag(beta); none of the rows is zero.
+
+    Products with constraints that are not written out are made in `xp`.
+    """
     if svm.constraints.equal.any():
         kept = independent(svm)
         if not kept.all():
             near = None if start is None else Candidate(start.W, start.dual[kept])
-            found = solve_euclidean(svm.restrict(kept), tol, progress=progress, start=near)
+            found = solve_euclidean(svm.restrict(kept), tol, progress=progress, start=near, xp=xp)
             return spread(found, kept)
     inside = in_span_of_queries(svm)
     if inside is not None:
         reduced, Q = inside
         near = None if start is None else Candidate(start.W @ Q, start.dual)
-        found = solve_euclidean(reduced, tol, progress=progress, start=near)
+        found = solve_euclidean(reduced, tol, progress=progress, start=near, xp=xp)
         return replace(found, W=found.W @ Q.T)
-    rows = svm.rows
+    rows = svm.rows.on(xp)
     search = _Search(rows, np.zeros(rows.dimension), np.zeros(len(rows)))
     scale = rows.scale
     if start is None or not _continue(search, scale.reduce_dual(start.dual), tol):

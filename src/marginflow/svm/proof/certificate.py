@@ -259,17 +259,17 @@ def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     support = np.flatnonzero(dual)
     if not len(support):
         return np.zeros(svm.shape), np.full(svm.shape, rounding.TINY)
-    weights, sample = dual[support, None], constraints.sample[support]
+    weights, sample = dual[support], constraints.sample[support]
     a = constraints.differences(support)
     if svm.diagonal:
         rows = a * constraints.z[sample]
-        M = sums.matrix_product(weights.T, rows)[0]
-        size, terms = np.abs(weights[:, 0]) @ np.abs(rows), sums.roundings(len(support))
+        M = sums.matrix_product(weights[None, :], rows)[0]
+        size, terms = np.abs(weights) @ np.abs(rows), sums.roundings(len(support))
     else:
         starts = sums.runs(sample)
-        z, pulled = constraints.z[sample[starts]], weights * a
-        M = sums.matrix_product(np.add.reduceat(pulled, starts, axis=0).T, z)
-        size = np.add.reduceat(np.abs(pulled), starts, axis=0).T @ np.abs(z)
+        z = constraints.z[sample[starts]]
+        M = sums.matrix_product(sums.run_sums(weights, starts, a).T, z)
+        size = sums.run_sums(np.abs(weights), starts, np.abs(a)).T @ np.abs(z)
         terms = min(len(support), sums.BLOCK) + sums.roundings(len(starts))
     # Zero multipliers add exact zeros, so only the support counts; both factors carry one rounding more.
     return M, rounding.up(1.0, 2 * len(support)) * size * rounding.gamma(terms + 8) + rounding.TINY

@@ -16,7 +16,7 @@ from marginflow import rounding
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.svm import sentences
 from marginflow.svm.program import Svm
-from marginflow.svm.proof import simplex
+from marginflow.svm.proof import simplex, sums
 from marginflow.svm.proof.full_rank import exact_ones_near
 
 
@@ -77,15 +77,9 @@ def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
     A contradiction inside one sample needs only sum lambda_c a_c = 0 there: d equations instead of d d_z.
     """
     constraints = svm.constraints
-    length = np.abs(constraints.a).sum(axis=1)
     found: list[tuple[Ints, list[Floats]]] = []
     if not svm.diagonal:
-        for i in np.unique(constraints.sample[ray != 0.0]):
-            inside = np.flatnonzero((constraints.sample == i) & (ray != 0.0))
-            weights = ray[inside]
-            left = np.abs(weights @ constraints.a[inside]).sum()
-            if left <= 1e-7 * float(np.abs(weights) @ length[inside]):
-                found.append((inside, [constraints.a[inside].T]))
+        found += [(inside, [constraints.a[inside].T]) for inside in _cancelling_samples(svm, ray)]
     # What a multiplier moves is its row times it: long rows have small ones. Small shares are mostly a solver's noise,
     # but those of an exact proof may be as small.
     moved = np.abs(ray) * svm.rows.scale.size
@@ -97,6 +91,16 @@ def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
         elif len(support) * a.shape[1] * z.shape[1] <= _ENTRIES:
             found.append((support, [np.repeat(a.T, z.shape[1], axis=0), np.tile(z.T, (a.shape[1], 1))]))
     return found
+
+
+def _cancelling_samples(svm: Svm, ray: Floats) -> list[Ints]:
+    """The constraints with multipliers of every sample whose part of the sum nearly vanishes by itself."""
+    some = np.flatnonzero(ray)
+    starts = np.flatnonzero(np.diff(svm.constraints.sample[some], prepend=-1))
+    ends, a = np.append(starts[1:], len(some)), svm.constraints.a[some]
+    left = np.abs(sums.run_sums(ray[some], starts, a)).sum(axis=1)
+    size = sums.run_sums(np.abs(ray[some]), starts, np.abs(a)).sum(axis=1)
+    return [some[starts[k] : ends[k]] for k in np.flatnonzero(left <= 1e-7 * size)]
 
 
 def _rational(svm: Svm, support: Ints, weights: Floats) -> Floats | None:

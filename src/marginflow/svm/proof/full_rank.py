@@ -18,6 +18,7 @@ from marginflow.arrays import Floats, Ints
 from marginflow.norms import Frobenius
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import dual_matrix
+from marginflow.svm.scaling.unit_rows import Rows
 
 
 def exact_ones_near(svm: Svm, dual: Floats) -> bool:
@@ -52,12 +53,9 @@ def _shown(svm: Svm, chosen: tuple[int, ...], wanted: float) -> float:
     """When Cholesky's method runs through on A of order D, A + g tr(A) / (1 - g) I >= 0 with g = gamma(D + 1) (Higham,
     Accuracy and Stability of Numerical Algorithms, theorem 10.3).
     """
-    R = svm.rows.restrict(np.array(chosen)).written_out()
-    if R is None:
-        return 0.0
-    count, D = R.shape
-    G = dsyrk(1.0, R.T, lower=1)
-    trace = rounding.sum_up(R * R, 1)
+    rows = svm.rows.restrict(np.array(chosen))
+    count, D = len(rows), rows.dimension
+    G, trace = _gram(rows)
     # Entries of rows carry a few roundings of their own: of the difference, of two lengths, of a product.
     lost = rounding.up((rounding.gamma(count + 24) + rounding.gamma(D + 2) * (1.0 + 1e-9)) * trace, 4)
     shift = wanted + 2.0 * lost
@@ -67,6 +65,31 @@ def _shown(svm: Svm, chosen: tuple[int, ...], wanted: float) -> float:
     except np.linalg.LinAlgError:
         return 0.0
     return max(shift * (1.0 - 4 * rounding.U) - lost, 0.0)
+
+
+def _gram(rows: Rows) -> tuple[Floats, float]:
+    """(D, D) the lower triangle of G = sum r_c r_c', and an upper bound of its trace.
+
+    Of rows a_c z_i' every product of two entries of a, summed over the constraints of a query, and of two of z is made
+    once: G is one product of (n, d (d + 1) / 2) and (n, d_z (d_z + 1) / 2), a quarter of the work for n = C and no row
+    written out. A term goes through the three products and at most C - 1 additions, as it does in R'R.
+    """
+    if rows.dense is not None:
+        return dsyrk(1.0, rows.dense.T, lower=1), rounding.sum_up(rows.dense * rows.dense, 1)
+    assert rows.structured is not None
+    A = rows.structured
+    (d, d_z), z = A.shape, A.queries
+    row, column = np.triu_indices(d)
+    first, second = np.triu_indices(d_z)
+    starts = np.flatnonzero(np.diff(A.sample, prepend=-1))
+    pairs = np.add.reduceat(A.a[:, row] * A.a[:, column], starts, axis=0).T @ (z[:, first] * z[:, second])
+    place = np.empty((d_z, d_z), dtype=np.intp)
+    place[first, second] = place[second, first] = np.arange(len(first))
+    upper = np.empty((d, d_z, d, d_z))
+    for pair, j, k in zip(pairs, row, column, strict=True):
+        upper[j, :, k] = pair[place]
+    lengths = (A.a * A.a).sum(axis=1) * (z * z).sum(axis=1)[A.sample]
+    return upper.reshape(d * d_z, d * d_z).T, rounding.sum_up(lengths, d + d_z + 1)
 
 
 LARGEST: Final = 4096

@@ -127,7 +127,7 @@ def _spread(found: Separability, seen: Bools) -> Separability:
 def _vertex(svm: Svm) -> Floats | None:
     """Multipliers of least support from a linear program: sum lambda_c r_c = 0, sum lambda_c = 1."""
     rows = svm.rows
-    R = rows.written_out() if len(rows) * rows.dimension <= _PROGRAM else None
+    R = rows.written_out() if len(rows) * rows.dimension <= PROGRAM else None
     if R is None:
         return None
     from scipy.optimize import linprog
@@ -147,7 +147,7 @@ def _vertex(svm: Svm) -> Floats | None:
 def _widest(svm: Svm) -> Floats | None:
     """Weights of largest least margin in a box, from a linear program."""
     rows = svm.rows
-    R = rows.written_out() if len(rows) * rows.dimension <= _PROGRAM else None
+    R = rows.written_out() if len(rows) * rows.dimension <= PROGRAM else None
     if R is None:
         return None
     from scipy.optimize import linprog
@@ -168,7 +168,7 @@ def _widest(svm: Svm) -> Floats | None:
     return None if found.x is None else np.asarray(found.x[:-1]) * units
 
 
-_PROGRAM: Final = 1_000_000
+PROGRAM: Final = 1_000_000
 """Most entries of a linear program handed to HiGHS here."""
 
 _UNDECIDED: Final = Separability(None, "neither separating weights nor a proof that there are none was found")

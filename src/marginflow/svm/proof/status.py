@@ -6,6 +6,7 @@ a file comes to the same ones (`files.py`), and no solver has a say.
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -14,11 +15,11 @@ from marginflow.arrays import Floats, frozen
 from marginflow.svm import sentences
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
-from marginflow.svm.proof import rational
-from marginflow.svm.proof.certificate import Certified, assess, certify, evaluate
+from marginflow.svm.proof import full_rank, rational
+from marginflow.svm.proof.certificate import Certificate, Certified, assess, certify, evaluate
 from marginflow.svm.proof.farkas import prove
 from marginflow.svm.proof.lift_margins import lift_margins
-from marginflow.svm.proof.separable import separability_of
+from marginflow.svm.proof.separable import PROGRAM, separability_of
 from marginflow.svm.proof.svm_status import SvmStatus
 
 
@@ -75,7 +76,7 @@ def _sharpened(svm: Svm, tol: float, candidate: Candidate, certified: Certified)
         certified = certify(svm, candidate.W, candidate.dual, candidate.ray, exact=True)
         if certified.certificate.gap > tol:
             certified = _lifted(svm, certified, exact=True)
-    if certified.certificate.upper == math.inf:
+    if certified.certificate.upper == math.inf and not _out_of_reach(svm, certified.certificate):
         found = separability_of(svm)
         if found.farkas is not None:
             proof = _contradiction(svm, found.farkas)
@@ -84,6 +85,16 @@ def _sharpened(svm: Svm, tol: float, candidate: Candidate, certified: Certified)
         if found.W is not None:
             certified = certify(svm, found.W, certified.dual, exact=rational.affordable(svm))
     return read(svm, tol, certified.W, certified.dual)
+
+
+def _out_of_reach(svm: Svm, certificate: Certificate) -> bool:
+    """Whether another search is in vain: weights so long have no certain margins in float64, and there are too many of
+    them for a linear program or for a Gram matrix that proves a contradiction.
+    """
+    weights = math.prod(svm.shape)
+    if svm.constraints.stored is not None or weights <= full_rank.LARGEST or len(svm) * weights <= PROGRAM:
+        return False
+    return certificate.lower * svm.rows.scale.unit > _LOST * float(svm.rows.h.max())
 
 
 def _contradiction(svm: Svm, ray: Floats) -> Answer | None:
@@ -114,7 +125,8 @@ def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
     certificate = certified.certificate
     if certificate.upper == math.inf:
         sentence = sentences.OPEN
-        if svm.constraints.stored is None and separability_of(svm).separable:
+        open_yet = svm.constraints.stored is None and not _out_of_reach(svm, certificate)
+        if open_yet and separability_of(svm).separable:
             sentence = sentences.ONLY_RATIONAL
         elif svm.constraints.equal.any():
             sentence = sentences.OPEN_ON_EQUALITIES
@@ -130,3 +142,7 @@ def _why_inaccurate(svm: Svm, tol: float, certified: Certified) -> str:
             return sentences.NEARLY_CONTRADICTING.format(plain=rounding.text_up(max(plain, 0.0), 3), gap=gap)
         return sentences.NEAREST.format(gap=gap)
     return sentences.STOPPED.format(gap=gap, tol=f"{tol:g}")
+
+
+_LOST: Final = 1e12
+"""Norms of scaled weights, over the largest right-hand side, whose margins are rounding (gamma(80) is 1e-14)."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from marginflow.arrays import Floats, Ints
 
@@ -39,6 +40,12 @@ def runs(owner: Ints) -> Ints:
     starts = np.flatnonzero(np.diff(owner, prepend=-1))
     within = np.arange(len(owner)) - np.repeat(starts, np.diff(starts, append=len(owner)))
     return np.flatnonzero(within % BLOCK == 0)
+
+
+def run_sums(weights: Floats, starts: Ints, rows: Floats) -> Floats:
+    """(runs, k) the sums of `weights` (C,) times `rows` (C, k) over the runs that begin at `starts`, added in order."""
+    where = np.arange(len(rows)), np.append(starts, len(rows))
+    return np.asarray(csr_array((weights, *where), shape=(len(starts), len(rows))) @ rows)
 
 
 def in_pairs(parts: Iterable[Floats]) -> Floats:

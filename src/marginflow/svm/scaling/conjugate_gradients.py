@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from marginflow.arrays import Floats
+from marginflow.svm.scaling.namespace import namespace_of
 
 
 Product = Callable[[Floats], Floats]
@@ -15,12 +14,12 @@ def conjugate_gradients(
 ) -> tuple[Floats, int]:
     """(y, steps): `product`(y) = b for `b` (J,) to a residual of length `target`, or as near as `most` steps bring it.
 
-    `precondition` is a symmetric positive map near the inverse of `product`. Everything is in the precision of `b`.
+    `precondition` is a symmetric positive map near the inverse of `product`. Everything is in the precision and the
+    namespace of `b`.
     """
-    number = b.dtype.type
-    y, r = np.zeros_like(b), b.copy()
+    y, r = namespace_of(b).zeros(b.shape, b), 1.0 * b
     z = r if precondition is None else precondition(r)
-    p, rz = z.copy(), float(r @ z)
+    p, rz = 1.0 * z, float(r @ z)
     for steps in range(most):
         if float(r @ r) <= target * target:
             return y, steps
@@ -28,11 +27,11 @@ def conjugate_gradients(
         curvature = float(p @ q)
         if not curvature > 0.0:
             return y, steps
-        alpha = number(rz / curvature)
+        alpha = rz / curvature
         y += alpha * p
         r -= alpha * q
         z = r if precondition is None else precondition(r)
         new = float(r @ z)
-        p = z + number(new / rz) * p
+        p = z + (new / rz) * p
         rz = new
     return y, most

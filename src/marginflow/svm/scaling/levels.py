@@ -17,12 +17,15 @@ class AbstractLevels(ABC):
     @cached_property
     def leads(self) -> Bools:
         """(C,) the rows of positive level."""
-        return np.asarray(self.level > 0.0)
+        leads: Bools = self.level > 0.0
+        return leads
 
     @cached_property
     def floor(self) -> Floats:
         """(C,) what the multipliers are at least: 0, or nothing for equalities."""
-        return np.where(self.equal, -np.inf, 0.0).astype(self.level.dtype)
+        floor: Floats = 0.0 * self.level
+        floor[self.equal] = -np.inf
+        return floor
 
     @cached_property
     def plain(self) -> bool:

@@ -1,15 +1,15 @@
 """The constraints as one linear map in batched layout: what the solvers of matrix norms multiply with."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from scipy.linalg.lapack import dpstrf
 
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.svm.scaling.levels import AbstractLevels
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace, namespace_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +18,9 @@ class Operator(AbstractLevels):
 
     One batched product serves all samples: `margins` never gathers a row of W z_i per constraint, which is
     eight times slower. A sample with many more constraints than the others is split over several batch rows.
+
+    Its arrays are of one namespace, as those that it takes and gives are; `sample` and indices to keep are NumPy's.
+    An operator in NumPy may have a `copy` on a device, which then makes its products.
 
     Attributes:
         a: (C, d) unit rows.
@@ -30,6 +33,8 @@ class Operator(AbstractLevels):
         slot: (C,) int position of each constraint in the (B, t) grid, or None when the grid has no padding.
         owner: (B,) int the query of each batch row; the first n are 0..n-1.
         layers: the further batch rows, as runs in which no query occurs twice.
+        xp: the namespace.
+        copy: the same on a device, or None.
     """
 
     a: Floats
@@ -42,6 +47,8 @@ class Operator(AbstractLevels):
     slot: Ints | None
     owner: Ints
     layers: tuple[slice, ...]
+    xp: AbstractNamespace = NUMPY
+    copy: "Operator | None" = field(default=None)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -54,7 +61,42 @@ class Operator(AbstractLevels):
     @cached_property
     def h(self) -> Floats:
         """(C,) right-hand sides."""
-        return np.asarray(self.unit * self.level)
+        h: Floats = self.unit * self.level
+        return h
+
+    @property
+    def entries(self) -> int:
+        """C d."""
+        return len(self.a) * self.a.shape[1]
+
+    def on(self, xp: AbstractNamespace) -> "Operator":
+        """This one, its products made by a copy in `xp` if that is another namespace.
+
+        Raises:
+            InputError: there is no room.
+        """
+        if xp is self.xp:
+            return self
+        n, rows = len(self.queries), self.batch.size + (0 if self.slot is None else self.a.size)
+        # The rows twice: in float64, and once more in float32 or those worked on.
+        xp.reserve(16 * rows, f"{len(self):,} constraints on {n:,} queries in {self.shape[0]} dimensions")
+        put = xp.put
+        a = put(self.a)
+        batch = a.reshape(self.batch.shape) if self.slot is None else put(self.batch)
+        slot = None if self.slot is None else put(self.slot)
+        copy = replace(
+            self,
+            a=a,
+            queries=put(self.queries),
+            unit=put(self.unit),
+            level=put(self.level),
+            equal=put(self.equal),
+            batch=batch,
+            slot=slot,
+            owner=put(self.owner),
+            xp=xp,
+        )
+        return replace(self, copy=copy)
 
     def onto(self, W: Floats, margins: Floats) -> Floats:
         """The nearest W whose `margins` vanish on equalities, and on rows of level 0 where they are negative."""
@@ -62,41 +104,46 @@ class Operator(AbstractLevels):
             broken = ~self.leads & (self.equal | (margins <= 0.0))
             if not broken.any():
                 return W
-            project = self._equalities if (broken == self.equal).all() else Projection.of(self, np.flatnonzero(broken))
+            same = bool((broken == self.equal).all())
+            project = self._equalities if same else Projection.of(self, self.xp.nonzero(broken))
             W = project(W, margins)
             margins = self.margins(W)
-            if float(np.where(self.leads, 0.0, margins).min()) >= -1e-13 * float(np.linalg.norm(W)):
+            if float(margins[~self.leads].min()) >= -1e-13 * self.xp.norm(W):
                 break
         return W
 
     @cached_property
     def _equalities(self) -> "Projection":
-        return Projection.of(self, np.flatnonzero(self.equal))
+        return Projection.of(self, self.xp.nonzero(self.equal))
 
     def margins(self, W: Floats) -> Floats:
         """(C,) a_c' W z_c of `W` (d, d_z)."""
+        if self.copy is not None:
+            return self.copy.xp.get(self.copy.margins(self.copy.xp.put(W)))
         return self.along(self.queries @ W.T)
 
     def along(self, P: Floats) -> Floats:
         """(C,) a_c' P_i of one vector a query, `P` (n, d): the margins of W where P = queries W'."""
         if self.layers:
             P = P[self.owner]
-        # vecdot and einsum stream the batch at memory speed; batched BLAS calls take twice as long.
-        flat: Floats = np.vecdot(self.batch, P[:, None, :]).ravel()
+        flat: Floats = self.xp.dots(self.batch, P).ravel()
         return flat if self.slot is None else flat[self.slot]
 
     def adjoint(self, dual: Floats) -> Floats:
         """(d, d_z) sum_c dual_c a_c z_c' of `dual` (C,)."""
-        return np.asarray(self.pulled(dual).T @ self.queries)
+        if self.copy is not None:
+            return self.copy.xp.get(self.copy.adjoint(self.copy.xp.put(dual)))
+        out: Floats = self.pulled(dual).T @ self.queries
+        return out
 
     def pulled(self, dual: Floats) -> Floats:
         """(n, d) the sums of dual_c a_c over the constraints of each query, `dual` (C,)."""
         B, t, _ = self.batch.shape
         if self.slot is not None:
-            grid = np.zeros(B * t, dtype=dual.dtype)
+            grid = self.xp.zeros(B * t, dual)
             grid[self.slot] = dual
             dual = grid
-        pulled: Floats = np.einsum("btd,bt->bd", self.batch, dual.reshape(B, t))
+        pulled: Floats = self.xp.sums(self.batch, dual.reshape(B, t))
         for rows in self.layers:
             pulled[self.owner[rows]] += pulled[rows]
         return pulled[: len(self.queries)]
@@ -109,29 +156,29 @@ class Operator(AbstractLevels):
 
     def restrict(self, keep: Ints) -> "Operator":
         """The operator of the constraints `keep` (increasing indices)."""
-        return batched(
-            self.a[keep], self.sample[keep], self.queries, self.unit[keep], self.level[keep], self.equal[keep]
-        )
+        i = self.xp.put(keep)
+        some = batched(self.a[i], self.sample[keep], self.queries, self.unit[i], self.level[i], self.equal[i])
+        return some if self.copy is None else replace(some, copy=self.copy.restrict(keep))
 
     def single(self) -> "Operator":
         """The same in single precision: half the memory to read, and products to some 1e-6."""
-        a = single(self.a)
-        batch = a.reshape(self.batch.shape) if self.slot is None else single(self.batch)
-        queries, unit, level = single(self.queries), single(self.unit), single(self.level)
+        xp = self.xp
+        a, queries, unit, level = (xp.cast(x, xp.single) for x in (self.a, self.queries, self.unit, self.level))
+        batch = a.reshape(self.batch.shape) if self.slot is None else xp.cast(self.batch, xp.single)
         return replace(self, a=a, batch=batch, queries=queries, unit=unit, level=level)
 
     def bound(self) -> float:
         """||A||: from the Gram matrix when that is small, else to about a percent by power iteration."""
         if len(self) <= 128:
-            zz = self.queries @ self.queries.T
-            gram = (self.a @ self.a.T) * zz[np.ix_(self.sample, self.sample)]
+            a, queries = self.xp.get(self.a), self.xp.get(self.queries)
+            gram = (a @ a.T) * (queries @ queries.T)[np.ix_(self.sample, self.sample)]
             return float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
         # A random start: on symmetric data the natural ones are orthogonal to the top direction.
-        dual = np.random.default_rng(0).uniform(0.5, 1.5, len(self))
+        dual = self.xp.put(np.random.default_rng(0).uniform(0.5, 1.5, len(self)))
         square = 1.0
         for _ in range(20):
-            dual = self.margins(self.adjoint(dual / float(np.linalg.norm(dual))))
-            square = float(np.linalg.norm(dual))
+            dual = self.margins(self.adjoint(dual / self.xp.norm(dual)))
+            square = self.xp.norm(dual)
         return float(np.sqrt(square))
 
 
@@ -141,8 +188,8 @@ class Projection:
 
     Attributes:
         operator: all of them.
-        rows: independent ones among those.
-        inverse: (r, r) the inverse of their Gram matrix.
+        rows: independent ones among those, in the namespace of the operator.
+        inverse: (r, r) the inverse of their Gram matrix, in the namespace of the operator.
     """
 
     operator: Operator
@@ -152,14 +199,15 @@ class Projection:
     @staticmethod
     def of(operator: Operator, rows: Ints) -> "Projection":
         """For the rows with these indices; those that depend on others are left out."""
-        a, sample = operator.a[rows], operator.sample[rows]
-        gram = (a @ a.T) * (operator.queries @ operator.queries.T)[np.ix_(sample, sample)]
+        xp, sample = operator.xp, operator.sample[rows]
+        a, queries = xp.get(operator.a[xp.put(rows)]), xp.get(operator.queries)
+        gram = (a @ a.T) * (queries @ queries.T)[np.ix_(sample, sample)]
         _, order, rank, _ = dpstrf(gram, tol=_DEPENDENT)
         kept = np.sort(order[:rank] - 1)
-        return Projection(operator, rows[kept], np.linalg.inv(gram[np.ix_(kept, kept)]))
+        return Projection(operator, xp.put(rows[kept]), xp.put(np.linalg.inv(gram[np.ix_(kept, kept)])))
 
     def __call__(self, W: Floats, margins: Floats) -> Floats:
-        dual = np.zeros(len(self.operator))
+        dual = self.operator.xp.zeros(len(self.operator), self.inverse)
         dual[self.rows] = self.inverse @ margins[self.rows]
         out: Floats = W - self.operator.adjoint(dual)
         return out
@@ -168,25 +216,22 @@ class Projection:
 _DEPENDENT = 1e-12  # of a row's square, beyond the others
 
 
-def single(x: Any) -> Any:
-    """`x` in single precision; arrays of either precision go by the name Floats in the search, which proves nothing."""
-    return np.asarray(x, dtype=np.float32)
-
-
 def batched(
     a: Floats, sample: Ints, queries: Floats, unit: Floats, level: Floats | None = None, equal: Bools | None = None
 ) -> Operator:
     """Choose the batch layout: rows of `t` constraints each, t with the least work over all samples."""
-    level = np.ones(len(a)) if level is None else level
-    equal = np.zeros(len(a), dtype=bool) if equal is None else equal
+    xp = namespace_of(a)
+    level = xp.put(np.ones(len(a))) if level is None else level
+    equal = xp.put(np.zeros(len(a), dtype=bool)) if equal is None else equal
     counts = np.bincount(sample, minlength=len(queries))
     if not counts.all():
         used = np.flatnonzero(counts)
-        queries, counts = queries[used], counts[used]
+        queries, counts = queries[xp.put(used)], counts[used]
         sample = np.repeat(np.arange(len(used)), counts)
     n, longest = len(queries), int(counts.max())
     if int(counts.min()) == longest:
-        return Operator(a, sample, queries, unit, level, equal, a.reshape(n, longest, -1), None, np.arange(n), ())
+        batch: Floats = a.reshape(n, longest, -1)
+        return Operator(a, sample, queries, unit, level, equal, batch, None, xp.put(np.arange(n)), (), xp)
     # A batch row costs about three constraints more than it holds.
     sizes = np.unique(-(-longest // np.arange(1, 1 + min(longest, 32))))
     work = [int((-(-counts // t)).sum()) * (t + 3) for t in sizes]
@@ -198,9 +243,10 @@ def batched(
     for k, samples in enumerate(layers):
         row[k, samples] = np.arange(ends[k] - len(samples), ends[k])
     within = np.arange(len(a)) - np.repeat(np.cumsum(counts) - counts, counts)
-    slot = row[within // t, sample] * t + within % t
-    batch: Floats = np.zeros((int(ends[-1]) * t, a.shape[1]), dtype=a.dtype)
+    slot = xp.put(row[within // t, sample] * t + within % t)
+    batch = xp.zeros((int(ends[-1]) * t, a.shape[1]), a)
     batch[slot] = a
     further = tuple(slice(int(i), int(j)) for i, j in pairwise(ends))
     batch = batch.reshape(-1, t, a.shape[1])
-    return Operator(a, sample, queries, unit, level, equal, batch, slot, np.concatenate(layers), further)
+    owner = xp.put(np.concatenate(layers))
+    return Operator(a, sample, queries, unit, level, equal, batch, slot, owner, further, xp)

@@ -3,7 +3,7 @@
 Without it data whose rows differ by 1e10 stall at a gap near 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -12,6 +12,7 @@ import numpy as np
 from marginflow.arrays import Bools, Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.scaling.levels import AbstractLevels
+from marginflow.svm.scaling.namespace import AbstractNamespace
 from marginflow.svm.scaling.operator import Operator, batched
 
 
@@ -144,6 +145,12 @@ class Rows(AbstractLevels):
             return self.dense
         assert self.structured is not None
         return None if len(self) * self.dimension > WRITTEN_OUT else self.structured.written_out()
+
+    def on(self, xp: AbstractNamespace) -> "Rows":
+        """These, the products of structured ones made in `xp`; few rows that are written out stay where they are."""
+        if self.dense is not None or self.structured is None:
+            return self
+        return replace(self, structured=self.structured.on(xp))
 
     def restrict(self, keep: Bools | Ints) -> "Rows":
         """The rows selected by the index `keep`, in nondecreasing order."""

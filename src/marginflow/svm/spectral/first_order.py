@@ -65,7 +65,8 @@ def upper_bound(operator: Operator, value: float, margins: Floats) -> float:
     if operator.plain:
         least = float((margins / operator.h).min())
     else:
-        least = float((margins[operator.leads] / operator.h[operator.leads]).min(initial=np.inf))
+        ratio = margins[operator.leads] / operator.h[operator.leads]
+        least = float(ratio.min()) if len(ratio) else np.inf
     return value / least if least > 0 else np.inf
 
 
@@ -79,7 +80,7 @@ def feasible(operator: Operator, norm: Norm, W: Floats, value: float, margins: F
 
 def lower_bound(operator: Operator, dual: Floats, dual_value: float) -> float:
     """dual . h / N_d(A* dual), where the cancellation in A* dual counts as part of N_d."""
-    rounding = 4e-16 * float(np.abs(dual).sum())
+    rounding = 4e-16 * float(abs(dual).sum())
     top = float(dual @ operator.h)
     return top / (dual_value + rounding) if top > 0 else 0.0
 
@@ -110,7 +111,8 @@ class _State:
 
     def pack(self, W: Floats, dual: Floats) -> Floats:
         A = self.operator
-        return np.concatenate((W.ravel(), dual, A.margins(W), A.adjoint(dual).ravel()))
+        packed: Floats = A.xp.module.concatenate((W.ravel(), dual, A.margins(W), A.adjoint(dual).ravel()))
+        return packed
 
     def split(self, u: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         shape = self.operator.shape
@@ -120,7 +122,7 @@ class _State:
     def restart(self, u: Floats) -> None:
         """Begin a new average at `u`; balance the steps by how far primal and dual moved."""
         W, dual, _, _ = self.split(u - self.anchor)
-        moved, dual_moved = float(np.linalg.norm(W)), float(np.linalg.norm(dual))
+        moved, dual_moved = self.operator.xp.norm(W), self.operator.xp.norm(dual)
         if moved > 0 and dual_moved > 0:
             self.weight = float(np.sqrt(self.weight * dual_moved / moved))
         self.u = self.anchor = u
@@ -128,17 +130,20 @@ class _State:
 
     def work_on(self, operator: Operator, W: Floats, dual: Floats) -> None:
         """Go on from (W, dual) with other constraints, or with another precision."""
-        self.operator = operator
-        self.u = self.anchor = self.pack(W.astype(operator.a.dtype), dual.astype(operator.a.dtype))
+        self.operator, cast = operator, operator.xp.cast
+        self.u = self.anchor = self.pack(cast(W, operator.a.dtype), cast(dual, operator.a.dtype))
         self.k, self.first, self.last = 0, np.inf, np.inf
 
 
 def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Iterator[tuple[int, Point, Floats]]:
     """Run without end; yield (iterations, current point, growth of the dual since the last restart).
 
-    The growth is a candidate ray of infeasibility. The caller stops by its own test of the points.
+    The growth is a candidate ray of infeasibility. The caller stops by its own test of the points, whose arrays are
+    NumPy's; where the operator has a copy on a device, all arrays of the steps are there.
     """
-    single = operator.a.size > FOCUS_SIZE
+    operator = operator.copy or operator
+    xp, lib = operator.xp, operator.xp.module
+    single = operator.entries > FOCUS_SIZE
     working = operator.single() if single else operator
     state = _begin(working, norm, start)
     kept: Ints | None = None  # None: all of them
@@ -147,11 +152,11 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
         for _ in range(CHECK):
             hat, value, before = _step(state, norm)
         total += CHECK
-        grown = np.maximum(state.split(hat)[1] - state.split(state.anchor)[1], state.operator.floor)
+        grown = lib.maximum(state.split(hat)[1] - state.split(state.anchor)[1], state.operator.floor)
         _restart_if_due(state, hat, before, total)
         if total % BOUND:
             continue
-        W, dual, margins, B = (part.astype(np.float64) for part in state.split(hat))
+        W, dual, margins, B = (xp.cast(part, xp.double) for part in state.split(hat))
         if single or kept is not None:
             margins = operator.margins(W)
         if kept is not None:
@@ -161,17 +166,17 @@ def iterate(operator: Operator, norm: Norm, start: Point | None = None) -> Itera
         dual_value = norm.dual_value(B)
         lower = lower_bound(operator, dual, dual_value)
         moved, upper = feasible(operator, norm, W, value, margins)
-        point = Point(moved, dual, upper, lower)
-        yield total, point, grown.astype(np.float64)
+        point = Point(xp.get(moved), xp.get(dual), upper, lower)
+        yield total, point, xp.get(xp.cast(grown, xp.double))
         turned = single and (point.gap < SINGLE or (upper == np.inf and total >= UNSEPARATED))
         if turned:
             single, working = False, operator
         wanted = kept
-        if total % FOCUS == 0 and point.gap < 0.3 and operator.a.size > FOCUS_SIZE:
+        if total % FOCUS == 0 and point.gap < 0.3 and operator.entries > FOCUS_SIZE:
             wanted = _chosen(operator, kept, _active(operator, dual, margins, point.gap))
         if turned or wanted is not kept:
             kept = wanted
-            some, of_them = (working, dual) if kept is None else (working.restrict(kept), dual[kept])
+            some, of_them = (working, dual) if kept is None else (working.restrict(kept), dual[xp.put(kept)])
             state.work_on(some, W, of_them)
 
 
@@ -183,8 +188,9 @@ def _chosen(operator: Operator, kept: Ints | None, wanted: Ints) -> Ints | None:
 
 def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
     """The step length 1/||A||, and a start: W along A* of equal duals, as long as its mean margin asks."""
+    xp = operator.xp
     if start is not None:
-        W, dual = start.W, start.dual
+        W, dual = xp.put(start.W), xp.put(start.dual)
     else:
         dual = operator.h / float(operator.h.sum())
         W = operator.adjoint(dual)
@@ -192,7 +198,7 @@ def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
         leads = operator.leads
         margin = float((operator.margins(W)[leads] / operator.h[leads]).mean())
         W = W / margin if margin > 0 else 0.0 * W
-    ratio = float(np.linalg.norm(dual)) / max(float(np.linalg.norm(W)), 1e-300)
+    ratio = xp.norm(dual) / max(xp.norm(W), 1e-300)
     weight = ratio if 1e-100 < ratio < 1e100 else 1.0
     state = _State(operator, 1.02 * operator.bound(), weight, dual, dual)
     state.work_on(operator, W, dual)
@@ -201,14 +207,14 @@ def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
 
 def _step(state: _State, norm: Norm) -> tuple[Floats, float, Floats]:
     """One PDHG step u^ from u, then u <- (k+1)/(k+2) (2 u^ - u) + 1/(k+2) anchor; returns u^, N(W^) and u."""
-    A = state.operator
+    A, xp, lib = state.operator, state.operator.xp, state.operator.xp.module
     tau, sigma = 1.0 / (state.L * state.weight), state.weight / state.L
     W, dual, margins, B = state.split(state.u)
-    hat_W, value = norm.prox((W + tau * B).astype(np.float64), tau)
-    hat_W = hat_W.astype(W.dtype)
+    hat_W, value = norm.prox(xp.cast(W + tau * B, xp.double), tau)
+    hat_W = xp.cast(hat_W, W.dtype)
     hat_margins = A.margins(hat_W)
-    hat_dual = np.maximum(dual + sigma * (A.h - 2.0 * hat_margins + margins), A.floor)
-    hat = np.concatenate((hat_W.ravel(), hat_dual, hat_margins, A.adjoint(hat_dual).ravel()))
+    hat_dual = lib.maximum(dual + sigma * (A.h - 2.0 * hat_margins + margins), A.floor)
+    hat = lib.concatenate((hat_W.ravel(), hat_dual, hat_margins, A.adjoint(hat_dual).ravel()))
     t = 1.0 / (state.k + 2)
     before = state.u
     state.u = (1.0 - t) * (2.0 * hat - before) + t * state.anchor
@@ -219,8 +225,8 @@ def _step(state: _State, norm: Norm) -> tuple[Floats, float, Floats]:
 def _restart_if_due(state: _State, hat: Floats, before: Floats, total: int) -> None:
     """Restart at u^ once the residual |u^ - u|_P has dropped enough (docs/svm-nuclear.md, section 2)."""
     dW, ddual, dmargins, _ = state.split(hat - before)
-    w = state.weight
-    square = w * float(np.vdot(dW, dW)) + float(ddual @ ddual) / w - 2.0 / state.L * float(ddual @ dmargins)
+    w, xp = state.weight, state.operator.xp
+    square = w * xp.vdot(dW, dW) + float(ddual @ ddual) / w - 2.0 / state.L * float(ddual @ dmargins)
     if square < 0.0:  # the estimate of ||A|| was too small
         state.L *= 1.1
     residual = float(np.sqrt(max(square, 0.0)))
@@ -240,12 +246,12 @@ def _active(operator: Operator, dual: Floats, margins: Floats, gap: float) -> In
     """The constraints that carry dual or are close to binding at this gap."""
     ratio = margins / operator.unit
     binding = float(dual @ margins) / float(dual @ operator.h)
-    return np.flatnonzero((dual != 0) | (ratio < (1.01 + gap) * binding) | operator.equal)
+    return operator.xp.nonzero((dual != 0) | (ratio < (1.01 + gap) * binding) | operator.equal)
 
 
 def _scatter(dual: Floats, kept: Ints, operator: Operator) -> Floats:
-    full = np.zeros(len(operator))
-    full[kept] = dual
+    full: Floats = operator.xp.zeros(len(operator), operator.h)
+    full[operator.xp.put(kept)] = operator.xp.cast(dual, full.dtype)
     return full
 
 

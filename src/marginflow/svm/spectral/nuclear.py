@@ -8,6 +8,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace, namespace_of
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.face import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
@@ -25,12 +26,12 @@ class Nuclear:
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Singular value thresholding, through the smaller of Y'Y and YY' (docs/svm-nuclear.md)."""
-        tall = Y.shape[0] >= Y.shape[1]
-        square, V = np.linalg.eigh(Y.T @ Y if tall else Y @ Y.T)
-        first = int(np.searchsorted(square, tau * tau, side="right"))
+        xp, tall = namespace_of(Y), Y.shape[0] >= Y.shape[1]
+        square, V = xp.eigh(Y.T @ Y if tall else Y @ Y.T)
+        first = int((square <= tau * tau).sum())
         if first == len(square):
-            return np.zeros_like(Y), 0.0
-        s = np.sqrt(square[first:])
+            return xp.zeros(Y.shape, Y), 0.0
+        s = xp.module.sqrt(square[first:])
         V = V[:, first:]
         value = float(s.sum() - tau * len(s))
         if tall:
@@ -39,12 +40,12 @@ class Nuclear:
 
     def value(self, W: Floats) -> float:
         """The sum of the singular values of `W`."""
-        return float(np.linalg.svd(W, compute_uv=False).sum())
+        return float(namespace_of(W).singular_values(W).sum())
 
     def dual_value(self, B: Floats) -> float:
         """The largest singular value of `B`."""
-        square = np.linalg.eigvalsh(B.T @ B if B.shape[0] >= B.shape[1] else B @ B.T)
-        return float(np.sqrt(max(square[-1], 0.0)))
+        square = namespace_of(B).eigenvalues(B.T @ B if B.shape[0] >= B.shape[1] else B @ B.T)
+        return float(namespace_of(B).module.sqrt(square[-1:].clip(0.0))[0])
 
     def face(self, s: Floats, omega: float, shape: tuple[int, int]) -> "NuclearFace":
         """The face at Y = omega W + B: W where s > 1 (docs/svm-nuclear.md, 3.2)."""
@@ -117,6 +118,7 @@ def solve_nuclear(
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
+    xp: AbstractNamespace = NUMPY,
 ) -> Candidate:
     """Minimise the nuclear norm to a relative gap of about `tol` / 4, by the solver's own estimate.
 
@@ -125,9 +127,10 @@ def solve_nuclear(
         tol: the relative gap that the certificate should reach.
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints to start from.
+        xp: where products with the constraints are made, and first-order steps.
 
     Returns:
         The best primal and dual found, whether or not the tolerance was met, and the ray that proves the
         data infeasible where there is one.
     """
-    return solve_spectral(svm, Nuclear(), tol, progress=progress, start=start)
+    return solve_spectral(svm, Nuclear(), tol, progress=progress, start=start, xp=xp)

@@ -15,7 +15,7 @@ import numpy as np
 
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.scaling.conjugate_gradients import Product, conjugate_gradients
-from marginflow.svm.scaling.operator import Operator, batched, single
+from marginflow.svm.scaling.operator import Operator, batched
 from marginflow.svm.spectral.face import Pairing
 
 
@@ -39,7 +39,7 @@ class NuclearSystem:
     def solve(self, dual: Floats, margins: Floats) -> tuple[Floats, Floats]:
         """The new dual (J,) and the free part of dW, from the dual and the margins of the rows (J,) now."""
         r, curvature = self.rank, _Curvature.of(self)
-        by_query = curvature.inverse_by_query()
+        by_query, xp = curvature.inverse_by_query(), curvature.rows.xp
         B = self._inside(dual)
         first = self.A.h - margins - self._margins(self.pairing.psi(B))
         second = np.eye(r) - _symmetric(B[:r, :r])
@@ -49,8 +49,9 @@ class NuclearSystem:
             dW[:r, :r] += curvature.rho * missing - S
             left = first + self._margins(dW)
             target = ACCURACY * min(float(np.linalg.norm(first)), float(np.linalg.norm(left)))
-            x, _ = conjugate_gradients(curvature.product, single(left), target, precondition=by_query, most=MOST)
-            delta = delta + x
+            right = xp.put(left, xp.single)
+            x, _ = conjugate_gradients(curvature.product, right, target, precondition=by_query, most=MOST)
+            delta = delta + xp.get(x)
             M = self._inside(delta)
             missing = second - _symmetric(M[:r, :r])
             S = S - curvature.rho * missing
@@ -71,6 +72,8 @@ class NuclearSystem:
 class _Curvature:
     """H + rho E E' in single precision: A (Psi + rho sym on the face) A*, rows in the basis of the face.
 
+    All in the namespace of the rows: that of the copy where the system's operator has one.
+
     Attributes:
         rows: those of the system.
         rank: r, of the face.
@@ -88,26 +91,28 @@ class _Curvature:
     @staticmethod
     def of(system: NuclearSystem) -> "_Curvature":
         """The weight rho is tr H / |E|^2, from one random vector of signs: within a factor of ten any does."""
-        A = system.A
-        a, z = single(A.a) @ single(system.U), single(A.queries) @ single(system.Vt.T)
+        A = system.A.copy or system.A
+        xp, f32 = A.xp, A.xp.single
+        a = xp.cast(A.a, f32) @ xp.put(system.U, f32)
+        z = xp.cast(A.queries, f32) @ xp.put(system.Vt.T, f32)
         (f, fz), (g, gz), k = system.pairing.f, system.pairing.g, system.pairing.k
-        rows, weights = batched(a, A.sample, z, A.unit), [single(w) for w in (f, fz, g, gz, k)]
+        rows, weights = batched(a, A.sample, z, A.unit), [xp.put(w, f32) for w in (f, fz, g, gz, k)]
         free = _Curvature(rows, system.rank, (weights[0], weights[1]), (weights[2], weights[3]), weights[4])
-        signs = np.random.default_rng(0).choice(single([-1.0, 1.0]), len(rows))
-        locked = float(np.linalg.norm(_symmetric(free.inside(signs)[0][:, : system.rank])))
+        signs = xp.put(np.random.default_rng(0).choice([-1.0, 1.0], len(rows)), f32)
+        locked = xp.norm(_symmetric(free.inside(signs)[0][:, : system.rank]))
         return replace(free, rho=float(signs @ free.product(signs)) / max(locked, 1e-30) ** 2)
 
     @cached_property
     def _own(self) -> tuple[Floats, Floats]:
         """(r, d_z), (d - r, r) the weights of M_ij on the rows of the face and on the rest of its columns."""
-        r, (f, fz), (g, gz) = self.rank, self.f, self.g
-        return np.outer(f[:r], gz) + np.outer(g[:r], fz), np.outer(f[r:], gz[:r]) + np.outer(g[r:], fz[:r])
+        r, (f, fz), (g, gz), outer = self.rank, self.f, self.g, self.rows.xp.module.outer
+        return outer(f[:r], gz) + outer(g[:r], fz), outer(f[r:], gz[:r]) + outer(g[r:], fz[:r])
 
     @cached_property
     def _across(self) -> tuple[Floats, Floats]:
         """(r, p), (p - r, r) the weights of M_ji there."""
-        r, f, k = self.rank, self.f[0][: len(self.k)], self.k
-        return np.outer(f[:r], k) + np.outer(k[:r], f), np.outer(f[r:], k[:r]) + np.outer(k[r:], f[:r])
+        r, f, k, outer = self.rank, self.f[0][: len(self.k)], self.k, self.rows.xp.module.outer
+        return outer(f[:r], k) + outer(k[:r], f), outer(f[r:], k[:r]) + outer(k[r:], f[:r])
 
     def inside(self, x: Floats) -> tuple[Floats, Floats]:
         """(r, d_z), (d - r, r) the rows and the rest of the columns of the face of A* x."""
@@ -119,10 +124,10 @@ class _Curvature:
         top, left = self.inside(x)
         r, p, Z = self.rank, len(self.k), self.rows.queries
         changed, beside = self._own[0] * top, self._own[1] * left
-        changed[:, :r] += self._across[0][:, :r] * top[:, :r].T + np.float32(self.rho) * _symmetric(top[:, :r])
+        changed[:, :r] += self._across[0][:, :r] * top[:, :r].T + self.rho * _symmetric(top[:, :r])
         changed[:, r:p] += self._across[0][:, r:] * left[: p - r].T
         beside[: p - r] += self._across[1] * top[:, r:p].T
-        along: Floats = np.empty_like(Z, shape=(len(Z), self.rows.shape[0]))
+        along = self.rows.xp.zeros((len(Z), self.rows.shape[0]), Z)
         along[:, :r], along[:, r:] = Z @ changed.T, Z[:, :r] @ beside.T
         return self.rows.along(along)
 
@@ -131,33 +136,31 @@ class _Curvature:
 
         These blocks are what makes it ill conditioned: all constraints of a sample share its selected token.
         """
-        rows, r, p = self.rows, self.rank, len(self.k)
+        rows, r, p, xp = self.rows, self.rank, len(self.k), self.rows.xp
         starts, owner, within = _blocks(rows.sample)
         shape = len(starts), int(within.max()) + 1
-        slot = owner * shape[1] + within
-        padded = single(np.zeros((shape[0] * shape[1], rows.shape[0])))
+        slot = xp.put(owner * shape[1] + within)
+        padded = xp.zeros((shape[0] * shape[1], rows.shape[0]), rows.a)
         padded[slot] = rows.a
         a = padded.reshape(*shape, -1)
-        z, (f, fz), (g, gz) = rows.queries[rows.sample[starts]], self.f, self.g
+        z, (f, fz), (g, gz) = rows.queries[xp.put(rows.sample[starts])], self.f, self.g
         on, z_on = a[:, :, :r], z[:, :r]
-        transposed = np.swapaxes(on, 1, 2)
+        transposed = on.swapaxes(1, 2)
         H = ((on * f[:r]) @ transposed) * ((z * z) @ gz)[:, None, None]
-        H += ((a * g) @ np.swapaxes(a, 1, 2)) * ((z_on * z_on) @ fz[:r])[:, None, None]
-        right, below = (
-            np.vecdot(on, (z_on * f[:r])[:, None, :]),
-            np.vecdot(a[:, :, :p], (z[:, :p] * self.k)[:, None, :]),
-        )
+        H += ((a * g) @ a.swapaxes(1, 2)) * ((z_on * z_on) @ fz[:r])[:, None, None]
+        right, below = xp.dots(on, z_on * f[:r]), xp.dots(a[:, :, :p], z[:, :p] * self.k)
         cross = right[:, :, None] * below[:, None, :]
-        H += cross + np.swapaxes(cross, 1, 2)
-        s = np.vecdot(on, z_on[:, None, :])
-        both = (on @ transposed) * np.vecdot(z_on, z_on)[:, None, None] + s[:, :, None] * s[:, None, :]
-        H += np.float32(0.5 * self.rho) * both
-        own = np.diagonal(H, axis1=1, axis2=2)
-        H[:, np.arange(shape[1]), np.arange(shape[1])] += np.where(own <= 0.0, 1.0, RIDGE * own)
-        inverse = np.linalg.inv(H)
+        H += cross + cross.swapaxes(1, 2)
+        s, length = xp.dots(on, z_on), xp.dots(z_on[:, None, :], z_on)
+        both = (on @ transposed) * length[:, :, None] + s[:, :, None] * s[:, None, :]
+        H += 0.5 * self.rho * both
+        i = xp.put(np.arange(shape[1]))
+        own = H[:, i, i]
+        H[:, i, i] += xp.module.where(own <= 0.0, 1.0, RIDGE * own)
+        inverse = xp.inverse(H)
 
         def precondition(x: Floats) -> Floats:
-            grid = single(np.zeros(shape[0] * shape[1]))
+            grid = xp.zeros(shape[0] * shape[1], x)
             grid[slot] = x
             out: Floats = (inverse @ grid.reshape(*shape, 1)).ravel()
             return out[slot]
@@ -173,7 +176,7 @@ def _blocks(sample: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _symmetric(M: Floats) -> Floats:
-    return np.asarray(0.5 * (M + M.T))
+    return 0.5 * (M + M.T)
 
 
 ROUNDS: Final = 3

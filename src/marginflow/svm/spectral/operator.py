@@ -8,6 +8,7 @@ import numpy as np
 from marginflow.arrays import Floats, Ints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace, namespace_of
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.face import Pairing, pad
 from marginflow.svm.spectral.first_order import Point
@@ -25,13 +26,13 @@ class OperatorNorm:
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Clip the singular values at the level theta with sum (s - theta)_+ = tau."""
-        tall = Y.shape[0] >= Y.shape[1]
-        square, V = np.linalg.eigh(Y.T @ Y if tall else Y @ Y.T)
-        s = np.sqrt(np.maximum(square, 0.0))
-        theta = level(s, tau)
+        xp, tall = namespace_of(Y), Y.shape[0] >= Y.shape[1]
+        square, V = xp.eigh(Y.T @ Y if tall else Y @ Y.T)
+        s = xp.module.sqrt(square.clip(0.0))
+        theta = level(xp.get(s), tau)
         if theta <= 0.0:
-            return np.zeros_like(Y), 0.0
-        first = int(np.searchsorted(s, theta, side="right"))
+            return xp.zeros(Y.shape, Y), 0.0
+        first = int((s <= theta).sum())
         s, V = s[first:], V[:, first:]
         cut = (s - theta) / s
         if tall:
@@ -40,11 +41,11 @@ class OperatorNorm:
 
     def value(self, W: Floats) -> float:
         """The largest singular value of `W`."""
-        return float(np.linalg.norm(W, 2))
+        return float(namespace_of(W).singular_values(W)[0])
 
     def dual_value(self, B: Floats) -> float:
         """The sum of the singular values of `B`."""
-        return float(np.linalg.svd(B, compute_uv=False).sum())
+        return float(namespace_of(B).singular_values(B).sum())
 
     def face(self, s: Floats, omega: float, shape: tuple[int, int]) -> "OperatorFace":
         """The face at Y = omega W + B: B where s > theta, W at its top there (docs/svm-nuclear.md, 3.3)."""
@@ -178,9 +179,10 @@ def solve_operator(
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
+    xp: AbstractNamespace = NUMPY,
 ) -> Candidate:
     """Minimise the operator norm; arguments and result as `solve_nuclear`."""
     if min(svm.shape) == 1:
         # One singular value: all unitarily invariant norms are the Euclidean one.
-        return solve_nuclear(svm, tol, progress=progress, start=start)
-    return solve_spectral(svm, OperatorNorm(), tol, progress=progress, start=start)
+        return solve_nuclear(svm, tol, progress=progress, start=start, xp=xp)
+    return solve_spectral(svm, OperatorNorm(), tol, progress=progress, start=start, xp=xp)

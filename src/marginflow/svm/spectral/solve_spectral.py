@@ -15,7 +15,9 @@ from marginflow.arrays import Bools, Floats
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
+from marginflow.svm.scaling.cancelling import cancelling
 from marginflow.svm.scaling.independent import independent, spread
+from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.scaling.presolve import Presolved, presolve
 from marginflow.svm.spectral.face import CurvedNorm
@@ -38,6 +40,7 @@ HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell 
 POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON_HELD = 1500  # rows with equalities above which first-order steps win: 0.7 s instead of 11 with 4,900
 DENSE = 1_000_000  # entries of a dense system of binding rows
+CANCEL = 50  # first-order steps without weights that separate before multipliers are made to cancel, then twice as many
 STEPS = 20_000  # first-order steps
 NEARLY_SOLVED = 1e-6  # gap after interior points below which first-order steps gain little
 FINAL_STEPS = 1000  # first-order steps still made below it
@@ -50,6 +53,7 @@ def solve_spectral(
     *,
     progress: Progress | None = None,
     start: Candidate | None = None,
+    xp: AbstractNamespace = NUMPY,
 ) -> Candidate:
     """Minimise N(W) subject to the constraints to a gap of tol/4, by the search's own bounds.
 
@@ -59,15 +63,16 @@ def solve_spectral(
         tol: the relative gap that the certificate should reach.
         progress: called as progress(iteration, gap) a few times per second.
         start: a solution of similar constraints.
+        xp: where products with the constraints are made, and first-order steps.
     """
     if svm.constraints.equal.any():
         kept = independent(svm)
         if not kept.all():
             near = None if start is None else Candidate(start.W, start.dual[kept])
-            return spread(solve_spectral(svm.restrict(kept), norm, tol, progress=progress, start=near), kept)
+            return spread(solve_spectral(svm.restrict(kept), norm, tol, progress=progress, start=near, xp=xp), kept)
     constraints = svm.constraints
     reduced = presolve(constraints)
-    A = reduced.operator
+    A = reduced.operator.on(xp)
     search = _Search(A, norm, tol / 4.0)
     warm = None
     if start is not None and start.W.shape == constraints.shape and start.dual.shape == A.h.shape:
@@ -89,7 +94,7 @@ def solve_spectral(
 def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> None:
     """First-order steps, with attempts to finish on the way."""
     A = search.A
-    polish_below, polished, told = POLISH, 0, time.monotonic()
+    polish_below, polished, told, cancel = POLISH, 0, time.monotonic(), CANCEL
     patience, most = search.norm.patience(A), STEPS
     if patience == 0:
         search.interior()
@@ -106,6 +111,9 @@ def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> No
             polish_below, polished = search.best.gap / 5.0, total
         if total % 50 == 0 and gap > 0.5:
             search.look_for_ray(search.best.dual, grown)
+        if total >= cancel and search.best.upper == np.inf and search.ray is None:
+            search.cancel()
+            cancel = 2 * total
         if total >= patience and not search.settled:
             if patience > 0:
                 search.interior()
@@ -128,7 +136,7 @@ class _Search:
     target: float
     best: Point = field(init=False)
     ray: Floats | None = None
-    direct: int = DIRECT
+    direct: int = field(default=DIRECT, init=False)
     counts: dict[str, int] = field(default_factory=lambda: {"first_order": 0})
 
     def __post_init__(self) -> None:
@@ -161,6 +169,12 @@ class _Search:
             self.polish()
         if not self.settled and self.norm.low_rank:
             self.best = _on_fixed_rank(self.A, self.norm, self.best)
+
+    def cancel(self) -> None:
+        """Look for a ray near the multipliers, which are one to a few digits long before they are to many."""
+        near = cancelling(self.A, self.best.dual)
+        if near is not None:
+            self.look_for_ray(near)
 
     def look_for_ray(self, *directions: Floats) -> None:
         """Keep a direction in which the dual grows without bound, if one of these is."""
