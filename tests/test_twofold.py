@@ -40,6 +40,6 @@ def test_margins_of_diagonal_weights():
     a, z, beta = draw.standard_normal((2, 6)), draw.standard_normal((2, 6)), 1e9 * draw.standard_normal(6)
     A = a * z
     beta -= np.linalg.pinv(A) @ (A @ beta)
-    for c, found in enumerate(twofold.margins(a, beta, z)):
+    for c, found in enumerate(twofold.diagonal_margins(a, beta, z)):
         true = sum(exact(x) * exact(y) * exact(w) for x, y, w in zip(a[c], z[c], beta, strict=True))
         assert abs(exact(found) - true) <= abs(true) * Fraction(1, 2**50)

@@ -25,15 +25,17 @@ def two_product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def margins(a: Floats, W: Floats, z: Floats) -> Floats:
-    """(C,) a_c' W z_c of `a` (C, d), `z` (C, d_z) and W (d, d_z), (d,) of W = diag(beta), or (C, ...) one a row.
+    """(C,) a_c' W z_c of `a` (C, d), `z` (C, d_z) and W (d, d_z) or (C, d, d_z), one for each.
 
     Rounded as if once: where large terms cancel, what is left of them has its digits.
     """
-    if W.ndim == 1:
-        seen = two_product(W, z)
-    else:
-        seen = _dot((W, 0.0 * W), z[:, None, :])
-    high, low = _dot(seen, a)
+    high, low = _dot(_dot((W, 0.0 * W), z[:, None, :]), a)
+    return high + low
+
+
+def diagonal_margins(a: Floats, beta: Floats, z: Floats) -> Floats:
+    """`margins` of W = diag(beta), beta (d,) or (C, d)."""
+    high, low = _dot(two_product(beta, z), a)
     return high + low
 
 

@@ -270,10 +270,6 @@ def test_what_is_not_there_is_refused_in_a_sentence(far, tmp_path):
     with pytest.raises(InputError, match="of a version that did not keep where its integrator stood"):
         resume(mf.Trajectory.load(tmp_path / "run.npz"))
     problem = path.problem
-    two = mf.Problem(problem.X, problem.z, problem.scores, head=[0, 0, 0, 1, 1, 1])
-    if any(mf.faces(two, "log").members.sum(axis=1) > 1):
-        with pytest.raises(InputError, match="several heads with faces of several tokens"):
-            mf.integrate(two, "w", loss="log")
     with pytest.raises(InputError, match="expected scores >= 0"):
         mf.integrate(mf.Problem(problem.X, problem.z, problem.scores - 1.0), "w", loss="log")
     values = mf.Problem(problem.X, problem.z, values=problem.X, labels=[0] * 6)

@@ -286,9 +286,6 @@ def test_faces_that_cannot_be_followed_are_refused_in_a_sentence():
     with pytest.raises(InputError, match="keeps every token of every row"):
         mf.integrate(mf.Problem(X[:, :2], z * [[1.0], [2.0]], values=two, labels=[[0.0], [0.0]]), "w", loss="squared")
     problem = a_problem()
-    heads = mf.Problem(problem.X, problem.z, values=problem.values, labels=problem.labels, head=[0, 0, 1, 1])
-    with pytest.raises(InputError, match="several heads"):
-        mf.integrate(heads, "w", loss="cross-entropy")
 
     class Own(CrossEntropy):
         __hash__ = None

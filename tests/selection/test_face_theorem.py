@@ -10,6 +10,7 @@ import marginflow as mf
 from marginflow.losses import CrossEntropy, Squared
 from marginflow.model.combined import Identity
 from marginflow.model.face_limits import face_limit
+from marginflow.model.heads import map_of
 from marginflow.model.held_faces import held_faces
 from marginflow.selection.face_barrier import log_face_barrier
 from marginflow.selection.face_rule import FaceEnd, end_of_faces
@@ -97,6 +98,14 @@ def test_what_keys_and_queries_conserve_holds_the_pull_up():
         arrays["Q"] = scale_q * arrays["Q"]
         theta = kind.map(8, 8).pack(kind.start(arrays, 8, 8))
         assert (missing_of_state(limit, kind, theta) is None) == held
+    data = limit.problem
+    two = mf.Problem(data.X, data.z, values=data.values, labels=data.labels, head=[0, 1] * (data.n // 2))
+    wide, both = mf.KeyQuery(16), face_limit(two, limit.loss)
+    arrays = [wide.draw(8, 8, np.random.default_rng(h), 1.0) for h in range(2)]
+    for narrow, held in ((1.0, True), (0.0, False)):
+        stacked = {name: np.stack([arrays[0][name], narrow * arrays[1][name]]) for name in ("K", "Q")}
+        theta = map_of(wide, two).pack(stacked)
+        assert (missing_of_state(both, wide, theta) is None) == held
     pair = mf.DiagonalKeyQuery()
     theta = pair.map(8, 8).pack(pair.start({"k": np.arange(1.0, 9.0), "q": np.ones(8) * 0.5}, 8, 8))
     assert missing_of_state(limit, pair, theta) is None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from marginflow import rounding, twofold
+from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.diagnostics.spectrum import attention
 from marginflow.model.face_limit import FACE_LEAD, FaceLimit
@@ -55,7 +55,7 @@ def on_faces(path: "Trajectory") -> OnFaces | None:
         return None
     predicted = bool((held.members == path.goal.members).all())
     off = np.abs(attention(path.problem, seen.W) - held.shares).max()
-    finite, apart = held.finite(diagonal), _inside(held, seen.weights)
+    finite, apart = held.finite(diagonal), _inside(held, seen.weights, diagonal)
     return OnFaces(held, predicted, lead, float(off), float(np.linalg.norm(finite)), apart)
 
 
@@ -64,11 +64,10 @@ def up(value: float) -> str:
     return number(float(rounding.text_up(value, 2)), 2)
 
 
-def _inside(held: FaceLimit, weights: Floats) -> float:
+def _inside(held: FaceLimit, weights: Floats, diagonal: bool) -> float:
     """The Frobenius distance of the part of `weights` along the equalities of `held` from the finite part."""
-    diagonal = weights.ndim == 1
     rows = held.equal(diagonal)
     if not len(rows):
         return 0.0
-    off = twofold.margins(rows.a, weights, rows.queries) - held.inside(diagonal)
+    off = rows.cancelling_margins(weights, diagonal) - held.inside(diagonal)
     return float(np.linalg.norm(np.linalg.lstsq(rows.vectors(diagonal), off, rcond=None)[0]))

@@ -13,7 +13,7 @@ from marginflow.norms import AbstractNorm, combined_up, parse_norm
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Against
 from marginflow.svm.program import Svm
-from marginflow.svm.proof.certificate import certify, margins_down
+from marginflow.svm.proof.certificate import certify, evaluate, margins_down
 
 
 if TYPE_CHECKING:
@@ -104,21 +104,34 @@ def _bounds(W: Floats, dual: Floats, constraints: Constraints, norm: AbstractNor
     if p is None:
         return 0.0, math.inf
     q = math.inf if p == 1.0 else 1.0 if p == math.inf else p / (p - 1.0)
-    W, duals, least = _unit(W), [], math.inf
+    W, duals, sizes, least = _unit(W), [], [], math.inf
     for (rows, own), w in zip(constraints.per_head, W, strict=True):
         svm = Svm(own, norm)
-        least = min(least, float(margins_down(svm, w).min(initial=math.inf)))
+        size, margin = _size_and_margin(svm, w, dual[rows])
+        sizes.append(size)
+        least = min(least, margin)
         # A head that no force pulls adds nothing to the dual matrix; its size counts all the same.
         if dual[rows].any():
             lower = certify(svm, w, dual[rows]).certificate.lower
             if not lower > 0.0:
                 return 0.0, math.inf
-            duals.append(rounding.up(float(dual[rows].sum()) / lower, len(rows) + 2))
+            duals.append(rounding.up(float(dual[rows][svm.leads].sum()) / lower, len(rows) + 2))
     if not least > 0.0:
         return 0.0, math.inf
-    whole = combined_up([norm.value_upper(w) for w in W], p)
-    lower = rounding.down(rounding.sum_down(dual) / combined_up(duals, q), 2)
+    whole = combined_up(sizes, p)
+    lower = rounding.down(rounding.sum_down(dual[constraints.level > 0.0]) / combined_up(duals, q), 2)
     return lower, rounding.up(whole / least, 2)
+
+
+def _size_and_margin(svm: Svm, W: Floats, dual: Floats) -> tuple[float, float]:
+    """At least the norm, and at most the least margin, of weights of one head that keep its equalities: near W."""
+    if not svm.constraints.equal.any() or not svm.leads.any():
+        margins = margins_down(svm, W)[svm.leads]
+        return svm.norm.value_upper(W), float(margins.min(initial=math.inf))
+    found = evaluate(svm, W, dual)
+    if not found.margin > 0.0:
+        return math.inf, 0.0
+    return rounding.up(found.upper * found.margin, 2), found.margin
 
 
 def ratio(W: Floats, dual: Floats, constraints: Constraints, norm: str | AbstractNorm) -> float:

@@ -176,9 +176,11 @@ class _Solver:
         self.real = None if active is None or not self.tokens.by_head or (active >= 0).all() else active >= 0
         x, z = self.tokens.gather(active)
         held = self.held
-        if held is not None:
-            x, z = (_beside(v, w) for v, w in ((x, held.a), (z, held.z)))
-        M = self.resolvent.kernel(x, z)
+        if held is None:
+            M = self.resolvent.kernel(x, z)
+        else:
+            x, z, place = held.beside(x, z)
+            M = self.resolvent.kernel(x, z)[:, place[:, None], place]
         size = M.shape[1] - (0 if held is None else len(held))
         f, p, slope_gradient = (self._take(v) for v in (at.force.f, at.force.p, at.force.slope_gradient))
         index = np.broadcast_to(np.arange(size), f.shape) if active is None else active
@@ -249,8 +251,3 @@ class _Solver:
         """(d theta, ds) for the pull of u on the weights."""
         extra = self.resolvent.solve(self.map.vjp(self.at.theta, pulled))
         return free + extra, r + self.tokens.logits(self.resolvent.predicted_jvp(extra))
-
-
-def _beside(v: Floats, more: Floats) -> Floats:
-    """`v` (B, A, d) with the rows of `more` (r, d) after its own, in every run."""
-    return np.concatenate([v, np.broadcast_to(more, (len(v), *more.shape))], axis=1)

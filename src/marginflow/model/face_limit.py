@@ -13,6 +13,7 @@ from marginflow.losses import AbstractOutputLoss
 from marginflow.losses.abstract import scalar, token_values
 from marginflow.losses.exponential import Exponential
 from marginflow.model.goal import AbstractGoal
+from marginflow.model.heads import map_of
 from marginflow.model.held import Held
 from marginflow.model.logit_map import Tokens
 from marginflow.model.logits import ABSENT, Logits
@@ -99,15 +100,16 @@ class FaceLimit(AbstractGoal):
         return c.restrict(np.sort(order[: int((size > INDEPENDENT * size[0]).sum())]))
 
     def finite(self, diagonal: bool) -> Floats:
-        """(d, d_z) the least weights of this kind with the balance inside the faces."""
+        """(d, d_z), of several heads (H, d, d_z): the least weights of this kind with the balance inside the faces."""
         if not diagonal:
             assert self.faces.finite is not None
             return self.faces.finite
-        rows = self.equal(True)
-        if not len(rows):
-            return np.zeros((self.problem.d, self.problem.d_z))
-        A, level = rows.vectors(True), -self.levels[rows.sample, rows.token]
-        return np.diag(np.linalg.lstsq(A, level, rcond=None)[0])
+        rows, d = self.equal(True), self.problem.d
+        beta: Floats = np.zeros(rows.heads * d)
+        if len(rows):
+            beta = np.asarray(np.linalg.lstsq(rows.vectors(True), self.inside(True), rcond=None)[0])
+        W = beta.reshape(-1, d, 1) * np.eye(d)
+        return W if rows.heads > 1 else W[0]
 
     def inside(self, diagonal: bool) -> Floats:
         """(r,) the margins of `equal` at the balance inside the faces."""
@@ -122,7 +124,7 @@ class FaceLimit(AbstractGoal):
         """
         if not parameterization.diagonal:
             return
-        off, _ = self.off_balance(np.diagonal(self.finite(True)))
+        off, _ = self.off_balance(np.diagonal(self.finite(True), axis1=-2, axis2=-1))
         if off > ATTAINED:
             raise InputError(
                 f"parameterization {parameterization.word}: got a problem whose faces no diagonal weights settle in "
@@ -132,10 +134,10 @@ class FaceLimit(AbstractGoal):
     def off_balance(self, weights: Floats) -> tuple[float, float]:
         """The largest difference of a logit inside a face from the balance, and what of it may be rounding.
 
-        Of weights (d, d_z), or (d,) where they are diagonals.
+        Of weights (d, d_z), or (d,) where they are diagonals; of several heads (H, ...).
         """
         rows = self.constraints.restrict(self.constraints.equal)
-        A = rows.vectors(weights.ndim == 1)
+        A = rows.vectors(weights.ndim == (1 if rows.heads == 1 else 2))
         off = A @ weights.ravel() + self.levels[rows.sample, rows.token]
         size = np.abs(A) @ np.abs(weights.ravel())
         eps = float(np.finfo(float).eps)
@@ -281,10 +283,11 @@ class FaceLimit(AbstractGoal):
         scores[i, token] = -self.kappa[i, token] * k
         mask = self.followed
         X = np.where(mask[..., None], problem.X, 0.0)
-        own = Tokens.of_arrays(X[rows], problem.z[rows], scores[rows], mask[rows], diagonal=parameterization.diagonal)
-        equal = self.equal(parameterization.diagonal)
-        held = Held(equal.a, equal.queries, parameterization.diagonal) if len(equal) else None
-        return Objective(parameterization.map(problem.d, problem.d_z), own, Exponential(), held)
+        diagonal, arrays = parameterization.diagonal, (X[rows], problem.z[rows], scores[rows], mask[rows])
+        own = Tokens.of_arrays(*arrays, diagonal=diagonal, head=problem.head[rows], heads=problem.counts[1])
+        equal = self.equal(diagonal)
+        held = Held(equal, diagonal) if len(equal) else None
+        return Objective(map_of(parameterization, problem), own, Exponential(), held)
 
     def inner(self, high: Floats, low: Floats) -> Logits:
         """The logits (B, n, T) of the whole problem as those of `objective`, counted from the reference."""

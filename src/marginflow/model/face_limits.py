@@ -16,7 +16,7 @@ def face_limit(problem: Problem, loss: AbstractOutputLoss) -> FaceLimit | None:
     losses of outputs in R^k it is each, also where every face is one token.
 
     Raises:
-        InputError: several heads; of outputs in R^k: faces that are not one point or that no W has, and ones of all
+        InputError: of outputs in R^k: faces that are not one point or that no W has, and ones of all
             tokens, out of which nothing leads.
     """
     if problem.values is not None:
@@ -31,7 +31,6 @@ def face_limit(problem: Problem, loss: AbstractOutputLoss) -> FaceLimit | None:
 @lru_cache(maxsize=64)
 def _limit_of_values(problem: Problem, loss: AbstractOutputLoss) -> FaceLimit:
     found = faces(problem, loss)
-    _need_one_head(problem, loss)
     if not found.unique.all() or found.finite is None:
         raise InputError(f"loss {loss.word}: {found.reason}; expected faces that are one point, which some W has")
     if (found.members == problem.mask).all():
@@ -42,13 +41,6 @@ def _limit_of_values(problem: Problem, loss: AbstractOutputLoss) -> FaceLimit:
     return FaceLimit(problem, loss, found)
 
 
-def _need_one_head(problem: Problem, loss: AbstractOutputLoss) -> None:
-    if problem.counts[1] > 1:
-        raise InputError(
-            f"loss {loss.word}: got several heads with faces of several tokens (mf.faces says which); expected one head"
-        )
-
-
 @lru_cache(maxsize=64)
 def _limit(problem: Problem, loss: Log) -> FaceLimit | None:
     found = faces(problem, loss)
@@ -57,5 +49,4 @@ def _limit(problem: Problem, loss: Log) -> FaceLimit | None:
     rows = problem.constraints(found)
     if not rows.equal.any() or rows.equal.all():
         return None
-    _need_one_head(problem, loss)
     return FaceLimit(problem, loss, found)

@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from marginflow import twofold
-from marginflow.arrays import Floats
+from marginflow.arrays import Floats, Ints
 from marginflow.model.parameterization import AbstractParameterMap
+from marginflow.problem.constraints import Constraints
 
 
 SMALL: Final = 1e-3
@@ -17,25 +17,45 @@ SMALL: Final = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """`r` rank-one A_e = a_e z_e', linearly independent, with <A_e, dW> = 0 along the flow.
+    """`r` equalities A_e, linearly independent, with <A_e, dW> = 0 along the flow; each is about the W of one head.
 
     Attributes:
-        a: (r, d) differences of tokens.
-        z: (r, d_z) queries.
+        equal: these constraints.
         diagonal: the weights are diagonals.
     """
 
-    a: Floats
-    z: Floats
+    equal: Constraints
     diagonal: bool
 
     def __len__(self) -> int:
-        return len(self.a)
+        return len(self.equal)
 
     @cached_property
     def rows(self) -> Floats:
-        """(r, d, d_z) the A_e, or (r, d) of diagonal weights."""
-        return np.asarray(self.a * self.z if self.diagonal else self.a[:, :, None] * self.z[:, None, :])
+        """(r, ...) the A_e, shaped as the weights of a run: (d, d_z) or (d,), of several heads (H, ...)."""
+        d, d_z = self.equal.shape
+        heads = () if self.equal.heads == 1 else (self.equal.heads,)
+        shape = (*heads, d) if self.diagonal else (*heads, d, d_z)
+        return self.equal.vectors(self.diagonal).reshape(len(self), *shape)
+
+    def beside(self, x: Floats, z: Floats) -> tuple[Floats, Floats, Ints]:
+        """Tokens (B, A, d) and queries, A/H of each head in turn, with the rows after those of their head.
+
+        Every head gets as many, missing ones 0. Also where the A and then the r rows stand among all.
+        """
+        head, heads, A = self.equal.head, self.equal.heads, x.shape[1]
+        count = np.bincount(head, minlength=heads)
+        each, most = A // heads, int(count.max())
+        place = np.empty(A + len(self), dtype=np.intp)
+        place[:A] = np.arange(A) + most * np.repeat(np.arange(heads), each)
+        for h in range(heads):
+            place[A:][head == h] = (h + 1) * each + h * most + np.arange(count[h])
+        out = []
+        for v, more in ((x, self.equal.a), (z, self.equal.queries)):
+            whole = np.zeros((len(v), heads * (each + most), v.shape[2]))
+            whole[:, place[:A]], whole[:, place[A:]] = v, more
+            out.append(whole)
+        return out[0], out[1], place
 
     def along(self, weights: Floats) -> Floats:
         """(B, r) the margins <A_e, W> of weights (B, ...)."""
@@ -64,7 +84,7 @@ class Held:
             off = level - self.along(map.weights(theta))
             theta = theta + map.vjp(theta, self.pull(_solved(self.gram(map, theta), off)))
         # Elsewhere a parameter is not a weight, and the product of two rounds anew.
-        return self.rounded(theta, level) if map.weights(theta) is theta else theta
+        return self.rounded(theta, level) if np.shares_memory(map.weights(theta), theta) else theta
 
     def rounded(self, weights: Floats, level: Floats) -> Floats:
         """`weights` (B, ...) moved in their last places so that the margins, in exact arithmetic, come near `level`.
@@ -77,7 +97,11 @@ class Held:
         A = self.rows.reshape(len(self), -1)
         for b, W in enumerate(weights):
             best, least = W, np.inf
-            while (left := float(np.abs(off := level - twofold.margins(self.a, W, self.z)).max())) < 0.5 * least:
+            while True:
+                off = level - self.equal.cancelling_margins(W, self.diagonal)
+                left = float(np.abs(off).max())
+                if not left < 0.5 * least:
+                    break
                 best, least = W, left
                 size = np.abs(W).ravel()
                 B = A / np.maximum(size, SMALL * size.max()) ** 2

@@ -50,20 +50,26 @@ class Tokens:
         scores = np.stack([p.scores for p in problems])
         mask = np.stack([p.mask for p in problems])
         first = problems[0]
-        outputs = Outputs.of(first)
-        if first.counts[1] == 1:
-            return cls(X, Z, scores, mask, _rows(X, Z, diagonal), diagonal, outputs)
-        parts = []
-        for h in range(first.counts[1]):
-            own = np.flatnonzero(first.head == h)
-            x, z = X[:, own], Z[:, own]
-            parts.append((own, cls(x, z, scores[:, own], mask[:, own], _rows(x, z, diagonal), diagonal)))
-        return cls(X, Z, scores, mask, None, diagonal, outputs, tuple(parts))
+        whole = cls(X, Z, scores, mask, None, diagonal, Outputs.of(first))
+        return whole._split(first.head, first.counts[1])
 
     @classmethod
-    def of_arrays(cls, X: Floats, Z: Floats, scores: Floats, mask: Bools, *, diagonal: bool) -> "Tokens":
-        """One problem of one head, an output a row, that all runs share: `X` (n, T, d), `Z` (n, d_z), (n, T)."""
-        return cls(X[None], Z[None], scores[None], mask[None], _rows(X[None], Z[None], diagonal), diagonal)
+    def of_arrays(
+        cls, X: Floats, Z: Floats, scores: Floats, mask: Bools, *, diagonal: bool, head: Ints, heads: int
+    ) -> "Tokens":
+        """One problem, an output a row, that all runs share: `X` (n, T, d), `Z` (n, d_z), (n, T); `head` (n,)."""
+        return cls(X[None], Z[None], scores[None], mask[None], None, diagonal)._split(head, heads)
+
+    def _split(self, head: Ints, heads: int) -> "Tokens":
+        """These with `rows`, of one head; with `by_head`, of several."""
+        if heads == 1:
+            return replace(self, rows=_rows(self.X, self.Z, self.diagonal))
+        parts = []
+        for h in range(heads):
+            own = np.flatnonzero(head == h)
+            x, z, rows = self.X[:, own], self.Z[:, own], _rows(self.X[:, own], self.Z[:, own], self.diagonal)
+            parts.append((own, Tokens(x, z, self.scores[:, own], self.mask[:, own], rows, self.diagonal)))
+        return replace(self, by_head=tuple(parts))
 
     @property
     def shape(self) -> tuple[int, int]:

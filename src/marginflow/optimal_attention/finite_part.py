@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow import twofold
 from marginflow.arrays import Floats
 from marginflow.problem.constraints import Constraints
 
@@ -54,5 +53,4 @@ def part_in_span(W: Floats, rows: Constraints) -> Floats:
     if not len(equal):
         return np.zeros_like(W)
     span = Span.of(equal)
-    margins = twofold.margins(equal.a, W if equal.heads == 1 else W[equal.head], equal.queries)
-    return span.weights(equal, span.coordinates(margins)[0])
+    return span.weights(equal, span.coordinates(equal.cancelling_margins(W, diagonal=False))[0])

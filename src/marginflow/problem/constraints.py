@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from marginflow import twofold
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
 from marginflow.errors import InputError, UndefinedError
 from marginflow.problem.stored_differences import StoredDifferences, refuse_tiny
@@ -149,8 +150,24 @@ class Constraints:
         return frozen(self.z[self.sample])
 
     def vectors(self, diagonal: bool) -> Floats:
-        """(C, d d_z) the A_c written out, each as a vector, those of one head; (C, d) of W = diag(beta)."""
-        return self.diagonal if diagonal else (self.a[:, :, None] * self.queries[:, None, :]).reshape(len(self), -1)
+        """(C, d d_z) the A_c written out, each as a vector; (C, d) of W = diag(beta).
+
+        Of H heads they are H times as long, 0 but at the W of their own.
+        """
+        own = self.diagonal if diagonal else (self.a[:, :, None] * self.queries[:, None, :]).reshape(len(self), -1)
+        if self.heads == 1:
+            return own
+        out = np.zeros((len(self), self.heads, own.shape[1]))
+        out[np.arange(len(self)), self.head] = own
+        return out.reshape(len(self), self.heads * own.shape[1])
+
+    def cancelling_margins(self, weights: Floats, diagonal: bool) -> Floats:
+        """(C,) `margins` of large `weights` of which little is left, to twice float64's precision; H of them if H > 1.
+
+        They are diagonals where `diagonal`.
+        """
+        own = weights if self.heads == 1 else weights[self.head]
+        return (twofold.diagonal_margins if diagonal else twofold.margins)(self.a, own, self.queries)
 
     def margins(self, W: Floats) -> Floats:
         """(C,) the margins m_c = a_c' W z_i; `W` is (d, d_z), or (d,) for W = diag(beta), one per head if H > 1."""

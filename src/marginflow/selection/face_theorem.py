@@ -45,11 +45,8 @@ def missing_of_state(limit: FaceLimit, parameterization: AbstractParameterizatio
     if arrays.keys() == {"k", "q"}:
         held = float(np.abs(arrays["k"] ** 2 - arrays["q"] ** 2).min())
     elif arrays.keys() == {"K", "Q"}:
-        K, Q = arrays["K"], arrays["Q"]
-        spectrum = np.linalg.eigvalsh(K.T @ K - Q.T @ Q)
-        most = [spectrum[-len(K)] if len(K) <= len(spectrum) else 0.0]
-        most += [-spectrum[len(Q) - 1] if len(Q) <= len(spectrum) else 0.0]
-        held = float(max(most))
+        heads = [arrays[name].reshape(-1, *arrays[name].shape[-2:]) for name in ("K", "Q")]
+        held = min(_held_up(K, Q) for K, Q in zip(*heads, strict=True))
     else:
         return f"of {parameterization.word} it is not known that its flow does not stand still where the loss falls"
     if held > HELD_UP * size:
@@ -58,6 +55,14 @@ def missing_of_state(limit: FaceLimit, parameterization: AbstractParameterizatio
         "what keys and queries conserve does not keep them from directions in which neither sees the pull (it does "
         "where they are at least as wide as both dimensions together)"
     )
+
+
+def _held_up(K: Floats, Q: Floats) -> float:
+    """What |GQ|^2 + |G'K|^2 is at least, over |G|^2, along the flow from K (d, m) and Q (d_z, m)."""
+    spectrum = np.linalg.eigvalsh(K.T @ K - Q.T @ Q)
+    most = [spectrum[-len(K)] if len(K) <= len(spectrum) else 0.0]
+    most += [-spectrum[len(Q) - 1] if len(Q) <= len(spectrum) else 0.0]
+    return float(max(most))
 
 
 @lru_cache(maxsize=256)

@@ -144,7 +144,7 @@ class Judge:
         """Why a run on its faces may not be one to the least loss; None where that is proved."""
         if not limit.faces.decided.all():
             return "which tokens the faces have is not proved"
-        phi = self.parameterization.map(self.problem.d, self.problem.d_z)
+        phi = map_of(self.parameterization, self.problem)
         off, rounded = limit.off_balance(phi.weights(theta[None])[0])
         if not off <= BALANCED + rounded:
             return f"but inside them the weights are {off:.3g} from the balance, in logits, and may not reach it"
