@@ -122,11 +122,12 @@ def bounds_of(arrays: Arrays, seen: Pass, W: Floats, head: Ints, kind: bounds.Ki
     for h, weights in enumerate(W):
         inside = np.flatnonzero(head == h)
         exact = Exact.of(weights.diagonal() if diagonal else weights)
-        upper = math.inf
+        upper, doubt = math.inf, 0.0
         if seen.least[h] == math.inf:
             upper = 0.0
         elif seen.least[h] > 0.0:
             upper = bounds.float_up(bounds.size_up(exact, kind) / Fraction(float(seen.least[h])))
+            doubt = float(seen.doubt[h] / seen.least[h])
         lower, loss = _lower(arrays, seen, inside, kind, diagonal)
         shown = None
         if upper == math.inf:
@@ -134,7 +135,7 @@ def bounds_of(arrays: Arrays, seen: Pass, W: Floats, head: Ints, kind: bounds.Ki
             pairs = zip(names, seen.own[inside], seen.other[inside], strict=True)
             rows = [Row(i, t, Exact.of(x) - Exact.of(y), head=h) for (i, t), x, y in pairs]
             shown = contradiction(rows, arrays["z"], arrays["dual"][inside], diagonal) if rows else None
-        out.append(Part(lower if upper > 0.0 else 0.0, upper, shown, float(seen.doubt[h] / seen.least[h]) + loss))
+        out.append(Part(lower if upper > 0.0 else 0.0, upper, shown, doubt + loss))
     return out
 
 
