@@ -182,6 +182,7 @@ def _pivot(search: _Search, y: Floats, tol: float, ridge: float = 0.0) -> bool:
         found = _on_support(rows, inside, y, rough, search, ridge)
         search.steps["pivots"] += 1
         if found is None and rough and int(inside.sum()) <= _CHOLESKY:
+            # What products do not reach in the time of a factor, the factor does.
             rough = False
             continue
         if found is None:
@@ -214,7 +215,10 @@ def _pivot(search: _Search, y: Floats, tol: float, ridge: float = 0.0) -> bool:
 def _on_support(
     rows: Rows, inside: Bools, start: Floats, rough: bool, search: _Search, ridge: float
 ) -> tuple[Floats, Floats] | None:
-    """The least w with equality on the rows `inside`, and its multipliers; None when they are dependent."""
+    """The least w with equality on the rows `inside`, and its multipliers.
+
+    None where they are dependent, or where conjugate gradients end before they are `rough` enough for signs.
+    """
     keep = np.flatnonzero(inside)
     y = np.zeros(len(rows))
     if len(keep) == 0:
@@ -274,7 +278,7 @@ def _gap(rows: Rows, w: Floats, y: Floats) -> float:
     return abs(float(np.linalg.norm(w)) / worst / lower - 1.0)
 
 
-_BURSTS: Final = (25, 50, 400, 2000, 10000)
+_BURSTS: Final = (25, 100, 400, 2000, 10000)
 """Gradient steps before each attempt at pivoting."""
 
 _LOOK: Final = 100

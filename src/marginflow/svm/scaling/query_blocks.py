@@ -1,48 +1,78 @@
-"""Blocks of constraints of one query: what makes Gram matrices of constraints ill conditioned, and a cure.
+"""Constraints of one query in blocks: what makes Gram matrices of constraints ill conditioned, and the cure.
 
-All constraints of a sample share its selected token, so that their inner products are about a half.
+All constraints of a sample share its selected token, so that inner products between them are about a half.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.svm.scaling.conjugate_gradients import Product
 from marginflow.svm.scaling.operator import Operator
 
 
-def blocks(sample: Ints) -> tuple[Ints, Ints, Ints]:
-    """Where runs of one sample begin, none longer than BLOCK, the run of every row and its place in it."""
-    starts = np.flatnonzero(np.diff(sample, prepend=-1))
-    within = (np.arange(len(sample)) - np.repeat(starts, np.diff(starts, append=len(sample)))) % BLOCK
-    return np.flatnonzero(within == 0), np.cumsum(within == 0) - 1, within
+@dataclass(frozen=True, eq=False)
+class QueryBlocks:
+    """Runs of constraints of one query, padded to B blocks of t. Arrays are of the namespace of `rows`.
+
+    Attributes:
+        rows: the constraints (C,).
+        slot: (C,) int the position of each in the (B, t) grid.
+        a: (B, t, d) their vectors, zero where the grid is empty.
+        queries: (B, d_z) the query of each block.
+    """
+
+    rows: Operator
+    slot: Ints
+    a: Floats
+    queries: Floats
+
+    @staticmethod
+    def of(rows: Operator) -> "QueryBlocks":
+        """At most BLOCK constraints in a block, and at most UNEVEN times what a query has on average."""
+        xp, sample = rows.xp, rows.sample
+        starts = np.flatnonzero(np.diff(sample, prepend=-1))
+        most = min(BLOCK, -(-UNEVEN * len(sample) // len(starts)))
+        within = (np.arange(len(sample)) - np.repeat(starts, np.diff(starts, append=len(sample)))) % most
+        B, t = int((within == 0).sum()), int(within.max()) + 1
+        slot = xp.put((np.cumsum(within == 0) - 1) * t + within)
+        padded = xp.zeros((B * t, rows.shape[0]), rows.a)
+        padded[slot] = rows.a
+        queries = rows.queries[xp.put(sample[within == 0])]
+        return QueryBlocks(rows, slot, padded.reshape(B, t, -1), queries)
+
+    def inverse(self, H: Floats) -> Product:
+        """x (C,) to the inverse of the positive blocks `H` (B, t, t) times x; `H` is overwritten."""
+        B, t, _ = self.a.shape
+        xp, slot = self.rows.xp, self.slot
+        i = xp.put(np.arange(t))
+        own = H[:, i, i]
+        H[:, i, i] += xp.module.where(own <= 0.0, 1.0, RIDGE * own)
+        inverse = xp.inverse(H)
+
+        def precondition(x: Floats) -> Floats:
+            grid = xp.zeros(B * t, x)
+            grid[slot] = x
+            out: Floats = (inverse @ grid.reshape(B, t, 1)).ravel()
+            return out[slot]
+
+        return precondition
 
 
-def inverse_by_query(A: Operator) -> Callable[[Floats], Floats]:
-    """The inverse of the Gram matrix A A* between constraints of one query alone, at most BLOCK of them."""
-    starts, owner, within = blocks(A.sample)
-    shape = len(starts), int(within.max()) + 1
-    slot = owner * shape[1] + within
-    padded = np.zeros((shape[0] * shape[1], A.shape[0]))
-    padded[slot] = A.a
-    a, z = padded.reshape(*shape, -1), A.queries[A.sample[starts]]
-    gram = (a @ np.swapaxes(a, 1, 2)) * np.vecdot(z, z)[:, None, None]
-    own = np.diagonal(gram, axis1=1, axis2=2)
-    gram[:, np.arange(shape[1]), np.arange(shape[1])] += np.where(own <= 0.0, 1.0, RIDGE * own)
-    inverse = np.linalg.inv(gram)
-
-    def precondition(x: Floats) -> Floats:
-        grid = np.zeros(shape[0] * shape[1])
-        grid[slot] = x
-        out: Floats = (inverse @ grid.reshape(*shape, 1)).ravel()
-        return out[slot]
-
-    return precondition
+def inverse_by_query(rows: Operator) -> Product:
+    """The inverse of the blocks of the Gram matrix A A*."""
+    blocks = QueryBlocks.of(rows)
+    a, z = blocks.a, blocks.queries
+    return blocks.inverse((a @ a.swapaxes(1, 2)) * (z * z).sum(1)[:, None, None])
 
 
 BLOCK: Final = 64
 """Constraints of one query in a block."""
+
+UNEVEN: Final = 4
+"""The grid has at most UNEVEN + 2 places a constraint, also where one query has most of them."""
 
 RIDGE: Final = 1e-4
 """Relative: copies of a constraint make blocks singular."""
