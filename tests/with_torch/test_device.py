@@ -114,7 +114,6 @@ def test_the_answer_is_that_of_numpy(name, norm, only_torch):
 @pytest.mark.parametrize("name", ["ragged", "few dimensions", "equalities"])
 def test_signs_read_off_conjugate_gradients_are_numpys(name, monkeypatch, only_torch):
     monkeypatch.setattr(euclidean, "_DIRECT", 0)
-    monkeypatch.setattr(unit_rows, "_DENSE", 0)
     problem = PROBLEMS[name]()
     want = mf.solve(problem, "frobenius")
     calls = only_torch()
