@@ -1,6 +1,7 @@
 """`marginflow study`: many runs from one plan, resumable, on this machine or on a Dask cluster."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,14 +147,11 @@ def export(
     plan = folder.plan()
     file = output or Path(f"{plan.name}.{'parquet' if parquet else 'csv'}")
     output_path(file, study, folder.plan_file, folder.ledger_file)
-    ledger = folder.read_ledger(plan, _say)
-    try:
+    with closing(folder.read_ledger(plan, _say)) as ledger:
         if cells:
             columns, rows = summary_table(outcome(plan, ledger))
         else:
             columns, rows = export_table(plan, ledger, costs=costs)
-    finally:
-        ledger.close()
     whole = len(plan.cells) if cells else plan.runs
     (write_parquet if parquet else write_csv)(columns, rows, file)
     if json:
@@ -221,11 +219,8 @@ def _outcome(study: Path, out: Path | None) -> "Outcome":
 
     folder = _existing(study, out)
     plan = folder.plan()
-    ledger = folder.read_ledger(plan, _say)
-    try:
+    with closing(folder.read_ledger(plan, _say)) as ledger:
         return outcome(plan, ledger)
-    finally:
-        ledger.close()
 
 
 def _again(plan: Path, engine: str, scheduler: str | None, workers: int | None, out: Path | None) -> str:

@@ -17,7 +17,7 @@ from marginflow.errors import InputError
 from marginflow.problem.files import write_problem
 from marginflow.study.plan.cell import Unit
 from marginflow.study.plan.plan import Plan, read_plan
-from marginflow.study.results.ledger import Batch, DamagedLedger, Ledger
+from marginflow.study.results.ledger import Batch, DamagedLedger, Ledger, closed_if_stopped
 from marginflow.study.results.record import RunRow, read_batch, write_batch
 
 
@@ -136,7 +136,8 @@ class Folder:
             say(f"{self.ledger_file}: damaged ({damage}); it is made again from the batch files")
             self._set_aside()
             ledger = Ledger.open(self.ledger_file)
-        self._reconcile(ledger, plan, say)
+        with closed_if_stopped(ledger):
+            self._reconcile(ledger, plan, say)
         return ledger
 
     def read_ledger(self, plan: Plan, say: Say) -> Ledger:
@@ -146,7 +147,8 @@ class Folder:
         except DamagedLedger as damage:
             say(f"{self.ledger_file}: {damage}; reading the batch files instead")
         ledger = Ledger.in_memory()
-        self._reconcile(ledger, plan, say)
+        with closed_if_stopped(ledger):
+            self._reconcile(ledger, plan, say)
         return ledger
 
     def keep(self, unit: Unit, arrays: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ class Ledger:
             InputError: the folder or the file cannot be written.
         """
         ledger = cls(_connect(path, f"file:{_quoted(path)}?mode=rwc"), str(path))
-        with ledger._speaking():
+        with closed_if_stopped(ledger), ledger._speaking():
             ledger._connection.execute("PRAGMA journal_mode=WAL")
             # A commit is then safe from a killed process; a power cut may take the last ones, which the batch
             # files, themselves synced, give back.
@@ -90,7 +90,7 @@ class Ledger:
         mode = "rw" if os.access(path.parent, os.W_OK) else "ro"
         try:
             ledger = cls(_connect(path, f"file:{_quoted(path)}?mode={mode}"), str(path))
-            with ledger._speaking():
+            with closed_if_stopped(ledger), ledger._speaking():
                 ledger._connection.execute("PRAGMA query_only=ON")
                 ledger._check(fresh=False)
         except InputError as error:
@@ -101,7 +101,8 @@ class Ledger:
     def in_memory(cls) -> "Ledger":
         """An empty ledger that no file holds, to be filled from batch files."""
         ledger = cls(sqlite3.connect(":memory:", isolation_level=None), "(memory)")
-        ledger._check(fresh=True)
+        with closed_if_stopped(ledger):
+            ledger._check(fresh=True)
         return ledger
 
     def close(self) -> None:
@@ -202,6 +203,16 @@ class Ledger:
             yield
         except sqlite3.Error as error:
             raise _translated(error, self._path) from None
+
+
+@contextmanager
+def closed_if_stopped(ledger: Ledger) -> Iterator[None]:
+    """Close `ledger` where what makes it ready fails or is interrupted."""
+    try:
+        yield
+    except BaseException:
+        ledger.close()
+        raise
 
 
 def _translated(error: sqlite3.Error, path: str) -> Exception:
