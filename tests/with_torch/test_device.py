@@ -12,10 +12,12 @@ import marginflow as mf
 from marginflow.cli.main import main
 from marginflow.errors import InputError
 from marginflow.svm.device import parse_device
+from marginflow.svm.euclidean import solve_euclidean as euclidean
 from marginflow.svm.euclidean.growing_dual import growing_dual
 from marginflow.svm.scaling import unit_rows
 from marginflow.svm.scaling.namespace import NUMPY, NumPy, namespace_of
 from marginflow.svm.scaling.presolve import presolve
+from marginflow.svm.scaling.query_blocks import inverse_by_query
 from marginflow.svm.scaling.torch_namespace import Torch
 from marginflow.svm.spectral import first_order
 
@@ -107,6 +109,25 @@ def test_the_answer_is_that_of_numpy(name, norm, only_torch):
         assert got.certificate.lower <= want.certificate.upper and want.certificate.lower <= got.certificate.upper
         assert got.certificate.gap <= 1e-9 and got.value == pytest.approx(want.value, rel=2e-9)
         assert got.rank == want.rank and got.unique == want.unique
+
+
+@pytest.mark.parametrize("name", ["ragged", "few dimensions", "equalities"])
+def test_signs_read_off_conjugate_gradients_are_numpys(name, monkeypatch, only_torch):
+    monkeypatch.setattr(euclidean, "_DIRECT", 0)
+    problem = PROBLEMS[name]()
+    want = mf.solve(problem, "frobenius")
+    calls = only_torch()
+    got = mf.solve(problem, "frobenius", device="cpu")
+    assert want.iterations["conjugate"] > 0 and got.iterations["conjugate"] > 0 and calls["here"] > 0
+    assert got.certificate.gap <= 1e-9 and got.value == pytest.approx(want.value, rel=1e-11)
+
+
+def test_blocks_by_query_are_numpys():
+    A = presolve(ragged().constraints()).operator
+    there, x = A.on(Torch(torch.device("cpu"))).copy, np.random.default_rng(0).standard_normal(len(A))
+    want = inverse_by_query(A)(x)
+    got = there.xp.get(inverse_by_query(there)(there.xp.put(x)))
+    np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-8 * np.abs(want).max())
 
 
 @pytest.mark.parametrize("norm", ["nuclear", "operator"])

@@ -5,6 +5,7 @@ import pytest
 from peers import unit_sphere
 
 import marginflow as mf
+from marginflow.svm.scaling import query_blocks
 from marginflow.svm.scaling.conjugate_gradients import conjugate_gradients
 from marginflow.svm.scaling.presolve import presolve
 from marginflow.svm.spectral import face_newton, first_order, nuclear_conjugate
@@ -38,7 +39,7 @@ CASES = [unit_sphere(12, 8, 10), unit_sphere(12, 8, 10, d_z=15), unit_sphere(12,
 @pytest.mark.parametrize("case", range(3))
 @pytest.mark.parametrize("block", [1, 3, 64])
 def test_products_solve_the_system_that_is_factored(case, block, monkeypatch):
-    monkeypatch.setattr(nuclear_conjugate, "BLOCK", block)
+    monkeypatch.setattr(query_blocks, "BLOCK", block)
     monkeypatch.setattr(nuclear_conjugate, "ROUNDS", 30)
     monkeypatch.setattr(nuclear_conjugate, "ACCURACY", 1e-4)
     monkeypatch.setattr(nuclear_conjugate, "ENOUGH", 1e-9)
@@ -70,7 +71,7 @@ def test_blocks_by_query_save_most_products(monkeypatch):
     monkeypatch.setattr(nuclear_conjugate, "conjugate_gradients", counted)
     A, point = near(unit_sphere(30, 20, 30), 1e-2)
     for block in (64, 1):
-        monkeypatch.setattr(nuclear_conjugate, "BLOCK", block)
+        monkeypatch.setattr(query_blocks, "BLOCK", block)
         counts.append(0)
         polished, _ = face_newton.face_newton(A, Nuclear(), point, 1e-9, direct=0)
         assert polished.gap <= 1e-9

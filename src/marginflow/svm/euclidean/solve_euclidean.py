@@ -22,6 +22,7 @@ from marginflow.svm.program import Svm
 from marginflow.svm.scaling.conjugate_gradients import conjugate_gradients
 from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace
+from marginflow.svm.scaling.query_blocks import inverse_by_query
 from marginflow.svm.scaling.unit_rows import Rows
 
 
@@ -176,10 +177,14 @@ def _pivot(search: _Search, y: Floats, tol: float, ridge: float = 0.0) -> bool:
     inside = (y - slack > 0.0) | rows.equal
     fewest, patience = len(rows) + 1, 3
     # Signs are decided on rough solutions where a fine one costs hundreds of matrix-free products.
-    rough = int(inside.sum()) > _CHOLESKY
+    rough = int(inside.sum()) > _DIRECT and not ridge
     for _ in range(_PIVOTS):
         found = _on_support(rows, inside, y, rough, search, ridge)
         search.steps["pivots"] += 1
+        if found is None and rough and int(inside.sum()) <= _CHOLESKY:
+            # What products do not reach in the time of a factor, the factor does.
+            rough = False
+            continue
         if found is None:
             return False
         w, y = found
@@ -210,7 +215,10 @@ def _pivot(search: _Search, y: Floats, tol: float, ridge: float = 0.0) -> bool:
 def _on_support(
     rows: Rows, inside: Bools, start: Floats, rough: bool, search: _Search, ridge: float
 ) -> tuple[Floats, Floats] | None:
-    """The least w with equality on the rows `inside`, and its multipliers; None when they are dependent."""
+    """The least w with equality on the rows `inside`, and its multipliers.
+
+    None where they are dependent, or where conjugate gradients end before they are `rough` enough for signs.
+    """
     keep = np.flatnonzero(inside)
     y = np.zeros(len(rows))
     if len(keep) == 0:
@@ -221,7 +229,7 @@ def _on_support(
     added = ridge * ~support.equal
     if ridge and len(keep) > _CHOLESKY:
         return None
-    if len(keep) <= _CHOLESKY:
+    if len(keep) <= _CHOLESKY and not rough:
         multipliers = np.zeros(len(keep))
         gram = support.gram()
         gram[np.diag_indices(len(keep))] += added
@@ -235,10 +243,14 @@ def _on_support(
     else:
         multipliers = start[keep]
         target = _ROUGH * float(np.linalg.norm(support.h))
+        blocks = None if support.structured is None else inverse_by_query(support.structured)
+        most = _PRODUCTS if len(keep) <= _CHOLESKY else 20 * _PRODUCTS
 
         def inverse(b: Floats) -> Floats:
             goal = target if rough else 1e-6 * float(np.linalg.norm(b))
-            x, steps = conjugate_gradients(lambda p: support.margins(support.adjoint(p)), b, goal)
+            x, steps = conjugate_gradients(
+                lambda p: support.margins(support.adjoint(p)), b, goal, precondition=blocks, most=most
+            )
             search.steps["conjugate"] = search.steps.get("conjugate", 0) + steps
             return x
 
@@ -282,6 +294,12 @@ _PIVOTS: Final = 40
 
 _CHOLESKY: Final = 3000
 """Largest support whose Gram matrix is factored; beyond it conjugate gradients are faster."""
+
+_DIRECT: Final = 1000
+"""Largest support whose signs are read off fine solutions at once: ten products cost as much as such a factor."""
+
+_PRODUCTS: Final = 100
+"""Steps of conjugate gradients that cost as much as a factor of the largest support that is factored."""
 
 _LOOSE: Final = 1e-4
 """Pivots turn in circles under ridges of looser tolerances: 45 of them at 1e-2 where 16 end at 1e-4."""

@@ -13,9 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats
 from marginflow.svm.scaling.conjugate_gradients import Product, conjugate_gradients
 from marginflow.svm.scaling.operator import Operator, batched
+from marginflow.svm.scaling.query_blocks import QueryBlocks
 from marginflow.svm.spectral.face import Pairing
 
 
@@ -132,47 +133,20 @@ class _Curvature:
         return self.rows.along(along)
 
     def inverse_by_query(self) -> Product:
-        """The inverse of H + rho E E' between constraints of one query alone, at most BLOCK of them.
-
-        These blocks are what makes it ill conditioned: all constraints of a sample share its selected token.
-        """
-        rows, r, p, xp = self.rows, self.rank, len(self.k), self.rows.xp
-        starts, owner, within = _blocks(rows.sample)
-        shape = len(starts), int(within.max()) + 1
-        slot = xp.put(owner * shape[1] + within)
-        padded = xp.zeros((shape[0] * shape[1], rows.shape[0]), rows.a)
-        padded[slot] = rows.a
-        a = padded.reshape(*shape, -1)
-        z, (f, fz), (g, gz) = rows.queries[xp.put(rows.sample[starts])], self.f, self.g
+        """The inverse of the blocks of H + rho E E' by query, which are what makes it ill conditioned."""
+        r, p, dots, blocks = self.rank, len(self.k), self.rows.xp.dots, QueryBlocks.of(self.rows)
+        a, z, (f, fz), (g, gz) = blocks.a, blocks.queries, self.f, self.g
         on, z_on = a[:, :, :r], z[:, :r]
         transposed = on.swapaxes(1, 2)
         H = ((on * f[:r]) @ transposed) * ((z * z) @ gz)[:, None, None]
         H += ((a * g) @ a.swapaxes(1, 2)) * ((z_on * z_on) @ fz[:r])[:, None, None]
-        right, below = xp.dots(on, z_on * f[:r]), xp.dots(a[:, :, :p], z[:, :p] * self.k)
+        right, below = dots(on, z_on * f[:r]), dots(a[:, :, :p], z[:, :p] * self.k)
         cross = right[:, :, None] * below[:, None, :]
         H += cross + cross.swapaxes(1, 2)
-        s, length = xp.dots(on, z_on), xp.dots(z_on[:, None, :], z_on)
+        s, length = dots(on, z_on), dots(z_on[:, None, :], z_on)
         both = (on @ transposed) * length[:, :, None] + s[:, :, None] * s[:, None, :]
         H += 0.5 * self.rho * both
-        i = xp.put(np.arange(shape[1]))
-        own = H[:, i, i]
-        H[:, i, i] += xp.module.where(own <= 0.0, 1.0, RIDGE * own)
-        inverse = xp.inverse(H)
-
-        def precondition(x: Floats) -> Floats:
-            grid = xp.zeros(shape[0] * shape[1], x)
-            grid[slot] = x
-            out: Floats = (inverse @ grid.reshape(*shape, 1)).ravel()
-            return out[slot]
-
-        return precondition
-
-
-def _blocks(sample: Ints) -> tuple[Ints, Ints, Ints]:
-    """Where runs of one sample begin, none longer than BLOCK, the run of every row and its place in it."""
-    starts = np.flatnonzero(np.diff(sample, prepend=-1))
-    within = (np.arange(len(sample)) - np.repeat(starts, np.diff(starts, append=len(sample)))) % BLOCK
-    return np.flatnonzero(within == 0), np.cumsum(within == 0) - 1, within
+        return blocks.inverse(H)
 
 
 def _symmetric(M: Floats) -> Floats:
@@ -187,12 +161,6 @@ ENOUGH: Final = 0.02
 
 ACCURACY: Final = 0.1
 """Of the first row in each round, relative: on (1000, 64, 256) .02 took twice the products, .2 two more steps."""
-
-RIDGE: Final = 1e-4
-"""Of the blocks by query, relative: copies of a constraint make them singular."""
-
-BLOCK: Final = 64
-"""Constraints of one query in a block of the preconditioner."""
 
 MOST: Final = 300
 """Steps of conjugate gradients a round."""
