@@ -34,8 +34,9 @@ browsers:
 	  apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium firefox-esr; }
 
+# A file to a worker: what its tests share is made once.
 test: lint browsers
-	.venv/bin/pytest -n 3 -m "not long"
+	.venv/bin/pytest -n 2 --dist loadfile -m "not long"
 
 # Torch is 900 MB: it has its own .venv-torch, and `make test` never needs it.
 .venv-torch/.done: pyproject.toml
@@ -59,7 +60,7 @@ test-site: site browsers
 	.venv-site/bin/python -m pytest -n 2 website/tests
 
 test-all: lint browsers
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist loadfile
 
 # A quarter of an hour of CPU each; every one in a clean environment of its own, build/python-VERSION.
 test-pythons: browsers

@@ -3,7 +3,7 @@
     python tools/pythons.py [VERSION ...]
 
 For each version a clean environment in build/python-VERSION, made anew, with the package and its extra [test]; then
-pytest in one process, a quarter of an hour of CPU. A version that is not on this machine is named, and is a failure
+pytest in two processes, a quarter of an hour of CPU. A version that is not on this machine is named, and is a failure
 only where it was asked for.
 """
 
@@ -45,7 +45,8 @@ def tests_on(version: str, python: str) -> int:
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OPENBLAS_NUM_THREADS": "1"}
     install = [own, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[test]"]
     subprocess.run(install, check=True, cwd=ROOT, env=clean)
-    return subprocess.run([own, "-m", "pytest", "-m", "not long"], cwd=ROOT, env=clean).returncode
+    test = [own, "-m", "pytest", "-n", "2", "--dist", "loadfile", "-m", "not long"]
+    return subprocess.run(test, cwd=ROOT, env=clean).returncode
 
 
 def main() -> int:
