@@ -93,6 +93,17 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
+def starts_of_runs(owner: Ints) -> Ints:
+    """Where runs of one `owner` (C,), whole numbers from 0, begin."""
+    return np.flatnonzero(np.diff(owner, prepend=-1))
+
+
+def places_in_runs(owner: Ints) -> Ints:
+    """(C,) how far each entry stands from where its run of one `owner` begins."""
+    starts = starts_of_runs(owner)
+    return np.arange(len(owner)) - np.repeat(starts, np.diff(starts, append=len(owner)))
+
+
 def _plain(name: str, value: Any) -> Any:
     """Tensors of torch and masked arrays that hide nothing as arrays, also inside lists; the rest as it is."""
     if isinstance(value, np.ma.MaskedArray):

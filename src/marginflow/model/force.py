@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, starts_of_runs
 from marginflow.losses import AbstractLoss
 from marginflow.model.logits import Logits, flat_index, sample_starts
 from marginflow.model.outputs import Outputs
@@ -270,7 +270,7 @@ def jacobian_product(
     size = M.shape[2]
     rows = M.reshape(-1, size)
     order = sample.ravel()
-    starts = np.flatnonzero(np.diff(order, prepend=-1))
+    starts = starts_of_runs(order)
     ids = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
     out = f.reshape(-1, 1) * rows
     pulled = np.add.reduceat(out, starts, axis=0)
@@ -281,7 +281,7 @@ def jacobian_product(
         swayed = np.add.reduceat(slope_gradient.reshape(-1, 1) * rows, starts, axis=0)
         of_sample = output.ravel()[starts]
         by_output = np.argsort(of_sample, kind="stable")
-        first = np.flatnonzero(np.diff(of_sample[by_output], prepend=-1))
+        first = starts_of_runs(of_sample[by_output])
         whole = np.add.reduceat(swayed[by_output], first, axis=0)
         seen[by_output] += np.repeat(whole, np.diff(first, append=len(by_output)), axis=0)
     out -= f.reshape(-1, 1) * seen[ids]

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, starts_of_runs
 
 
 EPS: Final = float(np.finfo(float).eps)
@@ -39,7 +39,7 @@ class Programme:
     @property
     def starts(self) -> Ints:
         """(rows,) the first token of each row."""
-        return np.flatnonzero(np.diff(self.row, prepend=-1))
+        return starts_of_runs(self.row)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from marginflow import twofold
-from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen
+from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen, starts_of_runs
 from marginflow.errors import InputError, UndefinedError
 from marginflow.problem.stored_differences import StoredDifferences, refuse_tiny
 
@@ -290,7 +290,7 @@ class Constraints:
     @cached_property
     def _groups(self) -> list[tuple[int, slice]]:
         """One slice of rows per sample: BLAS calls instead of a gather of one query per row."""
-        starts = np.flatnonzero(np.diff(self.sample, prepend=-1))
+        starts = starts_of_runs(self.sample)
         ends = np.append(starts, len(self.sample))[1:]
         return [(int(self.sample[s]), slice(int(s), int(e))) for s, e in zip(starts, ends, strict=True)]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints, frozen
+from marginflow.arrays import Floats, Ints, frozen, places_in_runs
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import Certified, evaluate
@@ -162,9 +162,8 @@ def _look(svm: Svm, W: Floats, below: float, most: int) -> Look:
 def _place(owner: Ints) -> Ints:
     """(k,) how many entries of the same `owner` come before."""
     order = np.argsort(owner, kind="stable")
-    starts = np.flatnonzero(np.diff(owner[order], prepend=-1))
     place = np.empty(len(owner), dtype=np.intp)
-    place[order] = np.arange(len(owner)) - np.repeat(starts, np.diff(starts, append=len(owner)))
+    place[order] = places_in_runs(owner[order])
     return place
 
 

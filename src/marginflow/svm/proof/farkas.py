@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from marginflow import rounding
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, starts_of_runs
 from marginflow.svm import sentences
 from marginflow.svm.program import Svm
 from marginflow.svm.proof import simplex, sums
@@ -96,7 +96,7 @@ def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
 def _cancelling_samples(svm: Svm, ray: Floats) -> list[Ints]:
     """The constraints with multipliers of every sample whose part of the sum nearly vanishes by itself."""
     some = np.flatnonzero(ray)
-    starts = np.flatnonzero(np.diff(svm.constraints.sample[some], prepend=-1))
+    starts = starts_of_runs(svm.constraints.sample[some])
     ends, a = np.append(starts[1:], len(some)), svm.constraints.a[some]
     left = np.abs(sums.run_sums(ray[some], starts, a)).sum(axis=1)
     size = sums.run_sums(np.abs(ray[some]), starts, np.abs(a)).sum(axis=1)

@@ -14,7 +14,7 @@ from scipy.linalg import cholesky
 from scipy.linalg.blas import dsyrk
 
 from marginflow import rounding
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats, Ints, starts_of_runs
 from marginflow.norms import Frobenius
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import dual_matrix
@@ -81,7 +81,7 @@ def _gram(rows: Rows) -> tuple[Floats, float]:
     (d, d_z), z = A.shape, A.queries
     row, column = np.triu_indices(d)
     first, second = np.triu_indices(d_z)
-    starts = np.flatnonzero(np.diff(A.sample, prepend=-1))
+    starts = starts_of_runs(A.sample)
     pairs = np.add.reduceat(A.a[:, row] * A.a[:, column], starts, axis=0).T @ (z[:, first] * z[:, second])
     place = np.empty((d_z, d_z), dtype=np.intp)
     place[first, second] = place[second, first] = np.arange(len(first))

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from scipy.sparse import csr_array
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats, Ints, places_in_runs
 
 
 BLOCK: Final = 32
@@ -37,9 +37,7 @@ def matrix_product(A: Floats, B: Floats) -> Floats:
 
 def runs(owner: Ints) -> Ints:
     """Where runs of one `owner` (C,) begin, none of them longer than BLOCK; those of one owner lie together."""
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    within = np.arange(len(owner)) - np.repeat(starts, np.diff(starts, append=len(owner)))
-    return np.flatnonzero(within % BLOCK == 0)
+    return np.flatnonzero(places_in_runs(owner) % BLOCK == 0)
 
 
 def run_sums(weights: Floats, starts: Ints, rows: Floats) -> Floats:

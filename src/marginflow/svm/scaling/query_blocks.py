@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats, Ints, places_in_runs
 from marginflow.svm.scaling.conjugate_gradients import Product
 from marginflow.svm.scaling.operator import Operator
 
@@ -33,9 +33,9 @@ class QueryBlocks:
     def of(rows: Operator) -> "QueryBlocks":
         """At most BLOCK constraints in a block, and at most UNEVEN times what a query has on average."""
         xp, sample = rows.xp, rows.sample
-        starts = np.flatnonzero(np.diff(sample, prepend=-1))
-        most = min(BLOCK, -(-UNEVEN * len(sample) // len(starts)))
-        within = (np.arange(len(sample)) - np.repeat(starts, np.diff(starts, append=len(sample)))) % most
+        within = places_in_runs(sample)
+        most = min(BLOCK, -(-UNEVEN * len(sample) // int((within == 0).sum())))
+        within %= most
         B, t = int((within == 0).sum()), int(within.max()) + 1
         slot = xp.put((np.cumsum(within == 0) - 1) * t + within)
         padded = xp.zeros((B * t, rows.shape[0]), rows.a)
