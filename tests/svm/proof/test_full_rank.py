@@ -1,6 +1,7 @@
 """Infeasibility of many rows: exact multipliers next to those found, and nothing of the kind where weights separate."""
 
 import math
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -83,6 +84,23 @@ def test_the_gram_matrix_of_pairs_is_that_of_the_rows(shape):
     np.testing.assert_allclose(np.tril(gram), np.tril(expected), atol=1e-13, rtol=0.0)
     exact = math.fsum((written * written).ravel())
     assert exact * (1.0 - 1e-12) <= trace <= exact * (1.0 + 1e-12)
+
+
+@pytest.mark.parametrize(("d", "d_z"), [(400, 1), (1, 400)])
+def test_a_gram_matrix_of_long_vectors_takes_the_memory_of_the_rows(d, d_z):
+    """Pairs of entries of the long factor would take 290 MB here, the rows 1.4 MB and their Gram matrix 1.3."""
+    rng = np.random.default_rng(0)
+    constraints = mf.Constraints(rng.standard_normal((450, d)), np.arange(450), rng.standard_normal((450, d_z)))
+    rows = Svm(constraints, Frobenius()).rows
+    assert rows.dense is None and len(rows) == 450
+    tracemalloc.start()
+    gram, trace = _gram(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    written = rows.structured.written_out()
+    np.testing.assert_allclose(np.tril(gram), np.tril(written.T @ written), atol=1e-13, rtol=0.0)
+    exact = math.fsum((written * written).ravel())
+    assert exact <= trace <= exact * (1.0 + 1e-10) and peak < 20e6
 
 
 def test_equalities_alone_show_nothing():

@@ -18,6 +18,7 @@ from marginflow.arrays import Floats, Ints, starts_of_runs
 from marginflow.norms import Frobenius
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import dual_matrix
+from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.scaling.unit_rows import Rows
 
 
@@ -72,17 +73,19 @@ def _gram(rows: Rows) -> tuple[Floats, float]:
 
     Of rows a_c z_i' every product of two entries of a, summed over the constraints of a query, and of two of z is made
     once: G is one product of (n, d (d + 1) / 2) and (n, d_z (d_z + 1) / 2), a quarter of the work for n = C and no row
-    written out. A term goes through the three products and at most C - 1 additions, as it does in R'R.
+    written out; where those are more numbers than the rows, these are. A term goes through the three products and at
+    most C - 1 additions, as it does in R'R.
     """
-    if rows.dense is not None:
-        return dsyrk(1.0, rows.dense.T, lower=1), rounding.sum_up(rows.dense * rows.dense, 1)
-    assert rows.structured is not None
     A = rows.structured
+    if A is None or rows.dense is not None or not _in_pairs(A):
+        written = rows.written_out()
+        assert written is not None
+        return dsyrk(1.0, written.T, lower=1), rounding.sum_up(written * written, 1)
     (d, d_z), z = A.shape, A.queries
     row, column = np.triu_indices(d)
     first, second = np.triu_indices(d_z)
-    starts = starts_of_runs(A.sample)
-    pairs = np.add.reduceat(A.a[:, row] * A.a[:, column], starts, axis=0).T @ (z[:, first] * z[:, second])
+    a_pairs = np.add.reduceat(A.a[:, row] * A.a[:, column], starts_of_runs(A.sample), axis=0)
+    pairs = a_pairs.T @ (z[:, first] * z[:, second])
     place = np.empty((d_z, d_z), dtype=np.intp)
     place[first, second] = place[second, first] = np.arange(len(first))
     upper = np.empty((d, d_z, d, d_z))
@@ -90,6 +93,12 @@ def _gram(rows: Rows) -> tuple[Floats, float]:
         upper[j, :, k] = pair[place]
     lengths = (A.a * A.a).sum(axis=1) * (z * z).sum(axis=1)[A.sample]
     return upper.reshape(d * d_z, d * d_z).T, rounding.sum_up(lengths, d + d_z + 1)
+
+
+def _in_pairs(A: Operator) -> bool:
+    """Whether neither the pairs of entries of a nor those of z are more numbers than the rows written out."""
+    (d, d_z), C, n = A.shape, len(A), len(A.queries)
+    return d + 1 <= 2 * d_z and n * (d_z + 1) <= 2 * C * d
 
 
 LARGEST: Final = 4096
