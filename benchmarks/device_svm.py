@@ -11,7 +11,6 @@ and how far the value is from the first row's. Where no CUDA device is found tha
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 import marginflow as mf
+from scale_svm import solved
 from svm import instance
 
 
@@ -43,20 +43,10 @@ def chosen_by_a_matrix(size: Size) -> mf.Constraints:
 def run(device: str, size: Size) -> dict[str, object]:
     """One solve: what it took and what it proves."""
     constraints = instance(size) if size in SIZES else chosen_by_a_matrix(size)
-    cpu, wall = time.process_time(), time.perf_counter()
-    found = mf.solve(constraints, "nuclear", device=None if device == "numpy" else device)
-    on_device = device.startswith("cuda")
-    return {
-        "rows": len(constraints),
-        "steps": " + ".join(f"{count} {stage}" for stage, count in found.iterations.items() if count),
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "there": torch.cuda.max_memory_allocated(device) >> 20 if on_device else None,
-        "status": found.status.name,
-        "gap": found.certificate.gap,
-        "value": found.value,
-    }
+    wall = time.perf_counter()
+    found = solved(constraints, "nuclear", None if device == "numpy" else device)
+    there = torch.cuda.max_memory_allocated(device) >> 20 if device.startswith("cuda") else None
+    return found | {"wall": time.perf_counter() - wall, "there": there}
 
 
 def rows(wide: bool) -> list[tuple[str, Size]]:
@@ -98,8 +88,8 @@ def main() -> None:
         r = json.loads(done.stdout)
         value = first.setdefault(size, r["value"])
         print(
-            f"| {name} | {device} | {r['rows']:,} | {r['steps']} | {r['wall']:.2f} | {r['cpu']:.2f} | {r['memory']} "
-            f"| {r['there'] or '-'} | {r['status']} | {r['gap']:.1e} | {r['value'] / value - 1:.1e} |",
+            f"| {name} | {device} | {r['rows']:,} | {r['steps']} | {r['wall']:.2f} | {r['seconds']:.2f} "
+            f"| {r['memory']} | {r['there'] or '-'} | {r['status']} | {r['gap']:.1e} | {r['value'] / value - 1:.1e} |",
             flush=True,
         )
 

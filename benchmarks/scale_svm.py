@@ -43,10 +43,14 @@ FULL: tuple[Row, ...] = (
 
 
 def run(norm: str, size: tuple[int, int, int]) -> dict[str, object]:
+    """One solve of the problem of this size."""
+    return solved(instance(size), norm)
+
+
+def solved(constraints: mf.Constraints, norm: str, device: str | None = None) -> dict[str, object]:
     """One solve: what it took and what it proves."""
-    constraints = instance(size)
     start = time.process_time()
-    found = mf.solve(constraints, norm)
+    found = mf.solve(constraints, norm, device=device)
     return {
         "rows": len(constraints),
         "support": int((found.dual != 0.0).sum()),
@@ -55,6 +59,7 @@ def run(norm: str, size: tuple[int, int, int]) -> dict[str, object]:
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "status": found.status.name,
         "gap": found.certificate.gap,
+        "value": found.value,
     }
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from few_faces import one_of_each
 
 from marginflow.claims import registry, runs
 from marginflow.diagnostics import balance
@@ -65,16 +66,11 @@ def test_a_wrong_force_is_noticed(monkeypatch, error) -> None:
     assert not result.holds and not result.failure
 
 
-def one_of_each(monkeypatch, faces) -> None:
-    """One problem for each loss: a wrong prediction of any is to be noticed."""
-    monkeypatch.setattr(faces, "CLASSES", {word: names[:1] for word, names in faces.CLASSES.items()})
-
-
 def test_the_faces_of_another_loss_are_noticed(monkeypatch) -> None:
     from marginflow.claims import faces
     from marginflow.losses import CrossEntropy
 
-    one_of_each(monkeypatch, faces)
+    one_of_each(monkeypatch)
     true = faces.faces
     monkeypatch.setattr(faces, "faces", lambda problem, loss: true(problem, CrossEntropy(0.01)))
     (result,) = registry.run(["faces-before-training"])
@@ -87,7 +83,7 @@ def test_a_wrong_predicted_face_is_noticed(monkeypatch) -> None:
 
     from marginflow.claims import faces
 
-    one_of_each(monkeypatch, faces)
+    one_of_each(monkeypatch)
     true = faces.faces
 
     def wrong(problem, loss):
