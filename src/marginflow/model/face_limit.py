@@ -124,12 +124,17 @@ class FaceLimit(AbstractGoal):
         """
         if not parameterization.diagonal:
             return
-        off, _ = self.off_balance(np.diagonal(self.finite(True), axis1=-2, axis2=-1))
+        off = self.lack_of_diagonals
         if off > ATTAINED:
             raise InputError(
                 f"parameterization {parameterization.word}: got a problem whose faces no diagonal weights settle in "
                 f"(the nearest are {off:.3g} off, in logits); expected 'w' or 'kq' for it"
             )
+
+    @property
+    def lack_of_diagonals(self) -> float:
+        """The largest difference of a logit inside a face from the balance, of the best diagonal weights."""
+        return self.off_balance(np.diagonal(self.finite(True), axis1=-2, axis2=-1))[0]
 
     def off_balance(self, weights: Floats) -> tuple[float, float]:
         """The largest difference of a logit inside a face from the balance, and what of it may be rounding.

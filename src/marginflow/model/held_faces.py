@@ -79,7 +79,7 @@ class HeldFaces:
         if not (found.members == members).all() or not found.unique.all() or found.finite is None:
             return None
         limit = FaceLimit(self.problem, self.loss, found)
-        if self.diagonal and limit.off_balance(np.diagonal(limit.finite(True), axis1=-2, axis2=-1))[0] > ATTAINED:
+        if self.diagonal and limit.lack_of_diagonals > ATTAINED:
             return None
         slope = np.abs(self.loss.gradient(limit.outputs, self.problem.labels))[self.problem.output]
         values = token_values(self.problem)
