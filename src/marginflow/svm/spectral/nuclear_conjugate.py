@@ -26,7 +26,7 @@ class NuclearSystem:
 
     Attributes:
         A: the rows, as they are.
-        U, Vt: the singular vectors, (d, d) and (d_z, d_z), in whose basis the face is given.
+        U, Vt: the singular vectors, (d, d) and (d_z, d_z), in whose basis the face is given; of the rows' namespace.
         rank: r, of the face.
         pairing: its curvature.
     """
@@ -39,26 +39,26 @@ class NuclearSystem:
 
     def solve(self, dual: Floats, margins: Floats) -> tuple[Floats, Floats]:
         """The new dual (J,) and the free part of dW, from the dual and the margins of the rows (J,) now."""
-        r, curvature = self.rank, _Curvature.of(self)
-        by_query, xp = curvature.inverse_by_query(), curvature.rows.xp
+        r, curvature, xp = self.rank, _Curvature.of(self), self.A.xp
+        by_query = curvature.inverse_by_query()
         B = self._inside(dual)
         first = self.A.h - margins - self._margins(self.pairing.psi(B))
-        second = np.eye(r) - _symmetric(B[:r, :r])
-        delta, M, S, missing = np.zeros(len(first)), np.zeros_like(B), np.zeros((r, r)), second
+        second = xp.put(np.eye(r)) - _symmetric(B[:r, :r])
+        delta, M, S, missing = 0.0 * first, 0.0 * B, 0.0 * second, second
         for _ in range(ROUNDS):
             dW = -self.pairing.psi(M)
             dW[:r, :r] += curvature.rho * missing - S
             left = first + self._margins(dW)
-            target = ACCURACY * min(float(np.linalg.norm(first)), float(np.linalg.norm(left)))
-            right = xp.put(left, xp.single)
+            target = ACCURACY * min(xp.norm(first), xp.norm(left))
+            right = xp.cast(left, xp.single)
             x, _ = conjugate_gradients(curvature.product, right, target, precondition=by_query, most=MOST)
-            delta = delta + xp.get(x)
+            delta = delta + x
             M = self._inside(delta)
             missing = second - _symmetric(M[:r, :r])
             S = S - curvature.rho * missing
-            if float(np.linalg.norm(missing)) <= ENOUGH * float(np.linalg.norm(second)):
+            if xp.norm(missing) <= ENOUGH * xp.norm(second):
                 break
-        free = np.zeros(self.A.shape)
+        free = xp.zeros(self.A.shape, S)
         free[:r, :r] = S
         return dual + delta, free
 
@@ -73,7 +73,7 @@ class NuclearSystem:
 class _Curvature:
     """H + rho E E' in single precision: A (Psi + rho sym on the face) A*, rows in the basis of the face.
 
-    All in the namespace of the rows: that of the copy where the system's operator has one.
+    All in the namespace of the rows.
 
     Attributes:
         rows: those of the system.
@@ -92,10 +92,10 @@ class _Curvature:
     @staticmethod
     def of(system: NuclearSystem) -> "_Curvature":
         """The weight rho is tr H / |E|^2, from one random vector of signs: within a factor of ten any does."""
-        A = system.A.copy or system.A
-        xp, f32 = A.xp, A.xp.single
-        a = xp.cast(A.a, f32) @ xp.put(system.U, f32)
-        z = xp.cast(A.queries, f32) @ xp.put(system.Vt.T, f32)
+        A, cast, f32 = system.A, system.A.xp.cast, system.A.xp.single
+        xp = A.xp
+        a = cast(A.a, f32) @ cast(system.U, f32)
+        z = cast(A.queries, f32) @ cast(system.Vt.T, f32)
         (f, fz), (g, gz), k = system.pairing.f, system.pairing.g, system.pairing.k
         rows, weights = batched(a, A.sample, z, A.unit), [xp.put(w, f32) for w in (f, fz, g, gz, k)]
         free = _Curvature(rows, system.rank, (weights[0], weights[1]), (weights[2], weights[3]), weights[4])
