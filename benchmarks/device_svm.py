@@ -100,7 +100,8 @@ def main() -> None:
         made = "-" if r["made"] is None else f"{r['made']:.1f}"
         print(
             f"| {name} | {device} | {r['rows']:,} | {r['steps']} | {r['start']:.1f} | {made} | {r['wall']:.2f} "
-            f"| {r['seconds']:.2f} | {r['memory']} | {r['there'] or '-'} | {r['status']} | {r['gap']:.1e} | {r['value'] / value - 1:.1e} |",
+            f"| {r['seconds']:.2f} | {r['memory']} | {r['there'] or '-'} | {r['status']} | {r['gap']:.1e} "
+            f"| {r['value'] / value - 1:.1e} |",
             flush=True,
         )
 
