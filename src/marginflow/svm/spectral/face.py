@@ -43,8 +43,11 @@ class Face(Protocol):
 class System(Protocol):
     """Newton's system of some rows, all of which carry dual."""
 
-    def solve(self, dual: Floats, margins: Floats) -> tuple[Floats, Floats]:
-        """The new dual (J,) and the free part (d, d_z) of dW, from the dual and the margins of the rows (J,) now."""
+    def solve(self, dual: Floats, margins: Floats, accuracy: float) -> tuple[Floats, Floats]:
+        """The new dual (J,) and the free part (d, d_z) of dW, from the dual and the margins of the rows (J,) now.
+
+        To a relative `accuracy` of the system.
+        """
 
 
 class CurvedNorm(Norm, Protocol):

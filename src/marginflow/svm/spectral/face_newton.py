@@ -22,6 +22,7 @@ from marginflow.svm.spectral.first_order import Point, feasible, lower_bound
 STEPS = 12
 DIRECT = 1000  # rows up to which factors of the system are cheaper than products with it
 FACTORED = 4000  # rows above which nothing is factored: first-order steps reach 1e-9 sooner (measured)
+ROUGH = 0.05  # relative accuracy of products far from the optimum
 RIDGE = 1e-13  # relative; duplicated constraints leave only the sum of their duals determined
 
 
@@ -61,7 +62,7 @@ def face_newton(
         try:
             system = face.without_matrix(A.restrict(J), U, Vt) if len(J) > direct else None
             if system is not None:
-                on_J, free = system.solve(dual[J], margins[J])
+                on_J, free = system.solve(dual[J], margins[J], _forcing(point.gap, tol))
             elif len(J) <= FACTORED:
                 on_J, free = _solve(A, face, U, Vt, J, dual[J], margins[J])
             else:
@@ -70,12 +71,19 @@ def face_newton(
             break
         dual = np.zeros(len(A))
         dual[J] = on_J
-        W = W + U @ (face.psi(U.T @ A.adjoint(dual) @ Vt.T) + free) @ Vt
-        dual = np.maximum(dual, A.floor)
         B = A.adjoint(dual)
+        W = W + U @ (face.psi(U.T @ B @ Vt.T) + free) @ Vt
+        if (dual < A.floor).any():
+            dual = np.maximum(dual, A.floor)
+            B = A.adjoint(dual)
         if not (0.0 < float(np.abs(W).max()) < 1e100 and 0.0 < float(np.abs(B).max()) < 1e100):
             break
     return best, step
+
+
+def _forcing(gap: float, tol: float) -> float:
+    """How accurate a step at this gap has to be: no more than its square, or than what `tol` asks, would show."""
+    return min(ROUGH, max(gap, 0.1 * tol / gap))
 
 
 def _solve(

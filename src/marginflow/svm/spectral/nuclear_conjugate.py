@@ -15,6 +15,7 @@ import numpy as np
 
 from marginflow.arrays import Floats
 from marginflow.svm.scaling.conjugate_gradients import Product, conjugate_gradients
+from marginflow.svm.scaling.namespace import namespace_of
 from marginflow.svm.scaling.operator import Operator, batched
 from marginflow.svm.scaling.query_blocks import QueryBlocks
 from marginflow.svm.spectral.face import Pairing
@@ -37,36 +38,83 @@ class NuclearSystem:
     rank: int
     pairing: Pairing
 
-    def solve(self, dual: Floats, margins: Floats) -> tuple[Floats, Floats]:
-        """The new dual (J,) and the free part of dW, from the dual and the margins of the rows (J,) now."""
+    def solve(self, dual: Floats, margins: Floats, accuracy: float) -> tuple[Floats, Floats]:
+        """The new dual (J,) and the free part of dW, from the dual and the margins of the rows (J,) now.
+
+        Both rows of the system are met to `accuracy`, relative, or as near as ROUNDS come.
+        """
         r, curvature = self.rank, _Curvature.of(self)
         by_query, xp = curvature.inverse_by_query(), curvature.rows.xp
-        B = self._inside(dual)
-        first = self.A.h - margins - self._margins(self.pairing.psi(B))
-        second = np.eye(r) - _symmetric(B[:r, :r])
-        delta, M, S, missing = np.zeros(len(first)), np.zeros_like(B), np.zeros((r, r)), second
+        psi = _Psi(r, self.pairing.f, self.pairing.g, self.pairing.k)
+        top, left = self._inside(dual)
+        first = self.A.h - margins - self._margins(*psi(top, left))
+        second = np.eye(r) - _symmetric(top[:, :r])
+        delta, top, left = np.zeros(len(first)), np.zeros_like(top), np.zeros_like(left)
+        S, missing = np.zeros((r, r)), second
+        size, asked = float(np.linalg.norm(first)), accuracy * float(np.linalg.norm(second))
         for _ in range(ROUNDS):
-            dW = -self.pairing.psi(M)
-            dW[:r, :r] += curvature.rho * missing - S
-            left = first + self._margins(dW)
-            target = ACCURACY * min(float(np.linalg.norm(first)), float(np.linalg.norm(left)))
-            right = xp.put(left, xp.single)
+            changed, beside = psi(top, left)
+            changed[:, :r] += S - curvature.rho * missing
+            lacking = first - self._margins(changed, beside)
+            target = ACCURACY * min(size, float(np.linalg.norm(lacking)))
+            right = xp.put(lacking, xp.single)
             x, _ = conjugate_gradients(curvature.product, right, target, precondition=by_query, most=MOST)
             delta = delta + xp.get(x)
-            M = self._inside(delta)
-            missing = second - _symmetric(M[:r, :r])
+            top, left = self._inside(delta)
+            missing = second - _symmetric(top[:, :r])
+            # With this S what the first row lacks is what conjugate gradients left, `target` at most.
             S = S - curvature.rho * missing
-            if float(np.linalg.norm(missing)) <= ENOUGH * float(np.linalg.norm(second)):
+            if target <= accuracy * size and float(np.linalg.norm(missing)) <= asked:
                 break
         free = np.zeros(self.A.shape)
         free[:r, :r] = S
         return dual + delta, free
 
-    def _inside(self, dual: Floats) -> Floats:
-        return self.U.T @ self.A.adjoint(dual) @ self.Vt.T
+    def _inside(self, dual: Floats) -> tuple[Floats, Floats]:
+        """(r, d_z), (d - r, r) the rows and the rest of the columns of the face of A* `dual`."""
+        r, M = self.rank, self.A.adjoint(dual)
+        return (self.U[:, :r].T @ M) @ self.Vt.T, self.U[:, r:].T @ (M @ self.Vt[:r].T)
 
-    def _margins(self, M: Floats) -> Floats:
-        return self.A.margins(self.U @ M @ self.Vt)
+    def _margins(self, top: Floats, left: Floats) -> Floats:
+        """(J,) the margins of the matrix with these rows and columns on the face, and 0 elsewhere."""
+        r = self.rank
+        return self.A.margins(self.U[:, :r] @ (top @ self.Vt) + (self.U[:, r:] @ left) @ self.Vt[:r])
+
+
+@dataclass(frozen=True, eq=False)
+class _Psi:
+    """A pairing on the rows and columns of the face, outside which it changes nothing.
+
+    Attributes:
+        rank: r, of the face.
+        f, g, k: the weights of the pairing, p = min(d, d_z) in k; in one namespace and precision.
+    """
+
+    rank: int
+    f: tuple[Floats, Floats]
+    g: tuple[Floats, Floats]
+    k: Floats
+
+    @cached_property
+    def _own(self) -> tuple[Floats, Floats]:
+        """(r, d_z), (d - r, r) the weights of M_ij on the rows of the face and on the rest of its columns."""
+        r, (f, fz), (g, gz), outer = self.rank, self.f, self.g, namespace_of(self.k).module.outer
+        return outer(f[:r], gz) + outer(g[:r], fz), outer(f[r:], gz[:r]) + outer(g[r:], fz[:r])
+
+    @cached_property
+    def _across(self) -> tuple[Floats, Floats]:
+        """(r, p), (p - r, r) the weights of M_ji there."""
+        r, f, k, outer = self.rank, self.f[0][: len(self.k)], self.k, namespace_of(self.k).module.outer
+        return outer(f[:r], k) + outer(k[:r], f), outer(f[r:], k[:r]) + outer(k[r:], f[:r])
+
+    def __call__(self, top: Floats, left: Floats) -> tuple[Floats, Floats]:
+        """The rows (r, d_z) and the rest of the columns (d - r, r) of Psi(M) from those of M."""
+        r, p = self.rank, len(self.k)
+        changed, beside = self._own[0] * top, self._own[1] * left
+        changed[:, :r] += self._across[0][:, :r] * top[:, :r].T
+        changed[:, r:p] += self._across[0][:, r:] * left[: p - r].T
+        beside[: p - r] += self._across[1] * top[:, r:p].T
+        return changed, beside
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +125,12 @@ class _Curvature:
 
     Attributes:
         rows: those of the system.
-        rank: r, of the face.
-        f, g, k: the weights of the pairing, p = min(d, d_z) in k.
+        psi: the pairing.
         rho: the weight of E E'.
     """
 
     rows: Operator
-    rank: int
-    f: tuple[Floats, Floats]
-    g: tuple[Floats, Floats]
-    k: Floats
+    psi: _Psi
     rho: float = 0.0
 
     @staticmethod
@@ -98,49 +142,35 @@ class _Curvature:
         z = xp.cast(A.queries, f32) @ xp.put(system.Vt.T, f32)
         (f, fz), (g, gz), k = system.pairing.f, system.pairing.g, system.pairing.k
         rows, weights = batched(a, A.sample, z, A.unit), [xp.put(w, f32) for w in (f, fz, g, gz, k)]
-        free = _Curvature(rows, system.rank, (weights[0], weights[1]), (weights[2], weights[3]), weights[4])
+        free = _Curvature(rows, _Psi(system.rank, (weights[0], weights[1]), (weights[2], weights[3]), weights[4]))
         signs = xp.put(np.random.default_rng(0).choice([-1.0, 1.0], len(rows)), f32)
         locked = xp.norm(_symmetric(free.inside(signs)[0][:, : system.rank]))
         return replace(free, rho=float(signs @ free.product(signs)) / max(locked, 1e-30) ** 2)
 
-    @cached_property
-    def _own(self) -> tuple[Floats, Floats]:
-        """(r, d_z), (d - r, r) the weights of M_ij on the rows of the face and on the rest of its columns."""
-        r, (f, fz), (g, gz), outer = self.rank, self.f, self.g, self.rows.xp.module.outer
-        return outer(f[:r], gz) + outer(g[:r], fz), outer(f[r:], gz[:r]) + outer(g[r:], fz[:r])
-
-    @cached_property
-    def _across(self) -> tuple[Floats, Floats]:
-        """(r, p), (p - r, r) the weights of M_ji there."""
-        r, f, k, outer = self.rank, self.f[0][: len(self.k)], self.k, self.rows.xp.module.outer
-        return outer(f[:r], k) + outer(k[:r], f), outer(f[r:], k[:r]) + outer(k[r:], f[:r])
-
     def inside(self, x: Floats) -> tuple[Floats, Floats]:
         """(r, d_z), (d - r, r) the rows and the rest of the columns of the face of A* x."""
-        P, Z, r = self.rows.pulled(x), self.rows.queries, self.rank
+        P, Z, r = self.rows.pulled(x), self.rows.queries, self.psi.rank
         return P[:, :r].T @ Z, P[:, r:].T @ Z[:, :r]
 
     def product(self, x: Floats) -> Floats:
         """(J,) H x + rho E E' x."""
         top, left = self.inside(x)
-        r, p, Z = self.rank, len(self.k), self.rows.queries
-        changed, beside = self._own[0] * top, self._own[1] * left
-        changed[:, :r] += self._across[0][:, :r] * top[:, :r].T + self.rho * _symmetric(top[:, :r])
-        changed[:, r:p] += self._across[0][:, r:] * left[: p - r].T
-        beside[: p - r] += self._across[1] * top[:, r:p].T
+        r, Z = self.psi.rank, self.rows.queries
+        changed, beside = self.psi(top, left)
+        changed[:, :r] += self.rho * _symmetric(top[:, :r])
         along = self.rows.xp.zeros((len(Z), self.rows.shape[0]), Z)
         along[:, :r], along[:, r:] = Z @ changed.T, Z[:, :r] @ beside.T
         return self.rows.along(along)
 
     def inverse_by_query(self) -> Product:
         """The inverse of the blocks of H + rho E E' by query, which are what makes it ill conditioned."""
-        r, p, dots, blocks = self.rank, len(self.k), self.rows.xp.dots, QueryBlocks.of(self.rows)
-        a, z, (f, fz), (g, gz) = blocks.a, blocks.queries, self.f, self.g
+        r, p, dots, blocks = self.psi.rank, len(self.psi.k), self.rows.xp.dots, QueryBlocks.of(self.rows)
+        a, z, (f, fz), (g, gz) = blocks.a, blocks.queries, self.psi.f, self.psi.g
         on, z_on = a[:, :, :r], z[:, :r]
         transposed = on.swapaxes(1, 2)
         H = ((on * f[:r]) @ transposed) * ((z * z) @ gz)[:, None, None]
         H += ((a * g) @ a.swapaxes(1, 2)) * ((z_on * z_on) @ fz[:r])[:, None, None]
-        right, below = dots(on, z_on * f[:r]), dots(a[:, :, :p], z[:, :p] * self.k)
+        right, below = dots(on, z_on * f[:r]), dots(a[:, :, :p], z[:, :p] * self.psi.k)
         cross = right[:, :, None] * below[:, None, :]
         H += cross + cross.swapaxes(1, 2)
         s, length = dots(on, z_on), dots(z_on[:, None, :], z_on)
@@ -153,14 +183,11 @@ def _symmetric(M: Floats) -> Floats:
     return 0.5 * (M + M.T)
 
 
-ROUNDS: Final = 3
+ROUNDS: Final = 12
 """Of multipliers S; each takes a factor of about 30 off what E' delta lacks."""
 
-ENOUGH: Final = 0.02
-"""Of what E' delta lacks, relative."""
-
 ACCURACY: Final = 0.1
-"""Of the first row in each round, relative: on (1000, 64, 256) .02 took twice the products, .2 two more steps."""
+"""Of the first row in each round, relative."""
 
 MOST: Final = 300
 """Steps of conjugate gradients a round."""

@@ -23,6 +23,8 @@ class OperatorNorm:
 
     balance = 0.3
     low_rank = False
+    polish = 0.03
+    again = 2.0
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Clip the singular values at the level theta with sum (s - theta)_+ = tau."""
