@@ -290,7 +290,7 @@ _BURSTS: Final = (25, 100, 400, 2000, 10000)
 """Gradient steps before each attempt at pivoting."""
 
 _GUESS: Final = 100
-"""Gradient steps of a burst that guesses a support, for which single precision will do; longer ones are after digits."""
+"""Gradient steps of a burst that only guesses a support, in single precision; longer ones are after digits."""
 
 _LOOK: Final = 100
 """Gradient steps between looks at the gap: a loose tolerance may be met in the middle of a burst."""
