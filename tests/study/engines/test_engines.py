@@ -40,7 +40,7 @@ def undisturbed(tmp_path_factory) -> dict[str, bytes]:
 
 
 def test_32_real_runs_on_each_engine_are_identical(tmp_path):
-    text = REAL.replace("seeds = 8", "seeds = 4")
+    text = REAL.replace("seeds = 8", "seeds = 4").replace("batch = 4", "batch = 2")
     runs, expected = plan(text), None
     assert runs.runs == 32
     for name, workers in (("serial", None), ("processes", 2), ("dask", 2)):
@@ -54,7 +54,7 @@ def test_32_real_runs_on_each_engine_are_identical(tmp_path):
             summary = run_study(runs, Folder(tmp_path / name), engine)
             assert summary.complete and summary.failed == 0
         found = batch_bytes(tmp_path / name)
-        assert len(found) == 8
+        assert len(found) == 16
         expected = expected or found
         assert found == expected, f"{name} gives other bytes"
 
