@@ -18,11 +18,14 @@ def conjugate_gradients(
     namespace of `b`.
     """
     y, r = namespace_of(b).zeros(b.shape, b), 1.0 * b
-    z = r if precondition is None else precondition(r)
-    p, rz = 1.0 * z, float(r @ z)
+    p, rz = 0.0 * b, 1.0
     for steps in range(most):
         if float(r @ r) <= target * target:
             return y, steps
+        z = r if precondition is None else precondition(r)
+        new = float(r @ z)
+        p = z + (new / rz) * p
+        rz = new
         q = product(p)
         curvature = float(p @ q)
         if not curvature > 0.0:
@@ -30,8 +33,4 @@ def conjugate_gradients(
         alpha = rz / curvature
         y += alpha * p
         r -= alpha * q
-        z = r if precondition is None else precondition(r)
-        new = float(r @ z)
-        p = z + (new / rz) * p
-        rz = new
     return y, most
