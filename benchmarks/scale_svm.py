@@ -3,7 +3,8 @@
     python benchmarks/scale_svm.py [--quick] [--cap SECONDS]
 
 Prints a Markdown table, and the load of the machine at the time: CPU seconds, without those of imports, move by half
-with it. Infeasible rows end in a proof, others in bounds; every number is certified by marginflow whatever the solver said.
+with it. Infeasible rows end in a proof, others in bounds; every number is certified by marginflow whatever the solver
+said.
 """
 
 import argparse

@@ -44,7 +44,7 @@ def test_products_solve_the_system_that_is_factored(case, block, few, monkeypatc
     monkeypatch.setattr(nuclear_conjugate, "ROUNDS", 30)
     monkeypatch.setattr(nuclear_conjugate, "ACCURACY", 1e-4)
     A, face, U, Vt, J, dual, margins = systems(CASES[case])
-    want, free = face_newton._solve(A, face, U, Vt, J, dual[J], margins[J])
+    want, free = face_newton._solve(A, face, (U, Vt), J, dual, margins)
     got, S = face.without_matrix(A.restrict(J), U, Vt).solve(dual[J], margins[J], 1e-9)
     assert np.abs(got - want).max() <= 1e-4 * np.abs(want).max()
     assert np.abs(S - free).max() <= 1e-4 * max(np.abs(free).max(), face.w.max())

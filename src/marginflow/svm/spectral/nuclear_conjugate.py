@@ -10,7 +10,7 @@ milliseconds where H takes seconds. Inside they are in single precision: residua
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky
@@ -30,7 +30,7 @@ class NuclearSystem:
 
     Attributes:
         A: the rows, as they are.
-        U, Vt: the singular vectors, (d, d) and (d_z, d_z), in whose basis the face is given.
+        U, Vt: the singular vectors, (d, d) and (d_z, d_z), in whose basis the face is given; of the rows' namespace.
         rank: r, of the face.
         pairing: its curvature.
     """
@@ -46,30 +46,31 @@ class NuclearSystem:
 
         Both rows of the system are met to `accuracy`, relative, or as near as ROUNDS come.
         """
-        r, curvature = self.rank, _Curvature.of(self)
-        nearly, xp = curvature.inverse(), curvature.rows.xp
-        psi = _Psi(r, self.pairing.f, self.pairing.g, self.pairing.k)
+        r, curvature, xp, pairing = self.rank, _Curvature.of(self), self.A.xp, self.pairing
+        nearly = curvature.inverse()
+        f, g = ((xp.put(x), xp.put(y)) for x, y in (pairing.f, pairing.g))
+        psi = _Psi(r, f, g, xp.put(pairing.k))
         top, left = self._inside(dual)
         first = self.A.h - margins - self._margins(*psi(top, left))
-        second = np.eye(r) - _symmetric(top[:, :r])
-        delta, top, left = np.zeros(len(first)), np.zeros_like(top), np.zeros_like(left)
-        S, missing = np.zeros((r, r)), second
-        size, asked = float(np.linalg.norm(first)), accuracy * float(np.linalg.norm(second))
+        second = xp.put(np.eye(r)) - _symmetric(top[:, :r])
+        delta, top, left = 0.0 * first, 0.0 * top, 0.0 * left
+        S, missing = 0.0 * second, second
+        size, asked = xp.norm(first), accuracy * xp.norm(second)
         for _ in range(ROUNDS):
             changed, beside = psi(top, left)
             changed[:, :r] += S - curvature.rho * missing
             lacking = first - self._margins(changed, beside)
-            target = ACCURACY * min(size, float(np.linalg.norm(lacking)))
-            right = xp.put(lacking, xp.single)
+            target = ACCURACY * min(size, xp.norm(lacking))
+            right = xp.cast(lacking, xp.single)
             x, _ = conjugate_gradients(curvature.product, right, target, precondition=nearly, most=MOST)
-            delta = delta + xp.get(x)
+            delta = delta + x
             top, left = self._inside(delta)
             missing = second - _symmetric(top[:, :r])
             # With this S what the first row lacks is what conjugate gradients left, `target` at most.
             S = S - curvature.rho * missing
-            if target <= accuracy * size and float(np.linalg.norm(missing)) <= asked:
+            if target <= accuracy * size and xp.norm(missing) <= asked:
                 break
-        free = np.zeros(self.A.shape)
+        free = xp.zeros(self.A.shape, S)
         free[:r, :r] = S
         return dual + delta, free
 
@@ -124,7 +125,7 @@ class _Psi:
 class _Curvature:
     """H + rho E E' in single precision: A (Psi + rho sym on the face) A*, rows in the basis of the face.
 
-    All in the namespace of the rows: that of the copy where the system's operator has one.
+    All in the namespace of the rows.
 
     Attributes:
         rows: those of the system.
@@ -139,10 +140,10 @@ class _Curvature:
     @staticmethod
     def of(system: NuclearSystem) -> "_Curvature":
         """The weight rho is tr H / |E|^2, from one random vector of signs: within a factor of ten any does."""
-        A = system.A.copy or system.A
-        xp, f32 = A.xp, A.xp.single
-        a = xp.cast(A.a, f32) @ xp.put(system.U, f32)
-        z = xp.cast(A.queries, f32) @ xp.put(system.Vt.T, f32)
+        A, cast, f32 = system.A, system.A.xp.cast, system.A.xp.single
+        xp = A.xp
+        a = cast(A.a, f32) @ cast(system.U, f32)
+        z = cast(A.queries, f32) @ cast(system.Vt.T, f32)
         (f, fz), (g, gz), k = system.pairing.f, system.pairing.g, system.pairing.k
         rows, weights = batched(a, A.sample, z, A.unit), [xp.put(w, f32) for w in (f, fz, g, gz, k)]
         free = _Curvature(rows, _Psi(system.rank, (weights[0], weights[1]), (weights[2], weights[3]), weights[4]))
@@ -186,7 +187,7 @@ class _Curvature:
         """
         a, z, sample, psi = self.rows.a, self.rows.queries, self.rows.sample, self.psi
         # Of H the lower triangle is known: in the order of LAPACK, the upper one.
-        known = Pairing(psi.f, psi.g, psi.k).gram(a, z, sample).T
+        known: Any = Pairing(psi.f, psi.g, psi.k).gram(a, z, sample).T
         E = symmetric_parts(a[:, : psi.rank], z[sample, : psi.rank], psi.rank)
         if E.size:
             known = ssyrk(self.rho, E.T, trans=1, lower=0, beta=1.0, c=known, overwrite_c=1)

@@ -114,7 +114,7 @@ class OperatorFace:
     def psi(self, M: Floats) -> Floats:
         """The change of W for a change of B off the free block."""
         out, r = self.pairing.psi(M), self.rank
-        out[:r, :r] += self.skew * (M[:r, :r] - M[:r, :r].T)
+        out[:r, :r] += namespace_of(M).put(self.skew) * (M[:r, :r] - M[:r, :r].T)
         return out
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:
