@@ -2,6 +2,8 @@
 PY := .venv/bin/python
 export OPENBLAS_NUM_THREADS ?= 1
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
+# The tests start a hundred processes: each reads the bytecode that the first has written.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-torch test-site test-pythons site test-all lint bench bench-save bench-compare mutants clean browsers
 

@@ -13,7 +13,7 @@ from marginflow.losses import parse_loss
 from marginflow.model.force import force
 from marginflow.model.logits import Logits
 from marginflow.problem.random import sphere
-from shapes import DOORS, checked
+from shapes import DOORS, F, checked
 
 
 WRONG = (TypeCheckError, BeartypeCallHintViolation)
@@ -68,3 +68,28 @@ def test_a_door_that_changed_its_arguments_is_named():
 
     with pytest.raises(AssertionError, match="no \\['dual'\\]"):
         checked(door, {"dual": np.ndarray})
+
+
+def test_what_differs_from_a_call_that_passed_is_checked():
+    """In the shape or type of an argument, in a size that only `self` has, in what comes out of the same arguments."""
+
+    class Rows:
+        def __init__(self, size, makes=3):
+            self.size, self.makes = size, makes
+
+        def door(self, x):
+            return np.ones(self.makes)
+
+    Rows.door = checked(Rows.door, {"x": F("{self.size} n"), "return": F("n")})
+    for _ in range(2):
+        assert Rows(2).door(np.ones((2, 3))).shape == Rows(4).door(x=np.ones((4, 3))).shape == (3,)
+    for rows, x in (
+        (Rows(2), np.ones((2, 4))),
+        (Rows(2), np.ones((2, 3), dtype=int)),
+        (Rows(2), [[1.0, 1.0, 1.0]] * 2),
+        (Rows(4), np.ones((2, 3))),
+        (Rows(2, makes=4), np.ones((2, 3))),
+    ):
+        for _ in range(2):
+            with pytest.raises(WRONG):
+                rows.door(x)

@@ -20,6 +20,7 @@ FLOORS = {
     "moved": 0,
     "arrays": 0,
     "blas": 0,
+    "threads": 0,
     "intervals": 0,
     "atomic_file": 0,
     "file_format": 0,

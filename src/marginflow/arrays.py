@@ -65,18 +65,18 @@ def as_floats(name: str, value: Any, ndim: int | None = None) -> Floats:
             f"{name}: got an array of type {raw.dtype}; expected real numbers; convert it to float64 first"
         )
     out = np.array(raw, dtype=np.float64, order="C")
-    if not np.isfinite(out).all():
+    # The largest of a NaN is one: no array of truth values is made of what may be gigabytes.
+    largest = max(float(out.max()), -float(out.min())) if out.size else 0.0
+    if not np.isfinite(largest):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(out))[0])
         raise InputError(f"{name}: got {out[where]} at index {where}; expected finite numbers")
-    exact = np.array_equal(out.astype(raw.dtype), raw) and (raw.dtype.kind == "f" or _fits(raw))
+    exact = raw.dtype == np.float64 or _same(out, raw)
     if not exact:
         raise InputError(
             f"{name}: got {raw.dtype} values that float64 cannot hold exactly; round them to float64 first"
         )
-    if out.size and float(np.abs(out).max()) > LARGEST:
-        raise InputError(
-            f"{name}: got an entry of size {np.abs(out).max():.3g}; expected at most {LARGEST:g}; rescale the data"
-        )
+    if largest > LARGEST:
+        raise InputError(f"{name}: got an entry of size {largest:.3g}; expected at most {LARGEST:g}; rescale the data")
     if ndim is not None and out.ndim != ndim:
         raise InputError(f"{name}: got shape {out.shape}; expected {ndim} axes")
     return out
@@ -140,6 +140,10 @@ _TORCH_FLOATS: Final = ("torch.float64", "torch.float32", "torch.float16")
 def _kind(value: Any) -> str:
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} {kind.__name__}"
+
+
+def _same(out: Floats, raw: npt.NDArray[Any]) -> bool:
+    return np.array_equal(out.astype(raw.dtype), raw) and (raw.dtype.kind == "f" or _fits(raw))
 
 
 def _fits(raw: npt.NDArray[Any]) -> bool:

@@ -1,6 +1,7 @@
 """Figures for other people's pages: size, font, text as text, a panel for each run, nothing that leaves the picture."""
 
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,11 +33,17 @@ def drawn(paths, kind, sheet):
         return figure, canvas.get_renderer()
 
 
+@pytest.fixture(scope="module")
+def plain(orbit):
+    """The function that draws a kind of figure of the orbit on a plain sheet, each once."""
+    return cache(lambda kind: drawn(orbit, kind, Sheet()))
+
+
 @pytest.mark.parametrize("sheet", SHEETS, ids=["column", "narrow", "page"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not KINDS[kind].each])
-def test_no_legend_leaves_the_picture_or_covers_an_axis(orbit, steps, kind, sheet):
-    for paths in (orbit, steps):
-        figure, renderer = drawn(paths, kind, sheet)
+def test_no_legend_leaves_the_picture_or_covers_an_axis(orbit, plain, steps, kind, sheet):
+    first = plain(kind) if sheet == Sheet() else drawn(orbit, kind, sheet)
+    for figure, renderer in (first, drawn(steps, kind, sheet)):
         (legend,) = figure.legends
         box = legend.get_window_extent(renderer)
         page = figure.bbox
@@ -49,16 +56,16 @@ def test_no_legend_leaves_the_picture_or_covers_an_axis(orbit, steps, kind, shee
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_is_inside_the_page(orbit, kind):
-    figure, renderer = drawn(orbit, kind, Sheet())
+def test_everything_is_inside_the_page(plain, kind):
+    figure, renderer = plain(kind)
     for axes in figure.axes:
         box = axes.get_tightbbox(renderer)
         assert box.x0 >= -1 and box.y0 >= -1 and box.x1 <= figure.bbox.x1 + 1 and box.y1 <= figure.bbox.y1 + 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].each])
-def test_a_panel_for_each_run(orbit, kind):
-    figure, _ = drawn(orbit, kind, Sheet())
+def test_a_panel_for_each_run(orbit, plain, kind):
+    figure, _ = plain(kind)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == [f"{name}, seed 0" for name in ("K, Q", "W", "k $\\circ$ q", "β")]
     picked = pick([orbit[0]] * (MOST_PANELS + 2), kind)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import marginflow as mf
-from marginflow.errors import InputError
-from marginflow.figures.runs import KINDS, save_figure
+from marginflow.figures.runs import KINDS, pick, save_figure
 from marginflow.problem.problem import Problem
 from marginflow.report.build import build_report
 from marginflow.trajectory.ended import Ended
@@ -40,13 +39,26 @@ def test_a_page_and_figures_or_one_line(tmp_path, orbit, field, value, where):
     build_report([path, orbit[1]], page)
     assert len(data_of(page)["runs"]) == 2
     for kind in KINDS if where.start else ():
-        file = tmp_path / f"{kind}.svg"
-        try:
-            save_figure([path, orbit[1]], kind, file)
-        except InputError as error:
-            assert "\n" not in str(error) and not file.exists()
+        picked = pick([path, orbit[1]], kind)
+        if picked.notes:
+            # Drawn is then the other run alone: the next test.
+            ((place, why),) = picked.notes
+            assert place == 0 and "\n" not in why and picked.runs[0].path is orbit[1] and len(picked.runs) == 1
         else:
-            assert "<svg" in file.read_text()
+            save_figure([path, orbit[1]], kind, tmp_path / f"{kind}.svg")
+            assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_a_run_is_left_out_for_the_figure_is_that_of_the_others(tmp_path, orbit, kind):
+    drawn = set()
+    for field, value in (("theta", np.nan), ("high", -np.inf)):
+        path = broken(orbit[0], field, value, slice(-1, None))
+        save_figure([path, orbit[1]], kind, tmp_path / "a.svg")
+        drawn.add((tmp_path / "a.svg").read_text())
+    (text,) = drawn
+    assert "<svg" in text
 
 
 def test_scores_that_underflow(tmp_path):

@@ -36,7 +36,7 @@ def _round_trip(solution, path):
         assert certificate.lower <= solution.value <= certificate.upper
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(integers(0, 10**6), sampled_from(bank.NORMS))
 def test_nearly_contradicting_data(tmp_path_factory, seed, norm):
     _round_trip(mf.solve(near_contradiction(seed), norm), tmp_path_factory.mktemp("near") / "a.npz")

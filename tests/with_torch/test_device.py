@@ -314,3 +314,19 @@ def test_the_command_line_says_where_it_searched_and_files_are_as_before(tmp_pat
     assert mf.Solution.load(other).device is None
     assert main(["svm", NAME, "--device", "cpu", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["device"] == "cpu"
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (12, 7), (7, 12)])
+@pytest.mark.parametrize("falls", [1.0, 1e-3])
+def test_singular_vectors_of_a_device_are_a_basis_that_makes_the_matrix(shape, falls):
+    """Also where singular values lie far apart, and in whatever order they come out of Y V = Q R."""
+    rng, p = np.random.default_rng(4), min(shape)
+    A, B = (np.linalg.qr(rng.standard_normal((k, k)))[0] for k in shape)
+    s = np.geomspace(3.0, 3.0 * falls, p) if falls < 1.0 else np.repeat([2.0, 1.0], [3, p - 3])
+    Y = (A[:, :p] * s) @ B[:, :p].T
+    U, found, Vt = Torch(torch.device("cpu")).svd(torch.tensor(Y))
+    U, Vt = U.numpy(), Vt.numpy()
+    assert (np.diff(found) <= 0.0).all() and found == pytest.approx(s, abs=1e-13 * s[0])
+    for Q in (U, Vt):
+        assert Q.shape == (len(Q), len(Q)) and np.abs(Q @ Q.T - np.eye(len(Q))).max() < 1e-14
+    assert np.abs((U[:, :p] * found) @ Vt[:p] - Y).max() < 1e-12

@@ -7,7 +7,6 @@ theta_2 = theta_0 + (1 - gamma) h K_1 + gamma h K_2, K_i = phi'(theta_i)* of the
 from typing import Final
 
 import numpy as np
-from scipy.special import wrightomega
 
 from marginflow.arrays import Floats
 from marginflow.flow.clock import log_step_time
@@ -122,6 +121,9 @@ def _while_answered(stage: Stage, h: float, level: Floats, rate: Floats) -> floa
     algebra = stage.objective.map.stage(stage.at.theta, stage.at.G, 1.0 / (GAMMA * h)) if len(comes) else None
     if algebra is None:
         return h
+    # Loading it takes 50 ms, which every command that trains would pay.
+    from scipy.special import wrightomega
+
     r, m = rate.reshape(-1)[comes], algebra.own(stage.rows(comes)) / h
     rise = wrightomega(np.log(r * ANSWERED / m) - level.reshape(-1)[comes])
     return min(h, float((rise / r).min()))

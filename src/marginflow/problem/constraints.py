@@ -1,6 +1,6 @@
 """The attention-SVM constraints <a_c z_i', W> >= 1 as a structured operator (theory 3.1)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -11,10 +11,16 @@ from marginflow import twofold
 from marginflow.arrays import Bools, Floats, Ints, as_floats, frozen, starts_of_runs
 from marginflow.errors import InputError, UndefinedError
 from marginflow.problem.stored_differences import StoredDifferences, refuse_tiny
+from marginflow.threads import each
 
 
 BLOCK: Final = 4096
-"""Rows read at a time by passes over all of them."""
+"""Rows read at a time by passes over all of them, fewer where they are longer than BLOCK_NUMBERS / BLOCK."""
+
+BLOCK_NUMBERS: Final = 2**20
+
+SAMPLES: Final = 64
+"""Samples whose products a thread makes at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,24 +90,31 @@ class Constraints:
         refuse_tiny(a)
         equal, level = _kinds(len(a), equal, level)
         head, heads = _heads(len(a), head, heads)
-        order = np.argsort(sample, kind="stable")
-        object.__setattr__(self, "a", frozen(a[order]))
-        object.__setattr__(self, "sample", frozen(sample[order]))
-        object.__setattr__(self, "token", frozen(token[order]))
+        if (np.diff(sample) < 0).any():
+            order = np.argsort(sample, kind="stable")
+            a, sample, token, level, equal, head = (x[order] for x in (a, sample, token, level, equal, head))
+        object.__setattr__(self, "a", frozen(a))
+        object.__setattr__(self, "sample", frozen(sample))
+        object.__setattr__(self, "token", frozen(token))
         object.__setattr__(self, "z", frozen(z))
-        object.__setattr__(self, "level", frozen(level[order]))
-        object.__setattr__(self, "equal", frozen(equal[order]))
-        object.__setattr__(self, "head", frozen(head[order]))
+        object.__setattr__(self, "level", frozen(level))
+        object.__setattr__(self, "equal", frozen(equal))
+        object.__setattr__(self, "head", frozen(head))
         object.__setattr__(self, "heads", heads)
         object.__setattr__(self, "stored", None)
 
     @classmethod
-    def of_stored(
-        cls, stored: StoredDifferences, sample: Ints, z: Floats, token: Ints, *, head: Ints, heads: int
+    def of_tokens(
+        cls, a: Floats | StoredDifferences, sample: Ints, z: Floats, token: Ints, *, head: Ints, heads: int
     ) -> "Constraints":
-        """Margins of at least 1 for tokens that are not in memory; `sample` nondecreasing, `heads` at least 1."""
+        """Margins of at least 1 for differences `a` that nobody else changes, of which no copy is made.
+
+        They are checked already, or those of tokens that are not in memory; `sample` nondecreasing, `heads` at least 1.
+        """
         rows = cls.__new__(cls)
         values = {"sample": sample, "token": token, "z": z, "head": head}
+        stored = a if isinstance(a, StoredDifferences) else None
+        values |= {} if isinstance(a, StoredDifferences) else {"a": a}
         values |= {"level": np.ones(len(sample)), "equal": np.zeros(len(sample), dtype=bool)}
         for name, value in values.items():
             object.__setattr__(rows, name, frozen(value))
@@ -181,10 +194,20 @@ class Constraints:
             return np.concatenate([margins for _, margins in self.margins_by_block(W)] or [np.zeros(0)])
         if W.ndim == 1:
             return np.asarray(self.diagonal @ W)
-        P = self.z @ W.T
         out = np.empty(len(self))
-        for i, rows in self._groups:
-            out[rows] = self.a[rows] @ P[i]
+
+        def see(samples: slice) -> None:
+            """Blocks of samples of one length stream at memory speed: no call for each of them."""
+            P = self.z[self._samples[samples]] @ W.T
+            rows, t = self._rows(samples)
+            if t:
+                out[rows] = np.vecdot(self.a[rows].reshape(len(P), t, -1), P[:, None, :]).ravel()
+                return
+            for k, seen in enumerate(P, samples.start):
+                rows, _ = self._rows(slice(k, k + 1))
+                out[rows] = self.a[rows] @ seen
+
+        self._each_sample(see)
         return out
 
     def adjoint(self, dual: Floats) -> Floats:
@@ -198,8 +221,18 @@ class Constraints:
                 total += self.restrict(some).adjoint(dual[some])
             return total
         pulled = np.zeros((len(self.z), self.shape[0]))
-        for i, rows in self._groups:
-            pulled[i] = dual[rows] @ self.a[rows]
+
+        def pull(samples: slice) -> None:
+            rows, t = self._rows(samples)
+            if t:
+                some = self.a[rows].reshape(-1, t, self.shape[0])
+                pulled[self._samples[samples]] = np.einsum("kt,ktd->kd", dual[rows].reshape(-1, t), some)
+                return
+            for k in range(samples.start, samples.stop):
+                rows, _ = self._rows(slice(k, k + 1))
+                pulled[self._samples[k]] = dual[rows] @ self.a[rows]
+
+        self._each_sample(pull)
         return pulled.T @ self.z
 
     def margins_by_block(self, W: Floats) -> Iterator[tuple[slice, Floats]]:
@@ -237,8 +270,9 @@ class Constraints:
         if self._apart is not None:
             yield from self._apart.blocks(self.sample, self.token)
             return
-        for start in range(0, len(self), BLOCK):
-            rows = slice(start, start + BLOCK)
+        size = max(1, min(BLOCK, BLOCK_NUMBERS // self.a.shape[1]))
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
             yield rows, self.a[rows]
 
     def differences(self, keep: Bools | Ints) -> Floats:
@@ -285,14 +319,31 @@ class Constraints:
 
     def _of_head(self, stored: StoredDifferences, rows: Ints) -> "Constraints":
         none = np.zeros(len(rows), dtype=np.intp)
-        return Constraints.of_stored(stored, self.sample[rows], self.z, self.token[rows], head=none, heads=1)
+        return Constraints.of_tokens(stored, self.sample[rows], self.z, self.token[rows], head=none, heads=1)
+
+    def _each_sample(self, function: Callable[[slice], None]) -> None:
+        """Call `function` with all samples that have constraints, some at a time: places in `_samples`."""
+        count = len(self._samples)
+        parts = [slice(start, min(start + SAMPLES, count)) for start in range(0, count, SAMPLES)]
+        for _ in each(function, parts, self.a.size):
+            pass
 
     @cached_property
-    def _groups(self) -> list[tuple[int, slice]]:
-        """One slice of rows per sample: BLAS calls instead of a gather of one query per row."""
-        starts = starts_of_runs(self.sample)
-        ends = np.append(starts, len(self.sample))[1:]
-        return [(int(self.sample[s]), slice(int(s), int(e))) for s, e in zip(starts, ends, strict=True)]
+    def _starts(self) -> Ints:
+        """Where the constraints of each sample that has some begin, and where the last of them end."""
+        return np.append(starts_of_runs(self.sample), len(self.sample))
+
+    @cached_property
+    def _samples(self) -> Ints:
+        """The samples that have constraints."""
+        return self.sample[self._starts[:-1]]
+
+    def _rows(self, samples: slice) -> tuple[slice, int]:
+        """The constraints of consecutive samples, and how many each has; 0 where these differ."""
+        starts = self._starts[samples.start : samples.stop + 1]
+        counts = np.diff(starts)
+        alike = bool((counts == counts[0]).all())
+        return slice(int(starts[0]), int(starts[-1])), int(counts[0]) if alike else 0
 
 
 def _kinds(count: int, equal: Any, level: Any) -> tuple[Bools, Floats]:

@@ -9,7 +9,8 @@ from marginflow.errors import InputError
 from marginflow.problem.constraints import Constraints
 from marginflow.problem.faces import Faces
 from marginflow.problem.stored import StoredTokens
-from marginflow.problem.stored_differences import StoredDifferences
+from marginflow.problem.stored_differences import StoredDifferences, refuse_tiny
+from marginflow.threads import each, row_blocks
 
 
 if TYPE_CHECKING:
@@ -74,11 +75,19 @@ def _rows(problem: "Problem", selected: Ints, wanted: Bools, alike: Bools) -> Co
     keep[rows, selected] = False
     if problem.stored is not None:
         return _stored_rows(problem, problem.stored, selected, keep, alike)
-    a = problem.X[rows, selected][:, None, :] - problem.X
-    keep &= ~(alike & ~a.any(axis=2))
+    X, (i, t) = problem.X, np.nonzero(keep & alike)
+    keep[i, t] = (X[i, t] != X[i, selected[i]]).any(axis=1)
     sample, token = np.nonzero(keep)
+    a = np.empty((len(sample), X.shape[2]))
+
+    def subtract(part: slice) -> None:
+        i = sample[part]
+        np.subtract(X[i, selected[i]], X[i, token[part]], out=a[part])
+
+    for _ in each(subtract, row_blocks(a), a.size):
+        pass
     head, heads = problem.head[sample], problem.counts[1]
-    return Constraints(a[sample, token], sample, problem.z, token, head=head, heads=heads)
+    return Constraints.of_tokens(refuse_tiny(a), sample, problem.z, token, head=head, heads=heads)
 
 
 def _stored_rows(problem: "Problem", tokens: StoredTokens, selected: Ints, keep: Bools, alike: Bools) -> Constraints:
@@ -91,7 +100,7 @@ def _stored_rows(problem: "Problem", tokens: StoredTokens, selected: Ints, keep:
             keep[rows] &= ~(alike[rows] & (X == own).all(axis=2))
     sample, token = np.nonzero(keep)
     head, heads = problem.head[sample], problem.counts[1]
-    return Constraints.of_stored(StoredDifferences(tokens, selected), sample, problem.z, token, head=head, heads=heads)
+    return Constraints.of_tokens(StoredDifferences(tokens, selected), sample, problem.z, token, head=head, heads=heads)
 
 
 def _alike(problem: "Problem", selected: Ints) -> Bools:

@@ -9,6 +9,7 @@ from marginflow.arrays import Floats, Ints
 from marginflow.errors import InputError
 from marginflow.problem.stored import IN_MEMORY, StoredTokens
 from marginflow.rounding import difference_errors
+from marginflow.threads import each, row_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,11 @@ def refuse_tiny(a: Floats) -> Floats:
     Raises:
         InputError: a row so small that products with it would underflow.
     """
-    largest = np.maximum(a.max(axis=1, initial=0.0), -a.min(axis=1, initial=0.0))
-    if np.any((largest > 0) & (largest < 1e-100)):
+
+    def tiny(part: slice) -> bool:
+        largest = np.maximum(a[part].max(axis=1, initial=0.0), -a[part].min(axis=1, initial=0.0))
+        return bool(((largest > 0) & (largest < 1e-100)).any())
+
+    if any(each(tiny, row_blocks(a), a.size)):
         raise InputError("constraints: a row is below 1e-100 in size; rescale the tokens")
     return a

@@ -163,8 +163,8 @@ def rank_of(solution: Solution) -> Rank:
 
 def _one(asked: Asked, W: Floats, dual: Floats, iterations: dict[str, int]) -> Solution:
     source = asked.source
-    slip = rational.slip(asked.constraints, source.get("problem"), source.get("selection"))
-    svm = Svm(asked.constraints, asked.norm, slip)
+    tokens = rational.tokens_of(source.get("problem"), source.get("selection"))
+    svm = Svm(asked.constraints, asked.norm, tokens)
     found = read(svm, asked.tol, frozen(svm.weights(W)), frozen(dual))
     certified = found.certified
     return Solution(

@@ -1,6 +1,7 @@
 """Two rows that are each other's negative: of level 0 they say what one equality says, of level 1 they contradict."""
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from marginflow.arrays import Bools, Floats, Ints
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
+from marginflow.threads import each, row_blocks
 
 
 def pairs(constraints: Constraints) -> tuple[Ints, Ints]:
@@ -15,7 +17,7 @@ def pairs(constraints: Constraints) -> tuple[Ints, Ints]:
     first: dict[bytes, int] = {}
     left, right = [], []
     for c in np.flatnonzero((constraints.level == 0.0) & ~constraints.equal).tolist():
-        a, z = constraints.a[c] + 0.0, constraints.queries[c] + 0.0
+        a, z = constraints.a[c] + 0.0, constraints.z[constraints.sample[c]] + 0.0
         opposite = first.get((-a + 0.0).tobytes() + z.tobytes(), first.get(a.tobytes() + (-z + 0.0).tobytes()))
         if opposite is None:
             first.setdefault(a.tobytes() + z.tobytes(), c)
@@ -53,14 +55,26 @@ def contradiction(constraints: Constraints) -> Floats | None:
 
 def _marks(rows: Floats, draw: np.random.Generator) -> tuple[Floats, Ints]:
     """A random functional of every row over the power of two in its largest entry, and that power."""
-    power = np.frexp(np.abs(rows).max(axis=1, initial=0.0))[1].astype(np.intp)
+    mark, power, along = np.empty(len(rows)), np.empty(len(rows), dtype=np.intp), 1.0 + draw.random(rows.shape[1])
+
+    def take(part: slice) -> None:
+        some = rows[part]
+        own = np.frexp(np.maximum(some.max(axis=1, initial=0.0), -some.min(axis=1, initial=0.0)))[1].astype(np.intp)
+        # Powers of two go through products and sums that stay in range.
+        if len(own) and np.abs(own).max() < IN_RANGE:
+            mark[part] = np.ldexp(some @ along, -own)
+        else:
+            mark[part] = np.ldexp(some, -own[:, None]) @ along
+        power[part] = own
+
     with np.errstate(over="ignore", invalid="ignore"):
-        mark = np.ldexp(rows, -power[:, None]) @ (1.0 + draw.random(rows.shape[1]))
+        for _ in each(take, row_blocks(rows), rows.size):
+            pass
     return mark, power
 
 
 def _opposite(constraints: Constraints, i: int, j: int) -> bool:
-    a, z = constraints.a[[i, j]], constraints.queries[[i, j]]
+    a, z = constraints.a[[i, j]], constraints.z[constraints.sample[[i, j]]]
     a, z = (np.ldexp(v, -np.frexp(np.abs(v).max(axis=1))[1][:, None]) for v in (a, z))
     return bool(((a[0] == -a[1]).all() and (z[0] == z[1]).all()) or ((a[0] == a[1]).all() and (z[0] == -z[1]).all()))
 
@@ -85,3 +99,7 @@ def split(found: Candidate, kept: Bools, left: Ints, right: Ints) -> Candidate:
         return out
 
     return replace(found, dual=whole(found.dual), ray=None if found.ray is None else whole(found.ray))
+
+
+IN_RANGE: Final = 900
+"""Powers of two of the largest entry of a row with which sums of its entries neither overflow nor lose digits."""

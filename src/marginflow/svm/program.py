@@ -9,6 +9,8 @@ from marginflow.arrays import Bools, Floats, Ints
 from marginflow.errors import InputError
 from marginflow.norms import AbstractNorm, Frobenius, Lp
 from marginflow.problem.constraints import Constraints
+from marginflow.problem.exact_differences import ExactDifferences
+from marginflow.problem.stored_differences import StoredDifferences
 from marginflow.svm.scaling.unit_rows import WRITTEN_OUT, Rows, unit_rows, zero_row
 
 
@@ -21,9 +23,8 @@ class Svm:
     Attributes:
         constraints: C constraints.
         norm: the norm N.
-        slip: (C, d) what the true differences x_selected - x_l exceed `constraints.a` by, which holds them
-            rounded; None where they are exact or known only as they are. Rational proofs are about a + slip,
-            float64 bounds allow for one rounding of every difference anyway.
+        tokens: whose exact differences x_selected - x_l the constraints hold rounded; None where they are known only
+            as they are, or not in memory all together.
 
     Raises:
         UndefinedError: a norm of diagonal weights where tokens and queries differ in dimension.
@@ -31,7 +32,7 @@ class Svm:
 
     constraints: Constraints
     norm: AbstractNorm
-    slip: Floats | None = field(default=None)
+    tokens: ExactDifferences | StoredDifferences | None = field(default=None)
 
     def __post_init__(self) -> None:
         if self.norm.diagonal:
@@ -49,6 +50,17 @@ class Svm:
     def shape(self) -> tuple[int, ...]:
         """The shape of the weights: (d, d_z) or (d,)."""
         return self.constraints.shape[:1] if self.diagonal else self.constraints.shape
+
+    @cached_property
+    def slip(self) -> Floats | None:
+        """(C, d) what exact differences exceed `constraints.a` by; None where they are that, or known only as they are.
+
+        Rational proofs are about a + slip; bounds in float64 allow for one rounding of every difference anyway.
+        """
+        if self.tokens is None:
+            return None
+        errors = self.tokens.errors(self.constraints.sample, self.constraints.token)
+        return errors if errors.any() else None
 
     @cached_property
     def leads(self) -> Bools:
@@ -114,14 +126,11 @@ class Svm:
     def restrict(self, keep: Bools | Ints) -> "Svm":
         """The constraints selected by the index `keep`, in memory."""
         rows = self.constraints
-        slip = None if self.slip is None else self.slip[keep]
-        if rows.stored is not None:
-            slip = rows.stored.errors(rows.sample[keep], rows.token[keep])
-        return Svm(rows.restrict(keep), self.norm, slip)
+        return Svm(rows.restrict(keep), self.norm, self.tokens if rows.stored is None else rows.stored)
 
     def under(self, norm: AbstractNorm) -> "Svm":
         """The same constraints under another norm."""
-        return Svm(self.constraints, norm, self.slip)
+        return Svm(self.constraints, norm, self.tokens)
 
     @cached_property
     def rows(self) -> Rows:

@@ -104,7 +104,7 @@ class Solution:
         """
         if self.parts:
             raise InputError(f"svm: got a solution of {len(self.parts)} heads; expected one of its parts")
-        return Svm(self.constraints, self.norm, rational.slip(self.constraints, self.problem, self.selection))
+        return Svm(self.constraints, self.norm, rational.tokens_of(self.problem, self.selection))
 
     @property
     def infeasibility(self) -> float | None:

@@ -192,8 +192,8 @@ def _solved(
         )
     if constraints.heads > 1:
         return _heads(constraints, chosen, float(tol), start, search, source)
-    slip = rational.slip(constraints, source.get("problem"), source.get("selection"))
-    return _solve(Svm(constraints, chosen, slip), float(tol), start, search, source)
+    tokens = rational.tokens_of(source.get("problem"), source.get("selection"))
+    return _solve(Svm(constraints, chosen, tokens), float(tol), start, search, source)
 
 
 def _heads(
@@ -214,10 +214,10 @@ def _heads(
             f"and {constraints.heads} heads"
         )
     parts = []
+    tokens = rational.tokens_of(source.get("problem"), source.get("selection"))
     for h, (rows, own) in enumerate(constraints.per_head):
-        slip = rational.slip(own, source.get("problem"), source.get("selection"))
         near = None if start is None else Candidate(start.W[h], start.dual[rows])
-        parts.append(_solve(Svm(own, norm, slip), heads.SHARE * tol, near, search, source))
+        parts.append(_solve(Svm(own, norm, tokens), heads.SHARE * tol, near, search, source))
     return heads.combine(heads.Asked(constraints, norm, tol, source), parts)
 
 

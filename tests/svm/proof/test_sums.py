@@ -53,13 +53,17 @@ def test_runs_are_of_one_owner_and_short():
     assert starts[0] == 0 and len(starts) < 40 + len(owner) / sums.BLOCK
 
 
-def test_sums_of_runs_are_added_in_order():
+def test_sums_of_runs_are_added_in_order(monkeypatch):
     """Whole numbers, so that every order gives the same; and as many roundings as a run has terms."""
     rng = np.random.default_rng(0)
     rows, weights = rng.integers(-9, 9, (100, 3)).astype(float), rng.integers(0, 9, 100).astype(float)
     starts = np.array([0, 1, 7, 39, 71])
     expected = np.add.reduceat(weights[:, None] * rows, starts, axis=0)
-    assert (sums.run_sums(weights, starts, rows) == expected).all()
+    for runs in (1, 2, sums.RUNS):
+        monkeypatch.setattr(sums, "RUNS", runs)
+        total, size = sums.run_sums(weights, starts, rows.__getitem__)
+        assert (total == expected).all()
+        assert (size == np.add.reduceat(np.abs(weights[:, None] * rows), starts, axis=0)).all()
 
 
 def _many(seed, n=150, d=5):

@@ -19,11 +19,12 @@ from marginflow.svm.euclidean.goldfarb_idnani import least_norm
 from marginflow.svm.euclidean.growing_dual import growing_dual
 from marginflow.svm.euclidean.span_of_queries import in_span_of_queries
 from marginflow.svm.program import Svm
-from marginflow.svm.scaling.conjugate_gradients import conjugate_gradients
+from marginflow.svm.scaling.conjugate_gradients import Product, conjugate_gradients
 from marginflow.svm.scaling.independent import independent, spread
 from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace
 from marginflow.svm.scaling.query_blocks import inverse_by_query
 from marginflow.svm.scaling.unit_rows import Rows
+from marginflow.svm.spectral.first_order import FOCUS_SIZE
 
 
 def solve_euclidean(
@@ -119,11 +120,7 @@ def _run(search: _Search, tol: float, progress: Callable[[int, float], None] | N
 
 def _gradient(rows: Rows, y: Floats, steps: int, search: _Search, tol: float) -> Floats:
     """Nesterov's projected gradients on the dual, restarted when the step turns against the momentum."""
-    gram = rows.gram() if len(rows) <= _GRAM else None
-
-    def product(v: Floats) -> Floats:
-        return rows.margins(rows.adjoint(v)) if gram is None else np.asarray(gram @ v)
-
+    product = _product(rows, single=steps <= _GUESS)
     L, floor = _largest(product, len(rows)), 0.0 if rows.plain else rows.floor
     point, ahead, t = y, y, 1.0
     for step in range(steps):
@@ -141,6 +138,17 @@ def _gradient(rows: Rows, y: Floats, steps: int, search: _Search, tol: float) ->
         point, t = new, following
     search.offer(rows.adjoint(point), point)
     return point
+
+
+def _product(rows: Rows, *, single: bool) -> Product:
+    """R R' v of v (C,); `single`: in single precision where most of the time is the reading of the rows."""
+    if len(rows) <= _GRAM:
+        gram = rows.gram()
+        return lambda v: np.asarray(gram @ v)
+    if not single or rows.structured is None or rows.structured.entries <= FOCUS_SIZE:
+        return lambda v: rows.margins(rows.adjoint(v))
+    A = (rows.structured.copy or rows.structured).single()
+    return lambda v: A.xp.get(A.margins(A.adjoint(A.xp.put(v, A.xp.single))))
 
 
 def _largest(product: Callable[[Floats], Floats], count: int) -> float:
@@ -280,6 +288,9 @@ def _gap(rows: Rows, w: Floats, y: Floats) -> float:
 
 _BURSTS: Final = (25, 100, 400, 2000, 10000)
 """Gradient steps before each attempt at pivoting."""
+
+_GUESS: Final = 100
+"""Gradient steps of a burst that only guesses a support, in single precision; longer ones are after digits."""
 
 _LOOK: Final = 100
 """Gradient steps between looks at the gap: a loose tolerance may be met in the middle of a burst."""

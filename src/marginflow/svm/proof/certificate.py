@@ -17,6 +17,7 @@ from marginflow.svm.program import Svm
 from marginflow.svm.proof import rational, sums
 from marginflow.svm.proof.equalities import at_zero, distance_up, lengths, onto
 from marginflow.svm.scaling.unit_rows import zero_rows
+from marginflow.threads import each
 
 
 @dataclass(frozen=True)
@@ -232,9 +233,17 @@ def margins_down(svm: Svm, W: Floats, exact: bool = False) -> Floats:
     terms = [constraints.shape[0]] if svm.diagonal else list(constraints.shape)
     relative = rounding.gamma(sum(sums.roundings(k) for k in terms) + 6)
     sure = np.empty(len(svm))
-    for rows, a in constraints.blocks():
-        margins, size = _margins(svm, W, rows, a)
-        sure[rows] = margins - size * relative
+
+    def see(block: tuple[slice, Floats]) -> None:
+        margins, size = _margins(svm, W, *block)
+        sure[block[0]] = margins - size * relative
+
+    if constraints.stored is None:
+        for _ in each(see, list(constraints.blocks()), constraints.a.size):
+            pass
+    else:  # one block of what is on disk in memory
+        for block in constraints.blocks():
+            see(block)
     sure -= np.abs(sure) * (4 * rounding.U) + rounding.TINY
     return sure
 
@@ -260,16 +269,21 @@ def dual_matrix(svm: Svm, dual: Floats) -> tuple[Floats, Floats]:
     if not len(support):
         return np.zeros(svm.shape), np.full(svm.shape, rounding.TINY)
     weights, sample = dual[support], constraints.sample[support]
-    a = constraints.differences(support)
     if svm.diagonal:
-        rows = a * constraints.z[sample]
+        rows = constraints.differences(support) * constraints.z[sample]
         M = sums.matrix_product(weights[None, :], rows)[0]
         size, terms = np.abs(weights) @ np.abs(rows), sums.roundings(len(support))
     else:
         starts = sums.runs(sample)
         z = constraints.z[sample[starts]]
-        M = sums.matrix_product(sums.run_sums(weights, starts, a).T, z)
-        size = sums.run_sums(np.abs(weights), starts, np.abs(a)).T @ np.abs(z)
+        if constraints.stored is None:
+            numbers = len(support) * constraints.shape[0]
+            totals = sums.run_sums(weights, starts, lambda part: constraints.a[support[part]], numbers=numbers)
+        else:  # read once
+            totals = sums.run_sums(weights, starts, constraints.differences(support).__getitem__)
+        pulled, sizes = totals
+        M = sums.matrix_product(pulled.T, z)
+        size = sums.matrix_product(sizes.T, np.abs(z))
         terms = min(len(support), sums.BLOCK) + sums.roundings(len(starts))
     # Zero multipliers add exact zeros, so only the support counts; both factors carry one rounding more.
     return M, rounding.up(1.0, 2 * len(support)) * size * rounding.gamma(terms + 8) + rounding.TINY

@@ -251,7 +251,7 @@ def _is_sum(lines: Sequence[Sequence[Fraction]], coefficients: Sequence[Fraction
 def _lines(svm: Svm, row: int, used: Ints) -> list[Sequence[Fraction]]:
     """The exact rows `row` and `used`; of one query all, only the differences of tokens."""
     index = np.concatenate(([row], used))
-    queries = svm.constraints.queries[index]
+    queries = svm.constraints.z[svm.constraints.sample[index]]
     if not svm.diagonal and (queries == queries[0]).all():
         return list(rational.differences(svm.constraints.a[index], None if svm.slip is None else svm.slip[index]))
     return list(rational.rows(svm, index))

@@ -85,7 +85,7 @@ def _systems(svm: Svm, ray: Floats) -> list[tuple[Ints, list[Floats]]]:
     moved = np.abs(ray) * svm.rows.scale.size
     noise = moved <= 1e-12 * moved.max()
     for support in (np.flatnonzero(~noise), np.flatnonzero(moved > 0.0))[: 2 if (moved[noise] > 0.0).any() else 1]:
-        a, z = constraints.a[support], constraints.queries[support]
+        a, z = constraints.a[support], constraints.z[constraints.sample[support]]
         if svm.diagonal:
             found.append((support, [a.T, z.T]))
         elif len(support) * a.shape[1] * z.shape[1] <= _ENTRIES:
@@ -98,8 +98,7 @@ def _cancelling_samples(svm: Svm, ray: Floats) -> list[Ints]:
     some = np.flatnonzero(ray)
     starts = starts_of_runs(svm.constraints.sample[some])
     ends, a = np.append(starts[1:], len(some)), svm.constraints.a[some]
-    left = np.abs(sums.run_sums(ray[some], starts, a)).sum(axis=1)
-    size = sums.run_sums(np.abs(ray[some]), starts, np.abs(a)).sum(axis=1)
+    left, size = (np.abs(total).sum(axis=1) for total in sums.run_sums(ray[some], starts, a.__getitem__))
     return [some[starts[k] : ends[k]] for k in np.flatnonzero(left <= 1e-7 * size)]
 
 

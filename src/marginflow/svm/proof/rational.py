@@ -12,7 +12,7 @@ import numpy as np
 
 from marginflow import rounding
 from marginflow.arrays import Floats, Ints
-from marginflow.problem.constraints import Constraints
+from marginflow.problem.exact_differences import ExactDifferences
 from marginflow.problem.problem import Problem
 from marginflow.svm.program import Svm
 
@@ -31,16 +31,13 @@ def affordable(svm: Svm) -> bool:
     return len(svm) * d + (0 if svm.diagonal else len(svm.constraints.z) * d * d_z) <= LARGEST
 
 
-def slip(constraints: Constraints, problem: Problem | None, selection: Ints | None) -> Floats | None:
-    """(C, d) the rounding errors of the differences x_selected - x_l, themselves exact (Knuth's two-sum).
-
-    None where there are none, where the constraints were given as they are, and where these are not in memory.
+def tokens_of(problem: Problem | None, selection: Ints | None) -> ExactDifferences | None:
+    """Where rational proofs find the differences x_selected - x_l; None where constraints were given as they are, and
+    where the tokens are not in memory.
     """
-    if problem is None or selection is None or constraints.stored is not None:
+    if problem is None or selection is None or problem.stored is not None:
         return None
-    X, sample = problem.X, constraints.sample
-    errors = rounding.difference_errors(X[sample, selection[sample]], X[sample, constraints.token])
-    return errors if errors.any() else None
+    return ExactDifferences(problem.X, selection)
 
 
 def margins_down(svm: Svm, W: Floats) -> Floats:

@@ -6,17 +6,24 @@ Accuracy and Stability of Numerical Algorithms, ch. 4; docs/svm.md, Rounding).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from marginflow.arrays import Floats, Ints, places_in_runs
+from marginflow.threads import each
 
 
 BLOCK: Final = 32
 """Terms left to BLAS."""
+
+RUNS: Final = 256
+"""Runs summed at a time, of up to BLOCK rows."""
+
+ROWS: Final = 256
+"""Rows of a matrix product made at a time."""
 
 
 def roundings(terms: int) -> int:
@@ -32,7 +39,12 @@ def products(a: Floats, b: Floats) -> Floats:
 
 def matrix_product(A: Floats, B: Floats) -> Floats:
     """(p, q) the product of `A` (p, k) and `B` (k, q), k >= 1."""
-    return in_pairs(A[:, j] @ B[j] for j in _blocks(A.shape[1]))
+    parts = [A[start : start + ROWS] for start in range(0, max(1, len(A)), ROWS)]
+
+    def product(rows: Floats) -> Floats:
+        return in_pairs(rows[:, j] @ B[j] for j in _blocks(A.shape[1]))
+
+    return np.concatenate(list(each(product, parts, A.size + B.size)))
 
 
 def runs(owner: Ints) -> Ints:
@@ -40,10 +52,26 @@ def runs(owner: Ints) -> Ints:
     return np.flatnonzero(places_in_runs(owner) % BLOCK == 0)
 
 
-def run_sums(weights: Floats, starts: Ints, rows: Floats) -> Floats:
-    """(runs, k) the sums of `weights` (C,) times `rows` (C, k) over the runs that begin at `starts`, added in order."""
-    where = np.arange(len(rows)), np.append(starts, len(rows))
-    return np.asarray(csr_array((weights, *where), shape=(len(starts), len(rows))) @ rows)
+def run_sums(
+    weights: Floats, starts: Ints, rows: Callable[[slice], Floats], *, numbers: int = 0
+) -> tuple[Floats, Floats]:
+    """(runs, k) the sums of `weights` (C,) times rows (C, k) over the runs that begin at `starts`, added in order.
+
+    And those of the sizes of both. `rows` is asked for consecutive rows, some runs at a time; from several threads
+    where it reads many `numbers` in all.
+    """
+    ends = np.append(starts, len(weights))
+
+    def total(first: int) -> tuple[Floats, Floats]:
+        places = ends[first : first + RUNS + 1]
+        part = slice(int(places[0]), int(places[-1]))
+        some, a = weights[part], rows(part)
+        inside, shape = (np.arange(len(some)), places - part.start), (len(places) - 1, len(some))
+        own = csr_array((some, *inside), shape=shape) @ a
+        return own, csr_array((np.abs(some), *inside), shape=shape) @ np.abs(a)
+
+    found = list(each(total, range(0, len(starts), RUNS), numbers))
+    return np.concatenate([own for own, _ in found]), np.concatenate([size for _, size in found])
 
 
 def in_pairs(parts: Iterable[Floats]) -> Floats:

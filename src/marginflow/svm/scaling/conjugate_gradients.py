@@ -1,6 +1,7 @@
 """Systems with a symmetric positive matrix that is never formed."""
 
 from collections.abc import Callable
+from math import inf
 
 from marginflow.arrays import Floats
 from marginflow.svm.scaling.namespace import namespace_of
@@ -15,23 +16,29 @@ def conjugate_gradients(
     """(y, steps): `product`(y) = b for `b` (J,) to a residual of length `target`, or as near as `most` steps bring it.
 
     `precondition` is a symmetric positive map near the inverse of `product`. Everything is in the precision and the
-    namespace of `b`.
+    namespace of `b`. Numbers are looked at every `xp.lead` steps: a device that is asked for one waits until it has it.
     """
-    y, r = namespace_of(b).zeros(b.shape, b), 1.0 * b
+    xp = namespace_of(b)
+    y, r = xp.zeros(b.shape, b), 1.0 * b
     z = r if precondition is None else precondition(r)
-    p, rz = 1.0 * z, float(r @ z)
+    p, rz, sure = 1.0 * z, xp.number(r @ z), (y, 0)
     for steps in range(most):
-        if float(r @ r) <= target * target:
-            return y, steps
+        if steps % xp.lead == 0:
+            left = float(r @ r)
+            if not left < inf:
+                return sure
+            if left <= target * target:
+                return y, steps
+            sure = y if xp.lead == 1 else 1.0 * y, steps
         q = product(p)
-        curvature = float(p @ q)
-        if not curvature > 0.0:
+        curvature = xp.number(p @ q)
+        if xp.lead == 1 and not curvature > 0.0:
             return y, steps
         alpha = rz / curvature
         y += alpha * p
         r -= alpha * q
         z = r if precondition is None else precondition(r)
-        new = float(r @ z)
+        new = xp.number(r @ z)
         p = z + (new / rz) * p
         rz = new
-    return y, most
+    return (y, most) if float(r @ r) < inf else sure

@@ -22,12 +22,14 @@ class AbstractNamespace(ABC):
         name: of the device, None for NumPy.
         module: the library; of it `maximum`, `where`, `sqrt`, `outer` and `concatenate` are used.
         double, single: its types of 64 and 32 bits.
+        lead: how many steps of an iteration are asked for before one looks at a number of theirs.
     """
 
     name: str | None
     module: Any
     double: Any
     single: Any
+    lead: int
 
     @abstractmethod
     def put(self, x: Any, dtype: Any = None) -> Any:
@@ -48,6 +50,10 @@ class AbstractNamespace(ABC):
     @abstractmethod
     def nonzero(self, mask: Any) -> Ints:
         """NumPy indices of what is True in `mask` (k,)."""
+
+    @abstractmethod
+    def number(self, x: Any) -> Any:
+        """The only entry of `x` as further arithmetic takes it: where asking for it means to wait, `x` itself."""
 
     @abstractmethod
     def norm(self, x: Any) -> float:
@@ -76,6 +82,10 @@ class AbstractNamespace(ABC):
     @abstractmethod
     def eigenvalues(self, S: Any) -> Any:
         """Ascending, of a symmetric matrix."""
+
+    @abstractmethod
+    def svd(self, Y: Any) -> tuple[Any, Floats, Any]:
+        """U (d, d), the singular values (min(d, d_z),) descending, of NumPy, and V' (d_z, d_z) of `Y` (d, d_z)."""
 
     @abstractmethod
     def singular_values(self, W: Any) -> Any:
@@ -110,6 +120,7 @@ class NumPy(AbstractNamespace):
     module: ModuleType = np
     double = np.float64
     single = np.float32
+    lead = 1
 
     def put(self, x: Any, dtype: Any = None) -> Any:
         """Itself, or a copy in another type."""
@@ -132,6 +143,10 @@ class NumPy(AbstractNamespace):
         """Indices."""
         return np.flatnonzero(mask)
 
+    def number(self, x: Any) -> Any:
+        """A float."""
+        return float(x)
+
     def norm(self, x: Any) -> float:
         """The length."""
         return float(np.linalg.norm(x))
@@ -141,12 +156,12 @@ class NumPy(AbstractNamespace):
         return float(np.vdot(x, y))
 
     def dots(self, batch: Any, P: Any) -> Any:
-        """Streams the batch at memory speed; batched BLAS calls take twice as long, here and in `sums`."""
+        """Streams the batch at memory speed; batched BLAS calls take up to a third longer on short batches."""
         return np.vecdot(batch, P[:, None, :])
 
     def sums(self, batch: Any, weights: Any) -> Any:
-        """Weighted sums."""
-        return np.einsum("btd,bt->bd", batch, weights)
+        """By one BLAS call a batch, .4 to .9 times an einsum."""
+        return (weights[:, None, :] @ batch)[:, 0]
 
     def eigh(self, S: Any) -> tuple[Any, Any]:
         """LAPACK's."""
@@ -156,6 +171,11 @@ class NumPy(AbstractNamespace):
     def eigenvalues(self, S: Any) -> Any:
         """LAPACK's."""
         return np.linalg.eigvalsh(S)
+
+    def svd(self, Y: Any) -> tuple[Any, Floats, Any]:
+        """LAPACK's."""
+        U, s, Vt = np.linalg.svd(Y)
+        return U, s, Vt
 
     def singular_values(self, W: Any) -> Any:
         """LAPACK's."""

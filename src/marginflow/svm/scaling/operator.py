@@ -174,7 +174,7 @@ class Operator(AbstractLevels):
             gram = (a @ a.T) * (queries @ queries.T)[np.ix_(self.sample, self.sample)]
             return float(np.sqrt(np.linalg.eigvalsh(gram)[-1]))
         # A random start: on symmetric data the natural ones are orthogonal to the top direction.
-        dual = self.xp.put(np.random.default_rng(0).uniform(0.5, 1.5, len(self)))
+        dual = self.xp.put(np.random.default_rng(0).uniform(0.5, 1.5, len(self)), self.a.dtype)
         square = 1.0
         for _ in range(20):
             dual = self.margins(self.adjoint(dual / self.xp.norm(dual)))

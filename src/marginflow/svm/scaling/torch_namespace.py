@@ -19,6 +19,7 @@ class Torch(AbstractNamespace):
     module = torch
     double = torch.float64
     single = torch.float32
+    lead = 8
 
     def __init__(self, device: "torch.device") -> None:
         self.device = device
@@ -46,6 +47,10 @@ class Torch(AbstractNamespace):
         out: Ints = torch.nonzero(mask).ravel().cpu().numpy()
         return out
 
+    def number(self, x: Any) -> Any:
+        """Itself."""
+        return x
+
     def norm(self, x: Any) -> float:
         """The length."""
         return float(torch.linalg.vector_norm(x))
@@ -70,6 +75,25 @@ class Torch(AbstractNamespace):
     def eigenvalues(self, S: Any) -> Any:
         """On the device."""
         return _or_broken(torch.linalg.eigvalsh, S)
+
+    def svd(self, Y: Any) -> tuple[Any, Floats, Any]:
+        """From the eigenvectors V of Y'Y and Y V = Q R, R diagonal but for the rounding of Y'Y: a tenth of the time.
+
+        Y = Q s V' to the unit roundoff times |Y|^2 / s_i in row i, where s_i are singular values: what a step of
+        Newton's method on a face is made of, not what bounds are.
+        """
+        if Y.shape[0] < Y.shape[1]:
+            U, s, Vt = self.svd(Y.T)
+            return Vt.T, s, U.T
+        _, V = self.eigh(Y.T @ Y)
+        V = V.flip(1)
+        Q, R = _or_broken(lambda matrix: torch.linalg.qr(matrix, mode="complete"), Y @ V)
+        on = R.diagonal()
+        signs = torch.where(on < 0.0, -1.0, 1.0).to(on.dtype)
+        Q[:, : len(on)] *= signs
+        order = torch.argsort(on.abs(), descending=True)
+        Q[:, : len(on)] = Q[:, order]
+        return Q, self.get(on.abs()[order]), V[:, order].T
 
     def singular_values(self, W: Any) -> Any:
         """On the device."""

@@ -14,6 +14,7 @@ from marginflow.problem.constraints import Constraints
 from marginflow.svm.scaling.levels import AbstractLevels
 from marginflow.svm.scaling.namespace import AbstractNamespace
 from marginflow.svm.scaling.operator import Operator, batched
+from marginflow.threads import each, row_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,9 +169,15 @@ def zero_rows(constraints: Constraints, diagonal: bool) -> Bools:
     if diagonal:
         # A product may underflow; it vanishes only where a factor does.
         return np.asarray(~((constraints.a != 0.0) & (constraints.queries != 0.0)).any(axis=1))
-    return np.asarray(
-        ~(np.any(constraints.a != 0.0, axis=1) & np.any(constraints.z != 0.0, axis=1)[constraints.sample])
-    )
+    return _zero(constraints.a) | _zero(constraints.z)[constraints.sample]
+
+
+def _zero(x: Floats) -> Bools:
+    """(k,) the rows of `x` without an entry, most of which show one in the first."""
+    zero = ~(x[:, :1] != 0.0).any(axis=1)
+    rest = np.flatnonzero(zero)
+    zero[rest] = ~(x[rest] != 0.0).any(axis=1)
+    return np.asarray(zero)
 
 
 def zero_row(constraints: Constraints, diagonal: bool) -> int | None:
@@ -202,12 +209,21 @@ def unit_columns(R: Floats) -> Floats:
 
 def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
     """The rows of `x` at length one, and their lengths; zero rows stay zero, with length one."""
-    largest = np.abs(x).max(axis=1, initial=0.0)
-    largest[largest == 0.0] = 1.0
-    scaled = x / largest[:, None]
-    length = np.sqrt((scaled * scaled).sum(axis=1))
-    length[length == 0.0] = 1.0
-    return scaled / length[:, None], largest * length
+    unit, lengths = np.empty_like(x), np.empty(len(x))
+
+    def scale(rows: slice) -> None:
+        some, out = x[rows], unit[rows]
+        largest = np.maximum(some.max(axis=1, initial=0.0), -some.min(axis=1, initial=0.0))
+        largest[largest == 0.0] = 1.0
+        np.divide(some, largest[:, None], out=out)
+        length = np.sqrt((out * out).sum(axis=1))
+        length[length == 0.0] = 1.0
+        out /= length[:, None]
+        lengths[rows] = largest * length
+
+    for _ in each(scale, row_blocks(x), x.size):
+        pass
+    return unit, lengths
 
 
 _MET: Final = 1e-10

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from marginflow.arrays import Floats, Ints
+from marginflow.svm.scaling.namespace import namespace_of
 from marginflow.svm.scaling.operator import Operator
 from marginflow.svm.spectral.first_order import Norm
 
@@ -43,8 +44,11 @@ class Face(Protocol):
 class System(Protocol):
     """Newton's system of some rows, all of which carry dual."""
 
-    def solve(self, dual: Floats, margins: Floats) -> tuple[Floats, Floats]:
-        """The new dual (J,) and the free part (d, d_z) of dW, from the dual and the margins of the rows (J,) now."""
+    def solve(self, dual: Floats, margins: Floats, accuracy: float) -> tuple[Floats, Floats]:
+        """The new dual (J,) and the free part (d, d_z) of dW, from the dual and the margins of the rows (J,) now.
+
+        To a relative `accuracy` of the system.
+        """
 
 
 class CurvedNorm(Norm, Protocol):
@@ -75,10 +79,12 @@ class Pairing:
     k: Floats
 
     def psi(self, M: Floats) -> Floats:
-        """alpha_ij M_ij + beta_ij M_ji."""
-        p, f = len(self.k), self.f[0][: len(self.k)]
-        out = (np.outer(self.f[0], self.g[1]) + np.outer(self.g[0], self.f[1])) * M
-        out[:p, :p] += (np.outer(f, self.k) + np.outer(self.k, f)) * M[:p, :p].T
+        """alpha_ij M_ij + beta_ij M_ji, in the namespace of `M`."""
+        xp, p = namespace_of(M), len(self.k)
+        outer = xp.module.outer
+        (f, fz), (g, gz), k = *((xp.put(x), xp.put(y)) for x, y in (self.f, self.g)), xp.put(self.k)
+        out: Floats = (outer(f, gz) + outer(g, fz)) * M
+        out[:p, :p] += (outer(f[:p], k) + outer(k, f[:p])) * M[:p, :p].T
         return out
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:

@@ -19,9 +19,13 @@ from marginflow.svm.spectral.face import CurvedNorm, Face
 from marginflow.svm.spectral.first_order import Point, feasible, lower_bound
 
 
+Solved = tuple[Floats, Floats]
+"""The new dual of some rows, and the free part of dW."""
+
 STEPS = 12
 DIRECT = 1000  # rows up to which factors of the system are cheaper than products with it
 FACTORED = 4000  # rows above which nothing is factored: first-order steps reach 1e-9 sooner (measured)
+ROUGH = 0.05  # relative accuracy of products far from the optimum
 RIDGE = 1e-13  # relative; duplicated constraints leave only the sum of their duals determined
 
 
@@ -34,60 +38,70 @@ def face_newton(
     Up to `direct` of them the system is factored; beyond it is solved by products where the norm has these, else
     factored up to FACTORED.
     """
-    best, misses = start, 0
-    B = A.adjoint(start.dual)
+    A = A.copy or A
+    best, misses, xp = start, 0, A.xp
+    dual, W = xp.put(start.dual), xp.put(start.W)
+    B = A.adjoint(dual)
     size = norm.dual_value(B)
-    binding = float(start.dual @ A.margins(start.W))
+    binding = float(dual @ A.margins(W))
     if not (size > 0.0 and binding > 0.0):
         return start, 0
-    dual, B = start.dual / size, B / size
-    W = start.W * (float(start.dual @ A.h) / binding)  # so that lambda . (margins - h) = 0
+    W = W * (float(dual @ A.h) / binding)  # so that lambda . (margins - h) = 0
+    dual, B = dual / size, B / size
     for step in range(STEPS + 1):
-        omega = norm.balance * float(np.linalg.norm(B)) / float(np.linalg.norm(W))
-        U, s, Vt = np.linalg.svd(omega * W + B)
+        omega = norm.balance * xp.norm(B) / xp.norm(W)
+        U, s, Vt = xp.svd(omega * W + B)
         face = norm.face(s, omega, A.shape)
-        W = (U[:, : len(s)] * face.w) @ Vt[: len(s)]
+        W = (U[:, : len(s)] * xp.put(face.w)) @ Vt[: len(s)]
         margins = A.margins(W)
         moved, upper = feasible(A, norm, W, face.value, margins)
-        point = Point(moved, dual, upper, lower_bound(A, dual, norm.dual_value(B)))
+        point = Point(xp.get(moved), xp.get(dual), upper, lower_bound(A, dual, norm.dual_value(B)))
         misses = misses + 1 if point.gap > 0.5 * best.gap else 0
         best = best.or_better(point)
         if best.gap <= tol or misses == 3 or point.gap > 5.0 * best.gap or step == STEPS:
             break
         lam, slack = dual * A.unit, margins / A.unit - A.level
-        J = np.flatnonzero((lam > float(lam[A.leads].mean()) * slack) | A.equal)
+        J = xp.nonzero((lam > float(lam[A.leads].mean()) * slack) | A.equal)
         if not 0 < len(J) <= (len(A) if most is None else most):
             break
         try:
             system = face.without_matrix(A.restrict(J), U, Vt) if len(J) > direct else None
             if system is not None:
-                on_J, free = system.solve(dual[J], margins[J])
+                i = xp.put(J)
+                on_J, free = system.solve(dual[i], margins[i], _forcing(point.gap, tol))
             elif len(J) <= FACTORED:
-                on_J, free = _solve(A, face, U, Vt, J, dual[J], margins[J])
+                on_J, free = _solve(A, face, (U, Vt), J, dual, margins)
             else:
                 break
         except LinAlgError:
             break
-        dual = np.zeros(len(A))
-        dual[J] = on_J
-        W = W + U @ (face.psi(U.T @ A.adjoint(dual) @ Vt.T) + free) @ Vt
-        dual = np.maximum(dual, A.floor)
+        dual = xp.zeros(len(A), A.h)
+        dual[xp.put(J)] = on_J
         B = A.adjoint(dual)
-        if not (0.0 < float(np.abs(W).max()) < 1e100 and 0.0 < float(np.abs(B).max()) < 1e100):
+        W = W + U @ (face.psi(U.T @ B @ Vt.T) + free) @ Vt
+        if bool((dual < A.floor).any()):
+            dual = xp.module.maximum(dual, A.floor)
+            B = A.adjoint(dual)
+        if not (0.0 < float(abs(W).max()) < 1e100 and 0.0 < float(abs(B).max()) < 1e100):
             break
     return best, step
 
 
-def _solve(
-    A: Operator, face: Face, U: Floats, Vt: Floats, J: Ints, dual: Floats, margins: Floats
-) -> tuple[Floats, Floats]:
-    """The new dual on J and the free part of dW: [H E; E' 0] [lambda; S] = [h_J - A_J W; e]."""
-    a, z, sample = A.a[J] @ U, A.queries @ Vt.T, A.sample[J]
+def _forcing(gap: float, tol: float) -> float:
+    """How accurate a step at this gap has to be: no more than its square, or than what `tol` asks, would show."""
+    return min(ROUGH, max(gap, 0.1 * tol / gap))
+
+
+def _solve(A: Operator, face: Face, basis: tuple[Floats, Floats], J: Ints, dual: Floats, margins: Floats) -> Solved:
+    """The new dual on J and the free part of dW: [H E; E' 0] [lambda; S] = [h_J - A_J W; e]. By NumPy."""
+    xp, (U, Vt), i = A.xp, basis, A.xp.put(J)
+    a, z, h, dual, margins = (xp.get(x) for x in (A.a[i] @ U, A.queries @ Vt.T, A.h[i], dual[i], margins[i]))
+    sample = A.sample[J]
     H = face.gram(a, z, sample)
     E, e = face.equations(a, z[sample])
     # Of the symmetric H only the lower triangle is known: in the order of LAPACK, the upper one.
     known = H.T
-    first, second = A.h[J] - margins - dsymv(1.0, known, dual, lower=0), e - E.T @ dual
+    first, second = h - margins - dsymv(1.0, known, dual, lower=0), e - E.T @ dual
     # H alone is singular; adding rho E E' to it changes nothing but the multipliers.
     rho = float(np.trace(H)) / max(float(np.vdot(E, E)), 1e-300)
     if E.size:
@@ -97,7 +111,7 @@ def _solve(
     Y = _solve_triangular(R, E, transposed=True)
     y = _solve_triangular(R, first + rho * (E @ second), transposed=True)
     S = cho_solve((_factor(Y.T @ Y), False), Y.T @ y - second, check_finite=False)
-    return dual + _solve_triangular(R, y - Y @ S), face.free(S)
+    return xp.put(dual + _solve_triangular(R, y - Y @ S)), xp.put(face.free(S))
 
 
 def _factor(H: Floats) -> Floats:

@@ -85,6 +85,7 @@ def lower_bound(operator: Operator, dual: Floats, dual_value: float) -> float:
     return top / (dual_value + rounding) if top > 0 else 0.0
 
 
+DUAL_FIRST = 2.0  # the weight of the first steps, over the lengths of their start: the dual is farther away (measured)
 CHECK = 5  # iterations between residuals
 BOUND = 10  # iterations between bounds
 FOCUS = 100  # iterations between choices of the constraints worked on
@@ -199,7 +200,7 @@ def _begin(operator: Operator, norm: Norm, start: Point | None) -> _State:
         margin = float((operator.margins(W)[leads] / operator.h[leads]).mean())
         W = W / margin if margin > 0 else 0.0 * W
     ratio = xp.norm(dual) / max(xp.norm(W), 1e-300)
-    weight = ratio if 1e-100 < ratio < 1e100 else 1.0
+    weight = DUAL_FIRST * ratio if 1e-100 < ratio < 1e100 else 1.0
     state = _State(operator, 1.02 * operator.bound(), weight, dual, dual)
     state.work_on(operator, W, dual)
     return state

@@ -23,6 +23,8 @@ class Nuclear:
 
     balance = 2.0
     low_rank = True
+    polish = 0.06
+    again = 1.3
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Singular value thresholding, through the smaller of Y'Y and YY' (docs/svm-nuclear.md)."""

@@ -23,6 +23,8 @@ class OperatorNorm:
 
     balance = 0.3
     low_rank = False
+    polish = 0.03
+    again = 2.0
 
     def prox(self, Y: Floats, tau: float) -> tuple[Floats, float]:
         """Clip the singular values at the level theta with sum (s - theta)_+ = tau."""
@@ -112,7 +114,7 @@ class OperatorFace:
     def psi(self, M: Floats) -> Floats:
         """The change of W for a change of B off the free block."""
         out, r = self.pairing.psi(M), self.rank
-        out[:r, :r] += self.skew * (M[:r, :r] - M[:r, :r].T)
+        out[:r, :r] += namespace_of(M).put(self.skew) * (M[:r, :r] - M[:r, :r].T)
         return out
 
     def gram(self, a: Floats, z: Floats, sample: Ints) -> Floats:

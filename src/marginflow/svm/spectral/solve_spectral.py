@@ -31,15 +31,23 @@ Progress = Callable[[int, float], object]
 
 
 class SpectralNorm(CurvedNorm, SemidefiniteNorm, Protocol):
-    """A norm of singular values, with all that this course needs; `low_rank` where its optima have few of them."""
+    """A norm of singular values, with all that this course needs.
+
+    Attributes:
+        low_rank: whether its optima have few of them.
+        polish: the gap below which Newton's method has a chance.
+        again: times the first-order steps, after which it is tried again.
+    """
 
     low_rank: bool
+    polish: float
+    again: float
 
 
 HOPELESS = 1e11  # a lower bound on N(W) / max h from which float64 cannot tell the data from infeasible
-POLISH = 0.03  # gap below which Newton's method has a chance
 NEWTON_HELD = 1500  # rows with equalities above which first-order steps win: 0.7 s instead of 11 with 4,900
 DENSE = 1_000_000  # entries of a dense system of binding rows
+NEAR = 0.01  # gap from which Newton's method ends unless its systems are solved badly
 CANCEL = 50  # first-order steps without weights that separate before multipliers are made to cancel, then twice as many
 STEPS = 20_000  # first-order steps
 NEARLY_SOLVED = 1e-6  # gap after interior points below which first-order steps gain little
@@ -94,7 +102,8 @@ def solve_spectral(
 def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> None:
     """First-order steps, with attempts to finish on the way."""
     A = search.A
-    polish_below, polished, told, cancel = POLISH, 0, time.monotonic(), CANCEL
+    polish, again = search.norm.polish, search.norm.again
+    polish_below, polished, told, cancel = polish, 0, time.monotonic(), CANCEL
     patience, most = search.norm.patience(A), STEPS
     if patience == 0:
         search.interior()
@@ -106,7 +115,7 @@ def _run(search: "_Search", warm: Point | None, progress: Progress | None) -> No
         if search.settled or total >= most:
             break
         gap = search.best.gap
-        if gap < polish_below or (gap < POLISH and total >= 2 * polished):
+        if gap < polish_below or (gap < polish and total >= again * polished):
             search.polish()
             polish_below, polished = search.best.gap / 5.0, total
         if total % 50 == 0 and gap > 0.5:
@@ -154,10 +163,11 @@ class _Search:
         return out or self.best.gap < NEARLY_SOLVED
 
     def polish(self) -> None:
-        most = NEWTON_HELD if self.A.equal.any() else None
+        most, began = NEWTON_HELD if self.A.equal.any() else None, self.best.gap
         self.best, steps = face_newton(self.A, self.norm, self.best, self.target, most=most, direct=self.direct)
         self.counts["newton"] = self.counts.get("newton", 0) + steps
-        self.direct = FACTORED  # products that did not get there are not tried again where factors are possible
+        if began < NEAR:  # what products did not bring from there, factors may
+            self.direct = FACTORED
 
     def interior(self) -> None:
         self.best, steps = interior_point(self.A, self.norm, self.best, self.target, self.hopeless)
@@ -240,20 +250,22 @@ def _straighten(A: Operator, norm: SpectralNorm, point: Point) -> Point:
 
 def _restored(constraints: Constraints, reduced: Presolved, search: "_Search") -> Floats:
     """The user's W of the best point, its rounding errors mended where they decide the least margin."""
-    W = reduced.restore(search.best.W)
-    upper, aim = np.inf, search.best.lower / (1.0 - search.target) / reduced.scale.unit
+    inside, unit = search.best.W, reduced.scale.unit
+    W = reduced.restore(inside)
+    upper, aim = np.inf, search.best.lower / (1.0 - search.target) / unit
     best = W
     for _ in range(3):
         margins = constraints.margins(W)
         least = float(margins[search.A.leads].min())
-        now = search.norm.value(W) / least if least > 0 else np.inf
+        now = search.norm.value(inside) / unit / least if least > 0 else np.inf
         if now >= upper:
             break
         upper, best = now, W
         corrected = None if now <= aim or now == np.inf else _correction(search.A, search.best.dual, margins)
         if corrected is None:
             break
-        W = corrected[0] * W + reduced.restore(corrected[1])
+        length, change = corrected
+        W, inside = length * W + reduced.restore(change), length * inside + change
     return best
 
 
