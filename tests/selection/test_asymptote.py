@@ -194,3 +194,12 @@ def test_of_what_is_no_w_or_ties_nothing_is_said():
     assert keeps_to_line(mf.KeyQuery(1), plain, WITHIN) is None
     tied = part_of(line_up([(1.0, 0.0)], (1.2, 0.5), tied=[(0.5, 0.0)]), mf.Combined(), W)
     assert keeps_to_line(mf.Combined(), tied, WITHIN) is None
+
+
+def test_later_snapshots_on_the_same_tokens_share_the_direction(monkeypatch):
+    made, before = [], asymptote.IndependentRows.of
+    monkeypatch.setattr(asymptote.IndependentRows, "of", lambda svm: made.append(svm) or before(svm))
+    part = part_of(line_up([(1.0, 0.0)], (1.2, 0.5)), mf.Combined(), np.array([2000.0, 300.0]))
+    later = replace(part, arrays={"W": 2.0 * part.arrays["W"]}, margins=2.0 * part.margins)
+    assert keeps_to_line(mf.Combined(), part, WITHIN).holds and keeps_to_line(mf.Combined(), later, WITHIN).holds
+    assert len(made) == 1

@@ -1,7 +1,7 @@
 """The straight line that a trained W keeps next to for good (docs/attractors.md 2, "Next to a straight line")."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -20,6 +20,7 @@ from marginflow.selection.independent_rows import (
 from marginflow.selection.stability import tied_constraints
 from marginflow.selection.trap import Confinement, Hold, Part, at_least, pulls
 from marginflow.svm.program import Svm
+from marginflow.svm.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +182,12 @@ class Course:
 
 
 @lru_cache(maxsize=1)
+def _svm_of(solution: Solution) -> Svm:
+    """One object for all snapshots on the same tokens, by which `_direction` knows them."""
+    return solution.svm
+
+
+@lru_cache(maxsize=1)
 def _direction(svm: Svm, support: bytes) -> tuple[IndependentRows, Combination] | None:
     """Rows and B of a support, which later snapshots on the same tokens share."""
     rows = IndependentRows.of(svm.restrict(np.frombuffer(support, dtype=np.intp)))
@@ -201,11 +208,11 @@ def keeps_to_line(parameterization: AbstractParameterization, part: Part, within
     if len(tied_constraints(problem, part.selected)) or not 0 < np.count_nonzero(support) <= _LARGEST:
         return None
     pull = pulls(problem, part.selected, part.log_slope - float(part.log_slope.max()))
-    svm, start = solution.svm, phi.pack(part.arrays)
+    svm, start = _svm_of(solution), phi.pack(part.arrays)
     start = start.reshape(svm.shape)
     with np.errstate(all="ignore"):
         worse = Tokens(svm, start, np.log(pull.of(svm.constraints)))
-        ahead = Tokens(replace(svm, constraints=better, slip=None), start, np.log(np.abs(pull.of(better))))
+        ahead = Tokens(Svm(better, svm.norm), start, np.log(np.abs(pull.of(better))))
         if not (np.isfinite(worse.log_kappa).all() and np.isfinite(ahead.log_kappa).all()):
             return None
         course = Course.of(worse, ahead, support)
