@@ -36,6 +36,9 @@ from marginflow.losses import parse_loss
 from marginflow.model.objective import Objective
 from marginflow.problem.random import sphere
 from marginflow.selection.judge import Judge
+from marginflow.trajectory.ended import Ended
+from marginflow.trajectory.snapshots import Snapshots
+from marginflow.trajectory.verdict import Verdict
 
 
 Size = tuple[int, int, int]
@@ -62,6 +65,20 @@ class Row:
     said: str
     W: np.ndarray
     cpu: float
+    judging: float
+
+
+@dataclass(eq=False)
+class TimedJudge(Judge):
+    """Adds up the CPU seconds that it takes."""
+
+    used: float = 0.0
+
+    def __call__(self, snapshots: Snapshots, ended: Ended | None, **options: bool) -> Verdict:
+        begun = time.process_time()
+        said = super().__call__(snapshots, ended, **options)
+        self.used += time.process_time() - begun
+        return said
 
 
 @dataclass(frozen=True)
@@ -78,7 +95,7 @@ class Run:
         n, T, d = size
         problem, loss = sphere(n=n, T=T, d=d, seed=seed), parse_loss("exponential")
         model = mf.Combined() if word == "w" else mf.KeyQuery(d)
-        objective, record = Objective.of([problem], model, loss), Record(Judge(problem, model, loss))
+        objective, record = Objective.of([problem], model, loss), Record(TimedJudge(problem, model, loss))
         theta = objective.map.pack(model.draw(d, d, np.random.default_rng(seed), 0.1))
         state = first_state(objective, theta[None])
         record.add(state, 0)
@@ -88,7 +105,7 @@ class Run:
             run(objective, state, settings, [record], limit(begun + self.cpu), self.until_verdict)
         except KeyboardInterrupt:
             pass
-        used = time.process_time() - begun
+        used, judging = time.process_time() - begun, record.judge.used
         seen = record.snapshots()
         high, W = seen.high[-1] + seen.low[-1], model.map(d, d).weights(seen.theta[-1:])[0]
         ended = record.ended.name if record.ended else ""
@@ -102,6 +119,7 @@ class Run:
             said,
             W / np.linalg.norm(W),
             used,
+            judging,
         )
 
 
@@ -121,9 +139,10 @@ def flows(asked: argparse.Namespace) -> None:
     runs = [(asked.only, rtol) for rtol in rtols] if asked.only else [("rodas", asked.reference), ("rodas", rtols[0])]
     runs += [] if asked.only else [("late", rtol) for rtol in rtols]
     print(
-        "| n,T,d | flow | seed | method | rtol | ended | lead | steps | CPU s | direction | log t | tokens off | said |"
+        "| n,T,d | flow | seed | method | rtol | ended | lead | steps | CPU s | of it judging | direction | log t | "
+        "tokens off | said |"
     )
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    print("|---" * 14 + "|")
     made = Run(asked.margin, asked.cpu, asked.verdict)
     sizes = asked.size or (QUICK_SIZES if asked.quick else SIZES)
     for text, word, seed in product(sizes, asked.word or ["kq", "w"], asked.seed or [0]):
@@ -134,7 +153,7 @@ def flows(asked: argparse.Namespace) -> None:
             first = first or got
             print(
                 f"| {text} | {word} | {seed} | {method} | {rtol:g} | {got.ended} | {got.lead:.3g} | "
-                f"{got.steps} | {got.cpu:.2f} | {beside(got, first)} | {got.said} |",
+                f"{got.steps} | {got.cpu:.2f} | {got.judging:.2f} | {beside(got, first)} | {got.said} |",
                 flush=True,
             )
 

@@ -9,7 +9,7 @@ import pytest
 
 import marginflow as mf
 from marginflow.problem import named
-from marginflow.selection import course
+from marginflow.selection import course, holding
 from marginflow.selection.course import Course, Run, stay
 from marginflow.selection.trap import BEHIND, Part, confine, hold
 
@@ -187,8 +187,9 @@ def test_a_question_that_costs_too_much_is_not_asked(monkeypatch):
             assert stay(mf.Combined(), *question) is None
 
 
-def test_a_trap_whose_norm_leaves_better_tokens_room_is_told():
+def test_a_trap_whose_norm_leaves_better_tokens_room_is_told(monkeypatch):
     """1e-5 above its SVM in norm, so that some W of that norm have a better margin of .995; it ends at 1.0107."""
+    monkeypatch.setattr(holding, "keeps_to_line", lambda *_: None)
     problem = named.load("sphere:n=6,T=8,d=10,seed=107")
     early, late = (mf.integrate(problem, "w", seed=3, scale=10.0, until_margin=margin) for margin in (1e6, 1e7))
     assert early.status is mf.FlowStatus.trapped and "as W moves only along" in early.reason

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import marginflow as mf
-from marginflow.selection import judge
+from marginflow.selection import holding
+from marginflow.selection.holding import Holding
 from marginflow.selection.judge import Judge
 from marginflow.selection.selected import Selected
 from marginflow.selection.trap import Hold, confine
@@ -73,10 +74,11 @@ def test_keys_and_queries_of_several_heads_off_their_optimal_tokens_get_a_verdic
     assert "the selected tokens are a possible end" in path.reason and "of their SVM" in path.reason
 
 
-def test_no_head_moves_alone(run, monkeypatch):
+@pytest.mark.parametrize("bound", ["stay", "keeps_to_line"])
+def test_no_head_moves_alone(run, monkeypatch, bound):
     """Heads are one W: what a W of one head keeps says nothing of them."""
     _, parts = run
     within = [replace(bounds, needed=1e3) for bounds in confine(mf.Combined(), parts)]
-    monkeypatch.setattr(judge, "stay", lambda *_: Hold(True, 2e3, "told"))
-    assert judge._hold(mf.Combined(), parts[:1], within[:1]).holds
-    assert not judge._hold(mf.Combined(), parts, within).holds
+    monkeypatch.setattr(holding, bound, lambda *_: Hold(True, 2e3, "told"))
+    assert Holding(mf.Combined())(parts[:1], within[:1], False).holds
+    assert not Holding(mf.Combined())(parts, within, False).holds

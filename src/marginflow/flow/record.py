@@ -63,7 +63,7 @@ class Record:
     def decided(self) -> bool:
         """Whether the verdict on the last snapshot is certain."""
         held = self.lead >= HELD * self.since
-        said = self.judge(_stacked(Snapshots, self.seen[-1:]), None, held=held)
+        said = self.judge(_stacked(Snapshots, self.seen[-1:]), None, held=held, in_passing=True)
         return said.status is not FlowStatus.undecided
 
     def add_unless_there(self, state: State, b: int) -> None:

@@ -22,12 +22,12 @@ from marginflow.problem.constraints import Constraints
 from marginflow.problem.problem import Problem
 from marginflow.selection import stability
 from marginflow.selection.barrier import log_barrier
-from marginflow.selection.course import stay
 from marginflow.selection.every_weight import every_weight
 from marginflow.selection.factored_kkt import kkt_point
+from marginflow.selection.holding import Holding
 from marginflow.selection.of_values import JudgeOfValues
 from marginflow.selection.selected import Selected
-from marginflow.selection.trap import Confinement, Hold, Part, confine, hold
+from marginflow.selection.trap import BEHIND, Part, confine
 from marginflow.svm.proof.svm_status import SvmStatus
 from marginflow.trajectory.ended import RUN_ON, Ended
 from marginflow.trajectory.snapshots import Snapshots
@@ -65,16 +65,24 @@ class Judge:
         return log_barrier(self.problem, scalar(self.loss))
 
     @cached_property
+    def holding(self) -> Holding:
+        """What asks whether tokens are kept."""
+        return Holding(self.parameterization)
+
+    @cached_property
     def of_values(self) -> JudgeOfValues | None:
         """What judges where tokens have values."""
         if self.problem.values is None:
             return None
         return JudgeOfValues(self.problem, self.parameterization, self.loss)
 
-    def __call__(self, snapshots: Snapshots, ended: Ended | None, *, held: bool = True) -> Verdict:
+    def __call__(
+        self, snapshots: Snapshots, ended: Ended | None, *, held: bool = True, in_passing: bool = False
+    ) -> Verdict:
         """The verdict on a run whose last snapshot is the last of `snapshots`; `ended` says why it stopped, if so.
 
-        Where the tokens selected are not `held` for long enough to be worth an SVM, none is solved.
+        Where the tokens selected are not `held` for long enough to be worth an SVM, none is solved. `in_passing` only
+        a certain verdict counts: what cannot lead to one is left out, and the reason for none is a short one.
         """
         problem = self.problem
         if self.of_values is not None:
@@ -114,7 +122,11 @@ class Judge:
             )
         if not held:
             return seen.undecided(f"the run has changed its tokens lately; {seen.stopped}")
-        return self._of_selection(snapshots, selected, seen)
+        worse, better = selected.least_margins
+        if in_passing and not better > worse + BEHIND:
+            # Every bound is over a set that has this W in it.
+            return seen.undecided(f"a better token is {better:.6g} behind, the least worse one {worse:.6g}")
+        return self._of_selection(snapshots, selected, seen, in_passing)
 
     def _onto_face(self, limit: FaceLimit, snapshots: Snapshots, ended: Ended | None) -> Verdict:
         """The least loss keeps several tokens of a row: is attention on its faces, by how much?"""
@@ -154,7 +166,7 @@ class Judge:
             return "the loss is not known to be convex in the parameters, or they do not make every W"
         return None
 
-    def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen") -> Verdict:
+    def _of_selection(self, snapshots: Snapshots, at: Selected, seen: "_Seen", in_passing: bool) -> Verdict:
         """Some sample is on a wrong token and the margins are large: ask the SVM of what is selected."""
         selected, leads, several = at.tokens, at.logits, self.problem.counts[1] > 1
         endless = ~np.isfinite(self._log_slope(at))
@@ -172,7 +184,9 @@ class Judge:
         arrays = map_of(self.parameterization, self.problem).unpack(snapshots.theta[-1])
         parts = self._parts(at, decisions, arrays)
         within = confine(self.parameterization, parts)
-        found = None if within is None else _hold(self.parameterization, parts, within)
+        # A better token that leads at every optimum leads somewhere in every set that holds one: no bound shows a trap.
+        left = any(decision.verdict is stability.Verdict.left for decision in decisions)
+        found = None if within is None or left else self.holding(parts, within, in_passing)
         solutions = [part.solution for part in parts]
         if within is not None:
             # Of several heads the one that has the most room.
@@ -298,19 +312,6 @@ class _Seen:
             closeness=self.closeness,
             leaves=leaves,
         )
-
-
-def _hold(parameterization: AbstractParameterization, parts: list[Part], within: list[Confinement]) -> Hold:
-    """Whether every head keeps its tokens: the least bound of all, or that of the first that may not."""
-    least = None
-    for part, bounds in zip(parts, within, strict=True):
-        found = hold(part.problem, part.solution, part.selected, bounds)
-        if not found.holds:
-            further = stay(parameterization, part, bounds) if len(parts) == 1 else None
-            return found if further is None else further
-        least = found if least is None or found.better < least.better else least
-    assert least is not None
-    return least
 
 
 def _margins(leads: Floats, selected: Ints, constraints: Constraints) -> Floats:

@@ -50,3 +50,11 @@ class Selected:
         differs = self.problem.mask & (self.problem.scores != self.scores[:, None])
         other = np.where(differs, self.logits, -np.inf).max(axis=1)
         return float((self.logits.max(axis=1) - other).min())
+
+    @cached_property
+    def least_margins(self) -> tuple[float, float]:
+        """The least leads of the selected tokens over one of a smaller and over one of a larger score; inf for none."""
+        own = self.logits[np.arange(self.problem.n), self.tokens][:, None] - self.logits
+        scores, mask = self.problem.scores, self.problem.mask
+        worse, better = mask & (scores < self.scores[:, None]), mask & (scores > self.scores[:, None])
+        return float(own.min(initial=np.inf, where=worse)), float(own.min(initial=np.inf, where=better))

@@ -37,8 +37,9 @@ CASES = [unit_sphere(12, 8, 10), unit_sphere(12, 8, 10, d_z=15), unit_sphere(12,
 
 
 @pytest.mark.parametrize("case", range(3))
-@pytest.mark.parametrize("block", [1, 3, 64])
-def test_products_solve_the_system_that_is_factored(case, block, monkeypatch):
+@pytest.mark.parametrize("block, few", [(1, 0), (3, 0), (64, 0), (64, 1000)])
+def test_products_solve_the_system_that_is_factored(case, block, few, monkeypatch):
+    monkeypatch.setattr(nuclear_conjugate, "FEW", few)
     monkeypatch.setattr(query_blocks, "BLOCK", block)
     monkeypatch.setattr(nuclear_conjugate, "ROUNDS", 30)
     monkeypatch.setattr(nuclear_conjugate, "ACCURACY", 1e-4)
@@ -68,6 +69,7 @@ def test_blocks_by_query_save_most_products(monkeypatch):
         return x, steps
 
     monkeypatch.setattr(nuclear_conjugate, "conjugate_gradients", counted)
+    monkeypatch.setattr(nuclear_conjugate, "FEW", 0)
     A, point = near(unit_sphere(30, 20, 30), 1e-2)
     for block in (64, 1):
         monkeypatch.setattr(query_blocks, "BLOCK", block)
@@ -77,8 +79,10 @@ def test_blocks_by_query_save_most_products(monkeypatch):
     assert 1.5 * counts[0] < counts[1]
 
 
+@pytest.mark.parametrize("few", [0, 1000])
 @pytest.mark.parametrize("size", [(30, 20, 30), (20, 8, 40)])
-def test_values_and_certificates_do_not_depend_on_how_newton_is_solved(size, monkeypatch):
+def test_values_and_certificates_do_not_depend_on_how_newton_is_solved(size, few, monkeypatch):
+    monkeypatch.setattr(nuclear_conjugate, "FEW", few)
     constraints, systems = unit_sphere(*size), []
     solve = nuclear_conjugate.NuclearSystem.solve
 
@@ -100,6 +104,7 @@ def test_values_and_certificates_do_not_depend_on_how_newton_is_solved(size, mon
 @pytest.mark.parametrize("size", [(30, 10, 30), (20, 8, 20)])
 def test_products_take_as_many_newton_steps_as_factors(size, monkeypatch):
     """As rough near the optimum as far from it they take seven, where factors take five."""
+    monkeypatch.setattr(nuclear_conjugate, "FEW", 0)
     steps = []
     for direct in (4000, 0):
         monkeypatch.setattr("marginflow.svm.spectral.solve_spectral._Search.direct", direct)
@@ -123,6 +128,34 @@ def test_an_attempt_that_fails_is_made_again_soon(near, then, monkeypatch):
     assert [direct for direct, _ in attempts] == [0, then]
     assert solution.status is mf.SvmStatus.optimal and solution.iterations["first_order"] <= 70
     assert attempts[1][1] > attempts[0][1] / 5.0
+
+
+def test_a_factor_in_single_precision_leaves_one_product_a_round(monkeypatch):
+    """As many Newton steps as by factors in double precision, four rounds each; without its larger rho ten."""
+    counts = []
+
+    def counted(product, b, target, **options):
+        x, steps = conjugate_gradients(product, b, target, **options)
+        counts.append(steps)
+        return x, steps
+
+    constraints = unit_sphere(40, 8, 16)
+    factored = mf.solve(constraints, "nuclear")
+    monkeypatch.setattr(nuclear_conjugate, "conjugate_gradients", counted)
+    monkeypatch.setattr(solve_spectral._Search, "direct", 0)
+    found = mf.solve(constraints, "nuclear")
+    assert found.iterations["newton"] <= factored.iterations["newton"] + 1
+    assert sum(counts) <= 1.2 * len(counts) and len(counts) <= 6 * found.iterations["newton"]
+
+
+def test_a_matrix_that_is_not_positive_in_single_precision_is_not_factored(monkeypatch):
+    A, face, U, Vt, J, _, _ = systems(CASES[0])
+    curvature = nuclear_conjugate._Curvature.of(face.without_matrix(A.restrict(J), U, Vt))
+    x = np.arange(1.0, len(J) + 1, dtype=np.float32)
+    by_factor, by_query = curvature.inverse_by_factor()(x), curvature.inverse_by_query()(x)
+    assert np.array_equal(curvature.inverse()(x), by_factor) and not np.allclose(by_factor, by_query, rtol=1e-2)
+    monkeypatch.setattr(nuclear_conjugate, "RIDGE", -1.0)
+    assert np.array_equal(curvature.inverse()(x), by_query)
 
 
 def steps_to(A, gap, most=2000):

@@ -20,8 +20,7 @@ def conjugate_gradients(
     """
     xp = namespace_of(b)
     y, r = xp.zeros(b.shape, b), 1.0 * b
-    z = r if precondition is None else precondition(r)
-    p, rz, sure = 1.0 * z, xp.number(r @ z), (y, 0)
+    p, rz, sure = 0.0 * b, 1.0, (y, 0)
     for steps in range(most):
         if steps % xp.lead == 0:
             left = float(r @ r)
@@ -30,6 +29,10 @@ def conjugate_gradients(
             if left <= target * target:
                 return y, steps
             sure = y if xp.lead == 1 else 1.0 * y, steps
+        z = r if precondition is None else precondition(r)
+        new = xp.number(r @ z)
+        p = z + (new / rz) * p
+        rz = new
         q = product(p)
         curvature = xp.number(p @ q)
         if xp.lead == 1 and not curvature > 0.0:
@@ -37,8 +40,4 @@ def conjugate_gradients(
         alpha = rz / curvature
         y += alpha * p
         r -= alpha * q
-        z = r if precondition is None else precondition(r)
-        new = xp.number(r @ z)
-        p = z + (new / rz) * p
-        rz = new
     return (y, most) if float(r @ r) < inf else sure

@@ -104,7 +104,7 @@ class Pairing:
         right = (a[:, both] * self.f[0][both]) @ z[:, both].T  # (J, n) a_k f z_i
         below = a_p @ z_p.T  # (J, n) a_k k z_i
         counts = np.bincount(sample, minlength=len(z))
-        H = np.zeros((len(a), len(a)))
+        H = np.zeros((len(a), len(a)), dtype=a.dtype)
         for start in range(0, len(a), ROWS):
             rows = slice(start, min(start + ROWS, len(a)))
             end = rows.stop
@@ -117,6 +117,15 @@ class Pairing:
             block += np.repeat(below[rows, :first], each, axis=1) * right[:end].T[own]
             H[rows, :end] = block
         return H
+
+
+def symmetric_parts(a: Floats, z: Floats, rank: int) -> Floats:
+    """(J, rank (rank + 1) / 2) svec of the symmetric parts of a_c z_c', of the first `rank` coordinates of each."""
+    i, j = np.triu_indices(rank)
+    E = a[:, i] * z[:, j]
+    E += a[:, j] * z[:, i]
+    E *= np.where(i == j, 0.5, np.sqrt(0.5))
+    return E
 
 
 def pad(weights: Floats, length: int, value: float) -> Floats:

@@ -23,7 +23,7 @@ Solved = tuple[Floats, Floats]
 """The new dual of some rows, and the free part of dW."""
 
 STEPS = 12
-DIRECT = 1000  # rows up to which factors of the system are cheaper than products with it
+DIRECT = 200  # rows up to which factors in double precision cost no more than anything else
 FACTORED = 4000  # rows above which nothing is factored: first-order steps reach 1e-9 sooner (measured)
 ROUGH = 0.05  # relative accuracy of products far from the optimum
 RIDGE = 1e-13  # relative; duplicated constraints leave only the sum of their duals determined

@@ -10,7 +10,7 @@ from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
 from marginflow.svm.scaling.namespace import NUMPY, AbstractNamespace, namespace_of
 from marginflow.svm.scaling.operator import Operator
-from marginflow.svm.spectral.face import Pairing, pad
+from marginflow.svm.spectral.face import Pairing, pad, symmetric_parts
 from marginflow.svm.spectral.first_order import Point
 from marginflow.svm.spectral.interior_point import NEVER, Pair
 from marginflow.svm.spectral.nuclear_conjugate import NuclearSystem
@@ -96,10 +96,7 @@ class NuclearFace:
     def equations(self, a: Floats, z: Floats) -> tuple[Floats, Floats]:
         """svec(sym(U1' B V1)) = svec(I), one row per entry on and above the diagonal."""
         i, j = np.triu_indices(self.rank)
-        E = a[:, i] * z[:, j]
-        E += a[:, j] * z[:, i]
-        E *= np.where(i == j, 0.5, np.sqrt(0.5))
-        return E, np.where(i == j, 1.0, 0.0)
+        return symmetric_parts(a, z, self.rank), np.where(i == j, 1.0, 0.0)
 
     def free(self, multipliers: Floats) -> Floats:
         """The symmetric matrix with this svec, on the face."""
