@@ -187,6 +187,14 @@ def test_a_run_is_told_where_its_norm_leaves_too_much_open(monkeypatch):
 UNTIL = {"line": "verdict", "late": "margin"}
 
 
+@pytest.mark.parametrize("size, told", [(1e28, True), (1e30, False)])
+def test_scores_too_far_apart_for_the_terms_of_second_order_say_nothing(size, told):
+    problem = line_up([(1.0, 0.0, 0.0)], (1.2, 0.5, 0.0))
+    problem = mf.Problem(problem.X, problem.z, size * problem.scores)
+    found = keeps_to_line(mf.Combined(), part_of(problem, mf.Combined(), np.array([2000.0, 300.0, 0.0])), WITHIN)
+    assert (found is not None) is told
+
+
 def test_of_what_is_no_w_or_ties_nothing_is_said():
     W = np.array([2000.0, 300.0])
     plain = part_of(line_up([(1.0, 0.0)], (1.2, 0.5)), mf.Combined(), W)

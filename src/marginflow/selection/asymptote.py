@@ -205,6 +205,8 @@ def keeps_to_line(parameterization: AbstractParameterization, part: Part, within
     if not isinstance(phi, Identity) or not solution.norm.euclidean or not solution.svm.plain or not len(better):
         return None
     support = solution.dual > 0.0
+    if not problem.mask.shape[1] * max(1.0, float(np.ptp(problem.scores[problem.mask]))) < _SPREAD:
+        return None
     if len(tied_constraints(problem, part.selected)) or not 0 < np.count_nonzero(support) <= _LARGEST:
         return None
     pull = pulls(problem, part.selected, part.log_slope - float(part.log_slope.max()))
@@ -240,6 +242,9 @@ _LOGS: Final = 1e-9
 
 _CURVED: Final = 100.0
 """The log of what the curvature of the loss, over the range of scores, is allowed to weigh."""
+
+_SPREAD: Final = 1e30
+"""The range of scores times the number of tokens up to which that is certainly enough: e^69 of e^100."""
 
 _BEHIND: Final = 6.0
 """Worse tokens that push more than e^-6 are set back on the line to where they push e^-12."""
