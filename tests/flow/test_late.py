@@ -169,10 +169,27 @@ def test_tokens_that_push_each_other_much_are_told_apart(monkeypatch):
     objective, at, _ = at_lead(mf.KeyQuery(10), 1e3)
     system, both = StageSystem(Stage.of(objective, at, RTOL)), np.arange(2)
     for push, precision in ((1e5, np.float32), (1e9, np.float64)):
-        system.M = np.full((2, 2), push)
+        system.M, system.single = np.full((2, 2), push), np.full((2, 2), push, dtype=np.float32)
         factor = system._factor(both, np.ones(2))
         assert factor.dtype == precision
         assert _solve(factor, np.array([[1.0], [-1.0]])) == pytest.approx(np.array([[1.0], [-1.0]]), rel=0.01)
+
+
+@pytest.mark.parametrize("model, once", [(mf.Combined(), True), (mf.KeyQuery(10), False)], ids=["w", "kq"])
+def test_the_push_between_tokens_is_made_once_a_step_where_theta_has_no_part_in_it(model, once):
+    """The second stage of a step of W keeps M, with another length it does not."""
+    objective, at, _ = at_lead(model, 1e3)
+    stage = Stage.of(objective, at, RTOL)
+    system, phi = StageSystem(stage), objective.map
+    chosen = np.flatnonzero(stage.below)[:5]
+    for gh, kept in ((1.0, False), (1.0, once), (2.0, False)):
+        system.begin(phi.stage(at.theta, at.G, 1.0 / gh).at(at.theta))
+        assert (system.size == 5) is kept
+        system._places(chosen)
+        M = np.empty((5, 5))
+        system.algebra.gram(stage.rows(chosen), M)
+        assert np.array_equal(np.tril(system.M[:5, :5]), np.tril(M))
+        assert np.array_equal(np.tril(system.single[:5, :5]), np.tril(M).astype(np.float32))
 
 
 def test_a_stage_that_crosses_contacts_leaves_none_out():

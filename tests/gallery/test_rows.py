@@ -21,7 +21,7 @@ from marginflow.gallery import (
 from marginflow.gallery.peers import FILE, peer_numbers
 from marginflow.gallery.registry import listing, run
 from marginflow.gallery.row import Row
-from marginflow.selection import judge
+from marginflow.selection import holding
 
 
 CHEAP = ("visualization1", "single_input_local", "multi_input")
@@ -176,8 +176,10 @@ def test_local_converge_counts_what_is_not_proved_and_knows_other_data(monkeypat
     monkeypatch.setattr(local_converge, "SEEDS", 2)
     monkeypatch.setattr(local_converge, "FURTHER", 1e6)
     real = local_converge.random_heads
-    # Seed 22 is told by what W moves along alone: by its norm a better token may have margin .998.
-    monkeypatch.setattr(judge, "stay", lambda *_: None)
+    # Seed 22 is told by the line that W keeps to, and by what it moves along: by its norm a better token may have
+    # margin .998.
+    for bound in ("keeps_to_line", "stay"):
+        monkeypatch.setattr(holding, bound, lambda *_: None)
     monkeypatch.setattr(local_converge, "random_heads", lambda n, T, d, seed: real(n, T, d, (0, 22)[seed]))
     found = local_converge.integrate_many
     started = {"seeds": None}

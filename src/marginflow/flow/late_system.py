@@ -37,21 +37,25 @@ ROOM: Final = 1.2
 class StageSystem:
     """The tokens that are unknowns of a stage, with M between them at its first theta; new ones add rows.
 
-    What each pushes on its own logit is kept from one stage of a step to the next: it only says which they are.
+    What each pushes on its own logit is kept from one stage of a step to the next: it only says which they are; and M
+    itself where it is the same at every theta. `single` is M in single precision, which most factors are made of.
     """
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.enters = np.log(MOST_ENTERING)
         self.own = np.full(stage.below.size, np.nan)
-        self.size, self.M, self.work = 0, np.zeros((0, 0)), np.zeros(0)
+        self.size, self.work, self.index = 0, np.zeros(0), np.zeros(0, dtype=np.intp)
+        self.M, self.single = np.zeros((0, 0)), np.zeros((0, 0), dtype=np.float32)
         self.place = np.full(stage.below.size, -1)
 
     def begin(self, algebra: AbstractStage) -> None:
-        """A new stage, with this linear algebra."""
-        self.algebra, self.size = algebra, 0
-        self.index = np.zeros(0, dtype=np.intp)
-        self.place[:] = -1
+        """A new stage of the same step, with this linear algebra."""
+        kept = self.size > 0 and algebra.has_gram_of(self.algebra)
+        self.algebra = algebra
+        if not kept:
+            self.size, self.index = 0, np.zeros(0, dtype=np.intp)
+            self.place[:] = -1
 
     def choose(self, f: Floats, held: Bools) -> Ints:
         """The flat indices of the tokens that are unknowns at the force `f` (n, T)."""
@@ -71,12 +75,13 @@ class StageSystem:
         if len(new):
             rows, first, last = self.stage.rows(new), self.size, self.size + len(new)
             if last > len(self.M):
-                M = np.empty((int(ROOM * last),) * 2)
-                M[:first, :first] = self.M[:first, :first]
-                self.M = M
+                M, single = (np.empty((int(ROOM * last),) * 2, dtype=kind) for kind in (np.float64, np.float32))
+                M[:first, :first], single[:first, :first] = self.M[:first, :first], self.single[:first, :first]
+                self.M, self.single = M, single
             self.algebra.gram(rows, self.M[first:last, first:last])
             if first:
                 self.M[first:last, :first] = self.algebra.coupling(rows, self.stage.rows(self.index))
+            self.single[first:last, :last] = self.M[first:last, :last]
             self.index, self.size = np.append(self.index, new), last
             self.place[new] = np.arange(first, last)
         return self.place[chosen]
@@ -100,9 +105,10 @@ class StageSystem:
         if self.work.size < A * A:
             self.work = np.empty(int(ROOM * A * A))
         E: Singles = self.work.view(precision)[: A * A].reshape(A, A)
+        M, root = (self.single if precision is np.float32 else self.M), root.astype(precision)
         for i in range(0, A, _BLOCK):
             rows, upto = slice(i, min(i + _BLOCK, A)), slice(min(i + _BLOCK, A))
-            part = self.M[places[rows]].take(places[upto], axis=1)
+            part = M[places[rows]].take(places[upto], axis=1)
             part *= root[rows, None]
             part *= root[upto]
             E[rows, upto] = part

@@ -156,6 +156,9 @@ class _ScalarStage(AbstractStage):
     def at(self, theta: Floats) -> "_ScalarStage":
         return self
 
+    def has_gram_of(self, other: AbstractStage) -> bool:
+        return isinstance(other, _ScalarStage) and other.a == self.a
+
     def gram(self, rows: TokenRows, out: Floats) -> None:
         if self.diagonal:
             out[:] = self.coupling(rows, rows)

@@ -21,6 +21,10 @@ class AbstractStage(ABC):
     def at(self, theta: Floats) -> "AbstractStage":
         """The same G and a, with phi' at another theta (1, ...)."""
 
+    def has_gram_of(self, other: "AbstractStage") -> bool:
+        """Whether M is that of another stage of the same parameterisation, known without making either."""
+        return False
+
     @abstractmethod
     def gram(self, rows: TokenRows, out: Floats) -> None:
         """Write M between tokens into `out` (A, A), at least what is below the diagonal and on it."""
