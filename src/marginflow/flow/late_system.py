@@ -41,6 +41,8 @@ class StageSystem:
     itself where it is the same at every theta. `single` is M in single precision, which most factors are made of.
     """
 
+    algebra: AbstractStage
+
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.enters = np.log(MOST_ENTERING)
@@ -81,7 +83,8 @@ class StageSystem:
             self.algebra.gram(rows, self.M[first:last, first:last])
             if first:
                 self.M[first:last, :first] = self.algebra.coupling(rows, self.stage.rows(self.index))
-            self.single[first:last, :last] = self.M[first:last, :last]
+            with np.errstate(over="ignore"):  # what leaves the range pushes more than `SINGLE_TO`
+                self.single[first:last, :last] = self.M[first:last, :last]
             self.index, self.size = np.append(self.index, new), last
             self.place[new] = np.arange(first, last)
         return self.place[chosen]
