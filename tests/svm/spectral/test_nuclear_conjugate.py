@@ -219,8 +219,13 @@ def test_a_solve_stops_at_the_tolerance_asked(direct, monkeypatch):
 
 
 def test_bounds_of_single_precision_steps_count_what_cancels_there_only(monkeypatch):
-    """Two rows that are opposed up to 1e-9: in single precision their dual matrix is 0, which would prove anything."""
+    """Rows that are opposed up to 2e-9: in single precision their dual matrix is 0, which would prove anything.
+
+    Entries are powers of two there, so that it is 0 in whatever order and with whatever roundings it is added.
+    """
     monkeypatch.setattr(first_order, "FOCUS_SIZE", 0)
-    A = presolve(mf.Constraints([[0.6, 0.8], [-0.6 - 8e-10, -0.8 + 6e-10]], [0, 0], [[1.0, 0.0]])).operator
+    one, other = np.full(4, 0.5), np.full(4, -0.5) + 1e-9 * np.array([1.0, -1.0, 1.0, -1.0])
+    A = presolve(mf.Constraints([one, other] * 2, [0] * 4, [[1.0, 0.0]])).operator
+    assert np.array_equal(A.a.astype(np.float32), np.float32([[0.5] * 4, [-0.5] * 4] * 2))
     points = [point for (_, point, _), _ in zip(first_order.iterate(A, Nuclear()), range(9), strict=False)]
     assert 0.0 < max(point.lower for point in points) <= 3e9 * A.h.max()
