@@ -26,11 +26,11 @@ def test_results_are_in_order_however_long_the_parts_take(cores):
         time.sleep(0.002 * (5 - part))
         return part
 
-    assert list(threads.each(late, range(5), 10)) == [0, 1, 2, 3, 4]
+    assert threads.each(late, range(5), 10) == [0, 1, 2, 3, 4]
 
 
 def test_parts_run_beside_each_other_where_there_are_cores_and_numbers(cores):
-    seen = list(threads.each(lambda _: threading.get_ident(), range(20), 10))
+    seen = threads.each(lambda _: threading.get_ident(), range(20), 10)
     alone = set(seen) == {threading.get_ident()}
     assert alone == (cores == 1)
     few = set(threads.each(lambda _: threading.get_ident(), range(20), 0))
@@ -55,16 +55,16 @@ def test_an_error_of_a_part_is_raised_and_the_rest_is_not_begun(cores):
         return part
 
     with pytest.raises(ZeroDivisionError, match="part 1"):
-        list(threads.each(breaks, range(400), 10))
+        threads.each(breaks, range(400), 10)
     assert len(begun) < 400
 
 
 def test_what_numpy_was_told_about_overflow_holds_in_every_part(cores):
     big = np.full(3, 1e300)
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
-        list(threads.each(lambda _: big * big, range(4), 10))
+        threads.each(lambda _: big * big, range(4), 10)
     with np.errstate(over="ignore"):
-        assert np.isinf(list(threads.each(lambda _: big * big, range(4), 10))).all()
+        assert np.isinf(threads.each(lambda _: big * big, range(4), 10)).all()
 
 
 def test_blocks_hold_every_row_once():

@@ -93,6 +93,11 @@ def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return array
 
 
+def largest_in_rows(x: Floats) -> Floats:
+    """(k,) the largest absolute value in each row of `x` (k, d), 0 where d is; no array of absolute values is made."""
+    return np.asarray(np.maximum(x.max(axis=1, initial=0.0), -x.min(axis=1, initial=0.0)))
+
+
 def starts_of_runs(owner: Ints) -> Ints:
     """Where runs of one `owner` (C,), whole numbers from 0, begin."""
     return np.flatnonzero(np.diff(owner, prepend=-1))

@@ -1,7 +1,7 @@
 """Long passes over arrays on all cores: parts that share nothing, several at a time, with the bits of one at a time."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import Any, Final, TypeVar
@@ -20,22 +20,28 @@ BLOCK: Final = 2**18
 _inside: Final = ContextVar("_inside", default=False)
 
 
-def each(function: Callable[[Part], Found], parts: Sequence[Part], numbers: int) -> Iterator[Found]:
+def each(function: Callable[[Part], Found], parts: Iterable[Part], numbers: int) -> list[Found]:
     """`function` of every part, in order; several at a time where they read more than WORTH `numbers` in all.
 
-    How the work is cut into parts must not depend on the machine: then results do not either. What NumPy was told to
-    do about overflow holds in every thread. Passes within a part run in its thread.
+    One at a time, parts are asked for as they come. How the work is cut into parts must not depend on the machine: then
+    results do not either. What NumPy was told to do about overflow holds in every thread. Passes within a part run in
+    its thread.
     """
-    cores = min(_cores(), len(parts))
+    cores = _cores()
     if numbers < WORTH or cores < 2 or _inside.get():
-        yield from map(function, parts)
-        return
+        return list(map(function, parts))
+    parts = list(parts)
     # A context can be entered once at a time, and that of a new thread is empty.
     contexts = [copy_context() for _ in parts]
     for context in contexts:
         context.run(_inside.set, True)
     with ThreadPoolExecutor(cores) as pool:
-        yield from pool.map(lambda context, part: context.run(function, part), contexts, parts)
+        return list(pool.map(lambda context, part: context.run(function, part), contexts, parts))
+
+
+def over_rows(function: Callable[[slice], Found], rows: npt.NDArray[Any]) -> list[Found]:
+    """`function` of consecutive rows, all of those of a matrix."""
+    return each(function, row_blocks(rows), rows.size)
 
 
 def row_blocks(rows: npt.NDArray[Any]) -> list[slice]:

@@ -325,8 +325,7 @@ class Constraints:
         """Call `function` with all samples that have constraints, some at a time: places in `_samples`."""
         count = len(self._samples)
         parts = [slice(start, min(start + SAMPLES, count)) for start in range(0, count, SAMPLES)]
-        for _ in each(function, parts, self.a.size):
-            pass
+        each(function, parts, self.a.size)
 
     @cached_property
     def _starts(self) -> Ints:

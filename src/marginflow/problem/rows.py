@@ -10,7 +10,7 @@ from marginflow.problem.constraints import Constraints
 from marginflow.problem.faces import Faces
 from marginflow.problem.stored import StoredTokens
 from marginflow.problem.stored_differences import StoredDifferences, refuse_tiny
-from marginflow.threads import each, row_blocks
+from marginflow.threads import over_rows
 
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def _rows(problem: "Problem", selected: Ints, wanted: Bools, alike: Bools) -> Co
         i = sample[part]
         np.subtract(X[i, selected[i]], X[i, token[part]], out=a[part])
 
-    for _ in each(subtract, row_blocks(a), a.size):
-        pass
+    over_rows(subtract, a)
     head, heads = problem.head[sample], problem.counts[1]
     return Constraints.of_tokens(refuse_tiny(a), sample, problem.z, token, head=head, heads=heads)
 

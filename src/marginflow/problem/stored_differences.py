@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marginflow.arrays import Floats, Ints
+from marginflow.arrays import Floats, Ints, largest_in_rows
 from marginflow.errors import InputError
 from marginflow.problem.stored import IN_MEMORY, StoredTokens
 from marginflow.rounding import difference_errors
-from marginflow.threads import each, row_blocks
+from marginflow.threads import over_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,9 @@ def refuse_tiny(a: Floats) -> Floats:
     """
 
     def tiny(part: slice) -> bool:
-        largest = np.maximum(a[part].max(axis=1, initial=0.0), -a[part].min(axis=1, initial=0.0))
+        largest = largest_in_rows(a[part])
         return bool(((largest > 0) & (largest < 1e-100)).any())
 
-    if any(each(tiny, row_blocks(a), a.size)):
+    if any(over_rows(tiny, a)):
         raise InputError("constraints: a row is below 1e-100 in size; rescale the tokens")
     return a

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky
+from scipy.linalg import cho_factor, cho_solve
 
 from marginflow import rounding
 from marginflow.arrays import Floats
 from marginflow.svm.program import Svm
 from marginflow.svm.proof.certificate import dual_matrix, margins_down
+from marginflow.svm.proof.full_rank import runs_through
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class IndependentRows:
         lost = rounding.up(roundings * rounding.sum_up(G.diagonal(), 1), 8)
         for share in _SHARES:
             shift = share / float(np.linalg.norm(vector)) + lost
-            if _positive(G, shift):
+            if runs_through(G.copy(), shift):
                 least = rounding.down(shift - lost, 4)
                 return cls(svm, factor, least) if least > 0.0 else None
         return None
@@ -108,17 +109,6 @@ def lengths_up(svm: Svm) -> Floats:
     for part in parts:
         out = out * np.linalg.norm(part, axis=1)
     return np.asarray(out * (1.0 + rounding.gamma(sum(rows.shape) + 16)) + rounding.TINY)
-
-
-def _positive(G: Floats, shift: float) -> bool:
-    """Whether Cholesky's method runs through on G - shift I."""
-    shifted = G.copy()
-    shifted[np.diag_indices(len(G))] -= shift
-    try:
-        cholesky(shifted, lower=True, overwrite_a=True, check_finite=False)
-    except np.linalg.LinAlgError:
-        return False
-    return True
 
 
 _POWERS: Final = 8

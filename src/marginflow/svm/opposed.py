@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, largest_in_rows
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.candidate import Candidate
 from marginflow.svm.program import Svm
-from marginflow.threads import each, row_blocks
+from marginflow.threads import over_rows
 
 
 def pairs(constraints: Constraints) -> tuple[Ints, Ints]:
@@ -59,7 +59,7 @@ def _marks(rows: Floats, draw: np.random.Generator) -> tuple[Floats, Ints]:
 
     def take(part: slice) -> None:
         some = rows[part]
-        own = np.frexp(np.maximum(some.max(axis=1, initial=0.0), -some.min(axis=1, initial=0.0)))[1].astype(np.intp)
+        own = np.frexp(largest_in_rows(some))[1].astype(np.intp)
         # Powers of two go through products and sums that stay in range.
         if len(own) and np.abs(own).max() < IN_RANGE:
             mark[part] = np.ldexp(some @ along, -own)
@@ -68,14 +68,13 @@ def _marks(rows: Floats, draw: np.random.Generator) -> tuple[Floats, Ints]:
         power[part] = own
 
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in each(take, row_blocks(rows), rows.size):
-            pass
+        over_rows(take, rows)
     return mark, power
 
 
 def _opposite(constraints: Constraints, i: int, j: int) -> bool:
     a, z = constraints.a[[i, j]], constraints.z[constraints.sample[[i, j]]]
-    a, z = (np.ldexp(v, -np.frexp(np.abs(v).max(axis=1))[1][:, None]) for v in (a, z))
+    a, z = (np.ldexp(v, -np.frexp(largest_in_rows(v))[1][:, None]) for v in (a, z))
     return bool(((a[0] == -a[1]).all() and (z[0] == z[1]).all()) or ((a[0] == a[1]).all() and (z[0] == -z[1]).all()))
 
 

@@ -238,12 +238,8 @@ def margins_down(svm: Svm, W: Floats, exact: bool = False) -> Floats:
         margins, size = _margins(svm, W, *block)
         sure[block[0]] = margins - size * relative
 
-    if constraints.stored is None:
-        for _ in each(see, list(constraints.blocks()), constraints.a.size):
-            pass
-    else:  # one block of what is on disk in memory
-        for block in constraints.blocks():
-            see(block)
+    # Of what is on disk one block at a time is in memory.
+    each(see, constraints.blocks(), constraints.a.size if constraints.stored is None else 0)
     sure -= np.abs(sure) * (4 * rounding.U) + rounding.TINY
     return sure
 

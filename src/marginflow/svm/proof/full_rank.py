@@ -60,12 +60,17 @@ def _shown(svm: Svm, chosen: tuple[int, ...], wanted: float) -> float:
     # Entries of rows carry a few roundings of their own: of the difference, of two lengths, of a product.
     lost = rounding.up((rounding.gamma(count + 24) + rounding.gamma(D + 2) * (1.0 + 1e-9)) * trace, 4)
     shift = wanted + 2.0 * lost
-    G[np.diag_indices(D)] -= shift
+    return max(shift * (1.0 - 4 * rounding.U) - lost, 0.0) if runs_through(G, shift) else 0.0
+
+
+def runs_through(G: Floats, shift: float) -> bool:
+    """Whether Cholesky's method does on G - `shift` I, of the lower triangle of `G`, which is overwritten."""
+    G[np.diag_indices_from(G)] -= shift
     try:
         cholesky(G, lower=True, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
-        return 0.0
-    return max(shift * (1.0 - 4 * rounding.U) - lost, 0.0)
+        return False
+    return True
 
 
 def _gram(rows: Rows) -> tuple[Floats, float]:

@@ -44,7 +44,7 @@ def matrix_product(A: Floats, B: Floats) -> Floats:
     def product(rows: Floats) -> Floats:
         return in_pairs(rows[:, j] @ B[j] for j in _blocks(A.shape[1]))
 
-    return np.concatenate(list(each(product, parts, A.size + B.size)))
+    return np.concatenate(each(product, parts, A.size + B.size))
 
 
 def runs(owner: Ints) -> Ints:
@@ -70,7 +70,7 @@ def run_sums(
         own = csr_array((some, *inside), shape=shape) @ a
         return own, csr_array((np.abs(some), *inside), shape=shape) @ np.abs(a)
 
-    found = list(each(total, range(0, len(starts), RUNS), numbers))
+    found = each(total, range(0, len(starts), RUNS), numbers)
     return np.concatenate([own for own, _ in found]), np.concatenate([size for _, size in found])
 
 

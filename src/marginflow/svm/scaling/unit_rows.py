@@ -9,12 +9,12 @@ from typing import Final
 
 import numpy as np
 
-from marginflow.arrays import Bools, Floats, Ints
+from marginflow.arrays import Bools, Floats, Ints, largest_in_rows
 from marginflow.problem.constraints import Constraints
 from marginflow.svm.scaling.levels import AbstractLevels
 from marginflow.svm.scaling.namespace import AbstractNamespace
 from marginflow.svm.scaling.operator import Operator, batched
-from marginflow.threads import each, row_blocks
+from marginflow.threads import over_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +213,7 @@ def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
 
     def scale(rows: slice) -> None:
         some, out = x[rows], unit[rows]
-        largest = np.maximum(some.max(axis=1, initial=0.0), -some.min(axis=1, initial=0.0))
+        largest = largest_in_rows(some)
         largest[largest == 0.0] = 1.0
         np.divide(some, largest[:, None], out=out)
         length = np.sqrt((out * out).sum(axis=1))
@@ -221,8 +221,7 @@ def unit_vectors(x: Floats) -> tuple[Floats, Floats]:
         out /= length[:, None]
         lengths[rows] = largest * length
 
-    for _ in each(scale, row_blocks(x), x.size):
-        pass
+    over_rows(scale, x)
     return unit, lengths
 
 
